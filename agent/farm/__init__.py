@@ -1,0 +1,1 @@
+"""The farm domain: pure functions, no I/O."""

@@ -1,0 +1,25 @@
+"""Spoke: the outside world in. Drivers observe and emit values; they know neither the hub nor the other spokes."""
+
+from drivers.values import (
+    Driver,
+    Emit,
+    Frame,
+    Misconfigured,
+    NotReady,
+    Observation,
+    Reading,
+    SharedImage,
+    Unreadable,
+)
+
+__all__ = [
+    "Driver",
+    "Emit",
+    "Frame",
+    "Misconfigured",
+    "NotReady",
+    "Observation",
+    "Reading",
+    "SharedImage",
+    "Unreadable",
+]

@@ -1,0 +1,102 @@
+"""What drivers observe, the one verb by which they hand it over, and the two errors they raise."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One measured value of one sensor, as the device reported it, in the unit that config names.
+
+    `at` is aware UTC: the device's own time where the payload carries one (`at_device` is True),
+    else the time of receipt. `received_ns` is the monotonic clock at receipt, for latencies.
+    """
+
+    sensor_id: str
+    sensor_type: str
+    value: float
+    unit: str
+    tank_id: str
+    site_id: str
+    at: datetime
+    at_device: bool
+    received_ns: int
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A message that no codec of its subscription could read. `sample` is at most 200 characters of it."""
+
+    source: str
+    topic: str
+    reason: str
+    sample: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SharedImage:
+    """Where an image lies in shared memory: BGR, uint8, C order, shape (height, width, 3), at `offset` of `fd`."""
+
+    fd: int
+    offset: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One camera frame. Its image stays as it is until `release()`; a frame never released holds one buffer."""
+
+    camera_id: str
+    tank_id: str
+    site_id: str
+    number: int
+    at: datetime
+    captured_ns: int
+    image: SharedImage
+    release: Callable[[], None]
+
+
+Observation = Reading | Unreadable | Frame
+
+Emit = Callable[[Sequence[Observation]], Awaitable[None]]
+"""Hands a batch over. Once the awaitable is done the observations may be forgotten: readings are on disk."""
+
+
+class Driver(Protocol):
+    """A source of observations."""
+
+    async def run(self, emit: Emit) -> None:
+        """Observe until cancelled. May have several batches outstanding at once.
+
+        Raises:
+            NotReady: the outside is not there (yet); trying again is right and is no crash.
+            Misconfigured: trying again without a change is useless.
+        """
+
+
+class NotReady(Exception):  # noqa: N818 - a condition of the outside, not an error of ours
+    """The outside is not there yet. The supervisor waits and tries again; `hint` says what to look at."""
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
+
+
+class Misconfigured(Exception):  # noqa: N818 - named for the cure, like NotReady
+    """Only a change of config (`field`) helps. The supervisor stops trying and shows `hint`."""
+
+    def __init__(self, reason: str, field: str = "", hint: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.field = field
+        self.hint = hint
