@@ -1,0 +1,233 @@
+"""One TaskGroup that owns every unit.
+
+S1  A unit's end never reaches another unit, unless it is essential and gave up.
+S2  NotReady waits and is never counted as a crash; Misconfigured stops trying until a reload or the slow retry.
+S3  A failure is logged once, then counted; a recovery gets one line.
+S4  Stopping goes stage by stage; no unit of a later stage is stopped before all of the earlier ones have ended
+    or used up their time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import drivers
+import models.values
+import sync.values
+from agent.supervisor.unit import EssentialUnitFailed, Fortune, Policy, Stage, State, Unit, UnitReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger("tidegate.supervisor")
+
+NOT_READY = (drivers.NotReady, models.values.NotReady, sync.values.NotReady)
+MISCONFIGURED = (drivers.Misconfigured, models.values.Misconfigured, sync.values.Misconfigured)
+
+
+class Supervisor:
+    """Starts, watches, restarts and stops units. All methods belong to the loop's thread.
+
+    `on_change(report)` is called at each change of a unit's state; it must not block or raise.
+    """
+
+    def __init__(self, on_change: Callable[[UnitReport], None], policy: Policy | None = None) -> None:
+        self._policy = policy or Policy()
+        self._on_change = on_change
+        self._units: dict[str, Unit] = {}
+        self._fortunes: dict[str, Fortune] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._kicks: dict[str, asyncio.Event] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._stopping = asyncio.Event()
+        self.stuck: tuple[str, ...] = ()
+
+    async def run(self, started: Callable[[], None]) -> None:
+        """Own the units until `stop`. `started` is called once units can be started.
+
+        Raises:
+            EssentialUnitFailed: with the unit's name and last reason; every other unit was stopped in order.
+        """
+        failure: EssentialUnitFailed | None = None
+        self._failed: asyncio.Future[EssentialUnitFailed] = asyncio.get_running_loop().create_future()
+        async with asyncio.TaskGroup() as self._group:
+            started()
+            waiter = asyncio.ensure_future(self._stopping.wait())
+            await asyncio.wait((waiter, self._failed), return_when=asyncio.FIRST_COMPLETED)
+            waiter.cancel()
+            if self._failed.done():
+                failure = self._failed.result()
+            self._stopping.set()
+            await self._stop_all()
+        if failure is not None:
+            raise failure
+
+    def stop(self) -> None:
+        """Begin the orderly stop; `run` returns when it is through."""
+        self._stopping.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the orderly stop has begun."""
+        return self._stopping.is_set()
+
+    def start(self, unit: Unit) -> None:
+        """Start a unit under a name that is not in use."""
+        if self._group is None or unit.name in self._units:
+            raise RuntimeError(f"unit {unit.name} cannot be started now")
+        if self._stopping.is_set():
+            return
+        self._units[unit.name] = unit
+        self._fortunes[unit.name] = Fortune(self._policy)
+        self._kicks[unit.name] = asyncio.Event()
+        self._tasks[unit.name] = self._group.create_task(self._keep(unit), name=unit.name)
+
+    async def remove(self, name: str) -> None:
+        """Stop one unit, waiting for its orderly end at most the policy's time, and forget it."""
+        await self._cancel([name])
+        for table in (self._units, self._fortunes, self._tasks, self._kicks):
+            table.pop(name, None)
+
+    def kick(self) -> None:
+        """Try every failed or waiting unit again now (at a reload)."""
+        for kick in self._kicks.values():
+            kick.set()
+
+    def reports(self) -> list[UnitReport]:
+        """All units in order of starting."""
+        return [self._report(unit) for unit in self._units.values()]
+
+    def answers(self) -> bool:
+        """Whether supervision itself is well: every unit that should be kept has its keeping task."""
+        return self._stopping.is_set() or all(
+            not task.done() or self._fortunes[name].state in (State.FINISHED, State.STOPPED)
+            for name, task in self._tasks.items()
+        )
+
+    def _report(self, unit: Unit) -> UnitReport:
+        fortune = self._fortunes[unit.name]
+        state, reason = fortune.state, fortune.reason
+        if state is State.RUNNING and unit.up is not None:
+            down = unit.up()
+            if down is not None:
+                state, reason = State.WAITING, down
+        return UnitReport(
+            name=unit.name,
+            stage=unit.stage.name.lower(),
+            state=state,
+            reason=reason,
+            hint=fortune.hint,
+            essential=unit.essential,
+            crashes=fortune.crashes,
+            waits=fortune.waits,
+        )
+
+    def _become(self, unit: Unit, state: State, reason: str = "", hint: str = "") -> None:
+        fortune = self._fortunes[unit.name]
+        fortune.state, fortune.reason, fortune.hint = state, reason, hint
+        self._on_change(self._report(unit))
+
+    async def _keep(self, unit: Unit) -> None:
+        """Run a unit again and again as its policy says, until it is cancelled or has finished."""
+        fortune = self._fortunes[unit.name]
+        try:
+            while (pause_s := await self._attempt(unit)) is not None:
+                if unit.essential and fortune.state is State.FAILED:
+                    if not self._failed.done():
+                        self._failed.set_result(EssentialUnitFailed(f"{unit.name}: {fortune.reason}"))
+                    return
+                await self._pause(unit, pause_s)
+        except asyncio.CancelledError:
+            # Ours: `remove` or the orderly stop asked for it, and the group must not take it for its own.
+            fortune.state = State.STOPPED
+
+    async def _attempt(self, unit: Unit) -> float | None:
+        """Run a unit once; return how long to pause before the next attempt, None if it has finished."""
+        fortune = self._fortunes[unit.name]
+        if fortune.troubled:
+            self._become(unit, State.STARTING, fortune.reason, fortune.hint)
+        else:
+            self._become(unit, State.RUNNING)
+        self._look_later(unit)
+        try:
+            await unit.run()
+        except NOT_READY as wait:
+            return self._waits(unit, wait.reason, wait.hint)
+        except MISCONFIGURED as fault:
+            where = f"{fault.field}: " if fault.field else ""
+            return self._fails(unit, where + fault.reason, fault.hint)
+        except Exception as crash:  # noqa: BLE001 - the one place that decides what a crash means
+            return self._crashes(unit, crash)
+        finally:
+            if fortune.timer is not None:
+                fortune.timer.cancel()
+        self._become(unit, State.FINISHED)
+        return None
+
+    def _waits(self, unit: Unit, reason: str, hint: str) -> float:
+        fortune = self._fortunes[unit.name]
+        fortune.waits += 1
+        if not fortune.troubled or fortune.reason != reason:
+            log.warning("%s waits: %s%s", unit.name, reason, f" ({hint})" if hint else "")
+        fortune.troubled = True
+        self._become(unit, State.WAITING, reason, hint)
+        return fortune.wait_s()
+
+    def _fails(self, unit: Unit, reason: str, hint: str) -> float:
+        fortune = self._fortunes[unit.name]
+        if not fortune.troubled or fortune.reason != reason:
+            log.error("%s failed: %s%s", unit.name, reason, f" ({hint})" if hint else "")
+        fortune.troubled = True
+        self._become(unit, State.FAILED, reason, hint)
+        return self._policy.failed_retry_s
+
+    def _crashes(self, unit: Unit, crash: Exception) -> float:
+        fortune = self._fortunes[unit.name]
+        reason = f"{type(crash).__name__}: {crash}"
+        too_often = fortune.crashed_too_often(time.monotonic())
+        # The stack is for us, not for the operator: once, at the first crash of a row.
+        log.error("%s crashed: %s", unit.name, reason, exc_info=crash if len(fortune.recent) == 1 else None)
+        fortune.troubled = True
+        if too_often:
+            return self._fails(unit, f"gave up after {len(fortune.recent)} crashes, last {reason}", "")
+        self._become(unit, State.BACKING_OFF, reason)
+        return fortune.backoff_s()
+
+    def _look_later(self, unit: Unit) -> None:
+        loop = asyncio.get_running_loop()
+        self._fortunes[unit.name].timer = loop.call_later(self._policy.steady_s, self._steady, unit)
+
+    def _steady(self, unit: Unit) -> None:
+        """Called while a unit runs: the end of its trouble is one line, once it really serves."""
+        fortune = self._fortunes[unit.name]
+        if unit.up is not None and unit.up() is not None:
+            self._look_later(unit)
+        elif fortune.troubled:
+            fortune.troubled = False
+            log.info("%s runs again", unit.name)
+            self._become(unit, State.RUNNING)
+
+    async def _pause(self, unit: Unit, pause_s: float) -> None:
+        kick = self._kicks[unit.name]
+        kick.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(kick.wait(), pause_s)
+
+    async def _stop_all(self) -> None:
+        for stage in Stage:
+            await self._cancel([name for name, unit in self._units.items() if unit.stage is stage])
+
+    async def _cancel(self, names: list[str]) -> None:
+        tasks = [self._tasks[name] for name in names if name in self._tasks and not self._tasks[name].done()]
+        for task in tasks:
+            task.cancel()
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=self._policy.stop_s)
+        for task in late:
+            log.error("%s did not stop within %g s", task.get_name(), self._policy.stop_s)
+        self.stuck += tuple(task.get_name() for task in late)
