@@ -1,0 +1,16 @@
+"""What goes upstream: the wire records, their schemas, and how they become envelopes."""
+
+from agent.events.envelopes import Encoder
+from agent.events.records import SCHEMAS, Alert, AlertState, Quality, Severity, SystemEvent, SystemEventKind, schema
+
+__all__ = [
+    "SCHEMAS",
+    "Alert",
+    "AlertState",
+    "Encoder",
+    "Quality",
+    "Severity",
+    "SystemEvent",
+    "SystemEventKind",
+    "schema",
+]

@@ -1,0 +1,169 @@
+"""The wire records, version 1. `tidegate schema` prints them; changing one is a decision note.
+
+Each record travels as one JSON body with CloudEvents 1.0 headers in binary mode. Keys are site/tank/source.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - pydantic reads the annotations when the classes are made
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+VERSION = 1
+
+
+class Quality(StrEnum):
+    """How good a value is. `unjudged`: nothing has looked at it, so nothing is claimed."""
+
+    UNJUDGED = "unjudged"
+    GOOD = "good"
+    SUSPECT = "suspect"
+    BAD = "bad"
+
+
+class Severity(StrEnum):
+    """How much an alert or event matters to whoever is on the barge tonight."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ALARM = "alarm"
+
+
+class AlertState(StrEnum):
+    """Whether the condition holds (`raised`) or has ended (`cleared`)."""
+
+    RAISED = "raised"
+    CLEARED = "cleared"
+
+
+class Record(BaseModel):
+    """What all records share: closed, immutable, times in UTC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SensorData(Record):
+    """One reading of one sensor (topic `sensor-data`)."""
+
+    sensor_id: str
+    sensor_type: str
+    value: float
+    unit: str
+    tank_id: str
+    site_id: str
+    at: datetime = Field(description="When it was measured")
+    at_from: Literal["device", "gateway"] = Field(description="Whose clock `at` is: the device's, or receipt here")
+    quality: Quality
+
+
+class Box(Record):
+    """A box relative to the image, each number 0 to 1."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+class DetectedObject(Record):
+    """One object that a model saw."""
+
+    label: str
+    score: float
+    box: Box
+
+
+class ModelIdentity(Record):
+    """Which model said so; `digest` is the sha256 of its file."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class CameraEvent(Record):
+    """What a model saw in one frame (topic `camera-events`)."""
+
+    camera_id: str
+    tank_id: str
+    site_id: str
+    at: datetime = Field(description="When the frame was captured, by the gateway's clock")
+    frame: int = Field(description="The frame's number since the camera was started")
+    model: ModelIdentity
+    detections: list[DetectedObject]
+    inference_ms: float
+
+
+class Alert(Record):
+    """A condition raised or cleared (topic `farm-alerts`, and on the local broker under `tidegate/alerts/`)."""
+
+    alert_id: str = Field(description="The condition's name: the same when raised and when cleared")
+    state: AlertState
+    severity: Severity
+    kind: str = Field(description="What is wrong: low, high, unit_failed, log_stalled …")
+    source: str = Field(description="The sensor or unit that it is about")
+    text: str = Field(description="One sentence for a person")
+    at: datetime
+    site_id: str
+    tank_id: str | None = None
+    value: float | None = None
+    unit: str | None = None
+    limit: float | None = None
+
+
+class SystemEventKind(StrEnum):
+    """What happened to the gateway itself."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    PAYLOAD_UNREADABLE = "payload_unreadable"
+    UNIT_STATE = "unit_state"
+    RECORDS_LOST = "records_lost"
+    LOG_QUARANTINED = "log_quarantined"
+    CONFIG_CHANGED = "config_changed"
+
+
+class SystemEvent(Record):
+    """What happened to the gateway itself (topic `system-events`)."""
+
+    event: SystemEventKind
+    severity: Severity
+    source: str
+    text: str
+    at: datetime
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class FleetReported(Record):
+    """What became of a configuration (topic `fleet-reported`)."""
+
+    gateway_id: str
+    revision: str = Field(description="sha256 of the document's bytes")
+    source: Literal["file", "push"]
+    outcome: Literal["applied", "refused", "unchanged"]
+    at: datetime
+    offset: Annotated[int | None, Field(description="The push's offset in `fleet-desired`")] = None
+    changed_units: list[str] = Field(default_factory=list)
+    problems: list[str] = Field(default_factory=list)
+
+
+SCHEMAS: dict[str, type[Record]] = {
+    "sensor-data": SensorData,
+    "camera-events": CameraEvent,
+    "farm-alerts": Alert,
+    "system-events": SystemEvent,
+    "fleet-reported": FleetReported,
+}
+"""The record of each topic."""
+
+
+def ce_type(topic: str) -> str:
+    """The CloudEvents type of a topic's records, with their version."""
+    return f"tidegate.{topic}.v{VERSION}"
+
+
+def schema(topic: str) -> dict[str, Any]:
+    """The JSON Schema of a topic's records."""
+    return {"$id": ce_type(topic), **SCHEMAS[topic].model_json_schema()}
