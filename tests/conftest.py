@@ -1,0 +1,29 @@
+"""Fixtures that several folders of tests use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.kafka import ApacheKafka, Tansu
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[ApacheKafka]:
+    """One Apache Kafka for the whole run; use topic names of your own and leave it running.
+
+    Where it cannot be started the tests that ask for it fail: they are not skipped.
+    """
+    with ApacheKafka() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def tansu() -> Iterator[Tansu]:
+    """One Tansu for the whole run: a broker without idempotent producers."""
+    with Tansu() as broker:
+        yield broker
