@@ -1,0 +1,6 @@
+"""Starting is reloading from nothing: one path from a document to running units."""
+
+from agent.reload.applied import Applied, LastGood
+from agent.reload.topology import Change, Part, Planned, Topology
+
+__all__ = ["Applied", "Change", "LastGood", "Part", "Planned", "Topology"]
