@@ -49,10 +49,18 @@ async def scan(bootstrap: str, topic: str, *, timeout_s: float = 120.0) -> Async
             ends = await consumer.end_offsets(partitions)
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
+            seen: set[TopicPartition] = set()
             left = set(partitions)
             while left:
-                left -= {tp for tp in left if await consumer.position(tp) >= ends[tp]}
-                chunks = await consumer.getmany(*left, timeout_ms=200, max_records=5_000) if left else {}
+                chunks = await consumer.getmany(*left, timeout_ms=200, max_records=5_000)
+                for tp in left - seen:
+                    # Asked for its end, Tansu names the start of the last batch: what a fetch says counts too.
+                    if (mark := consumer.highwater(tp)) is not None:
+                        ends[tp] = max(ends[tp], mark)
+                        seen.add(tp)
+                done = {tp for tp in left & seen if await consumer.position(tp) >= ends[tp]}
+                consumer.pause(*done)
+                left -= done
                 records = [
                     Record(topic, tp.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
                     for tp, chunk in chunks.items()
