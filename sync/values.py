@@ -5,7 +5,7 @@ The rules D1 to D14 that the names here refer to are in docs/DELIVERY.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -104,17 +104,44 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """No answer: the batch may be in the topic or not. The same batch goes again (D2)."""
+    """No answer, or none that settles it: the batch may be in the topic or not. The same batch goes again (D2).
+
+    `left` is False where nothing of it was written to a connection: then it was no attempt.
+    """
 
     reason: str
+    left: bool = True
 
 
 Outcome = Accepted | Refused | Unknown
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """What waits in one lane of one topic, as of the last commit; records under a lease are not counted.
+
+    `partition` is None until `assign_partition` was asked for the topic. `oldest_at_ns` is the wall clock
+    (ns since the epoch) at which the log took the oldest of the `records`, 0 where there are none.
+    `unsettled`: a batch of the stream is leased and not settled.
+    """
+
+    lane: Lane
+    topic: str
+    partition: int | None
+    records: int
+    oldest_at_ns: int
+    unsettled: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LogStats:
-    """A snapshot of the log, cheap to take. Counts are records; `bytes_used` counts pages in use."""
+    """A snapshot of the log, cheap to take. Counts are records; `bytes_used` counts pages in use.
+
+    `depth` is what is not settled yet. `delivered` and `lost` (by reason) count since this process began,
+    as do the figures of commits: `commit_buckets` holds, for each upper bound in seconds, how many commits
+    took at most as long; `body_bytes` is what came in (keys, values, headers), `written_bytes` what was
+    written to the disk for it. `dead_letters` and `quarantined` count what lies in the state directory.
+    """
 
     run: int
     log_id: str
@@ -129,10 +156,17 @@ class LogStats:
     last_commit_age_s: float
     stalled: bool
     quarantined: int
+    commits: int = 0
+    commit_s_sum: float = 0.0
+    commit_buckets: Mapping[float, int] = field(default_factory=dict)
+    body_bytes: int = 0
+    written_bytes: int = 0
+    checkpoint_held: bool = False
+    """A foreign reader keeps the WAL from being emptied."""
 
 
 class Log(Protocol):
-    """The outbox. Everything that leaves the gateway is in it first."""
+    """The outbox. Everything that leaves the gateway is in it first. Its methods belong to the loop's thread."""
 
     def append(self, records: Sequence[Envelope]) -> Awaitable[None]:
         """Take records; the awaitable is done once they are on disk (fsync), in the order given.
@@ -144,23 +178,68 @@ class Log(Protocol):
                 counts them as lost.
         """
 
-    def offer(self, claim: Claim) -> Awaitable[Batch]:
-        """Let the next commit that brings blocks for the claim's stream lease them, and hand the batch over.
+    def streams(self) -> Sequence[Pending]:
+        """All streams that the log knows, `alert` first; as of the last commit, without touching the disk."""
 
-        Only where nothing of that stream is pending or unsettled: else use `lease`.
+    async def changed(self, seen: int) -> int:
+        """Sleep until more can be leased than when `changed` last answered `seen`; gives the new figure.
+
+        Start with 0, which answers at once after the log is open. A stream new to the log, one that turns
+        from empty to pending and blocks that came back by `cut` or `hand_to_backfill` count; what an
+        `offer` takes does not, so that a shipper whose offers stand sleeps on.
+        """
+
+    async def assign_partition(self, topic: str, count: int) -> int:
+        """The partition that this gateway's records of a topic go to, for ever.
+
+        murmur2(gateway id) modulo `count` when first asked for the topic; later counts change nothing.
+        """
+
+    def offer(self, claim: Claim, max_bytes: int) -> Awaitable[Batch]:
+        """Lease the stream's next blocks as soon as there are any; cancelling the awaitable withdraws it.
+
+        Where nothing of the stream is pending, the commit that stores its next blocks holds the lease too,
+        and the batch is handed over from memory; what is pending is leased at once, as `lease` does.
         """
 
     def lease(self, claim: Claim, max_bytes: int) -> Awaitable[Batch | None]:
-        """Lease the oldest pending blocks, joined up to `max_bytes`; None where nothing is pending."""
+        """Lease the oldest pending blocks; None where nothing is pending.
+
+        Small neighbours are joined up to `max_bytes` of compressed body, one too large is cut first (never
+        below one record). While a batch of the stream is unsettled, the same claim gets that batch again.
+
+        Raises (from the awaitable):
+            ValueError: another batch of the stream is unsettled, or the claim's partition is not the one
+                assigned.
+        """
 
     def settle(self, batch: Batch, offset: int) -> None:
-        """Note that the broker has it. Written by the next commit, or at once when a lease follows."""
+        """Note that the broker has it. Written by the next commit, at once when a lease follows.
 
-    def cut(self, batch: Batch) -> Awaitable[None]:
-        """Withdraw a refused batch's lease and halve it (D4); a single record goes to the dead letters."""
+        `offset` is the first of the batch in the partition, -1 where the broker did not say.
+        """
+
+    def cut(self, batch: Batch, reason: str) -> Awaitable[None]:
+        """Withdraw a refused batch's lease and halve it (D4); a single record goes to the dead letters.
+
+        The halves are pending again, ahead of all others of the stream, and are never joined; each must go
+        under a fresh id.
+        """
 
     def unsettled(self) -> Awaitable[list[Batch]]:
         """What was leased and not settled when the last run ended, oldest first, `attempted` set."""
+
+    def hand_to_backfill(self, older_than_s: float) -> Awaitable[int]:
+        """Move pending `live` blocks taken more than `older_than_s` ago to `backfill`; how many records."""
+
+    def limit_blocks(self, lane: Lane, max_bytes: int) -> None:
+        """Bound a lane's new blocks, in bytes before compression; kept within 16 KiB and 512 KiB."""
+
+    def cursor(self, name: str) -> Awaitable[int | None]:
+        """An offset kept on disk under a name; None where none was set."""
+
+    def set_cursor(self, name: str, value: int) -> Awaitable[None]:
+        """Keep an offset; the awaitable is done once it is on disk."""
 
     def stats(self) -> LogStats:
         """The figures of the last commit; never touches the disk."""
