@@ -1,0 +1,82 @@
+"""What the Kafka spoke is told: brokers, security, deadlines."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sync.values import Misconfigured
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Security = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """The upstream cluster.
+
+    `brokers` are `host:port`, tried in random order to find the rest. `request_timeout_s` is how long a
+    request may go without progress (bytes leaving, or the answer once all have left), not how long it may
+    take. `password_file` and the TLS files are read anew for each connection, so a replaced one is taken up.
+    """
+
+    brokers: tuple[str, ...]
+    client_id: str = "tidegate"
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    request_timeout_s: float = 30.0
+    connect_timeout_s: float = 10.0
+    security: Security = "plaintext"
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str | None = None
+    password_file: Path | None = None
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether batches carry a producer id and sequence (D13 says what it is without)."""
+        return self.delivery == "exactly_once"
+
+
+def tls_context(settings: KafkaSettings) -> ssl.SSLContext | None:
+    """The TLS side of `security`, with host names checked; None where there is none.
+
+    Raises:
+        Misconfigured: a certificate file cannot be read or does not hold what it should.
+    """
+    if settings.security not in ("ssl", "sasl_ssl"):
+        return None
+    field = "kafka.ca_file"
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        if settings.cert_file is not None:
+            field = "kafka.cert_file"
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+    except (OSError, ssl.SSLError) as error:  # SSLError is an OSError; named for the reader
+        raise Misconfigured(
+            f"TLS files cannot be used: {error}", field, "they must be PEM and readable by the user tidegate"
+        ) from error
+    return context
+
+
+def password(settings: KafkaSettings) -> str | None:
+    """The SASL password, without the line end that editors add; None where there is no SASL.
+
+    Raises:
+        Misconfigured: SASL without user or password, or an unreadable file.
+    """
+    if not settings.security.startswith("sasl"):
+        return None
+    if settings.username is None or settings.password_file is None:
+        missing = "kafka.username" if settings.username is None else "kafka.password_file"
+        raise Misconfigured(f"security {settings.security} needs a user and a password", missing)
+    try:
+        return settings.password_file.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(
+            f"the password cannot be read: {error}", "kafka.password_file", "readable by the user tidegate, UTF-8"
+        ) from error

@@ -1,0 +1,92 @@
+"""The sink of the shipper: one pre-built batch a request, acknowledged by all replicas in sync."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from aiokafka.protocol.produce import ProduceRequest
+
+from sync.batches import frame_batch
+from sync.kafka.answers import outcome_of
+from sync.kafka.client import Client, TopicUnavailable
+from sync.values import Accepted, NotReady, Outcome, Producer, Refused, Stream, Unknown
+
+if TYPE_CHECKING:
+    from sync.kafka.settings import KafkaSettings
+    from sync.values import Batch
+
+_ALL_IN_SYNC = -1
+
+
+class KafkaSink:
+    """Apache Kafka (D2, D3, D5): a batch leaves on its lane's own connection, and only its answer keeps that open."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._client = Client(settings)
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether batches must carry a producer id from `new_producer`."""
+        return self._settings.idempotent
+
+    async def send(self, batch: Batch) -> Outcome:
+        """Send one batch and wait for its answer; raises nothing that a broker or a link does.
+
+        Cancelled, it closes the connection: the batch may have been taken.
+
+        Raises:
+            Misconfigured: the cluster refuses this gateway's credentials.
+        """
+        stream = batch.claim.stream
+        client = self._client
+        try:
+            node = await client.leader(stream.topic, stream.partition)
+            connection = await client.connection(node, stream.lane)
+        except NotReady as error:
+            client.forget(stream.topic)
+            return Unknown(error.reason, left=False)
+        except TopicUnavailable as error:
+            return Refused(error.code, error.reason, permanent=False)
+        outcome: Outcome | None = None
+        try:
+            frame = frame_batch(batch, time.time_ns() // 1_000_000)
+            milliseconds = int(self._settings.request_timeout_s * 1000)
+            topics = [(stream.topic, [(stream.partition, frame)])]
+            answer = await client.ask(connection, ProduceRequest(None, _ALL_IN_SYNC, milliseconds, topics))
+            _partition, code, offset, *_ = answer.topics[0][1][0]
+            outcome = outcome_of(code, offset)
+        except NotReady as error:
+            outcome = Unknown(error.reason)
+        finally:
+            if not isinstance(outcome, Accepted):
+                client.drop(node, stream.lane)
+                client.forget(stream.topic)
+        return outcome
+
+    async def reach(self) -> None:
+        """One round trip to the cluster; raises NotReady where it cannot be reached."""
+        await self._client.reach()
+
+    async def new_producer(self) -> Producer:
+        """A fresh producer id (D9); raises NotReady, or Misconfigured where the broker has none."""
+        return await self._client.new_producer()
+
+    async def partition_count(self, topic: str) -> int:
+        """How many partitions a topic has; raises NotReady."""
+        try:
+            return await self._client.partition_count(topic)
+        except TopicUnavailable as error:
+            raise NotReady(error.reason, f"create the topic {topic}, or give the gateway rights to it") from error
+
+    async def log_end(self, stream: Stream) -> int:
+        """The offset of the partition's next record, for the first lease on it (D1); raises NotReady."""
+        try:
+            return await self._client.log_end(stream.topic, stream.partition)
+        except TopicUnavailable as error:
+            raise NotReady(error.reason) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
