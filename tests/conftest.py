@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.kafka import ApacheKafka, Tansu
+from tests.support.mosquitto import Mosquitto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,4 +27,11 @@ def kafka() -> Iterator[ApacheKafka]:
 def tansu() -> Iterator[Tansu]:
     """One Tansu for the whole run: a broker without idempotent producers."""
     with Tansu() as broker:
+        yield broker
+
+
+@pytest.fixture
+def mosquitto() -> Iterator[Mosquitto]:
+    """A mosquitto of this test's own, as it comes, persistence on. Where it is not installed the test fails."""
+    with Mosquitto() as broker:
         yield broker
