@@ -125,6 +125,7 @@ lock: $(BIN)/uv ## compile the locks from pyproject.toml (UPGRADE=1: newest vers
 	@compile() { $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --quiet $(if $(UPGRADE),--upgrade) "$$@"; }; \
 	compile pyproject.toml --extra demo --extra test -o requirements/lock.txt; \
+	compile pyproject.toml -c requirements/lock.txt --no-annotate -o requirements/runtime.txt; \
 	compile pyproject.toml --extra demo --extra test --extra torch -c requirements/lock.txt -o requirements/lock-torch.txt; \
 	printf 'uv\nhatchling\neditables\n' | compile - -c requirements/lock.txt --no-annotate -o requirements/build.txt
 
