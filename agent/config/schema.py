@@ -6,177 +6,312 @@ The same document stands in `config.yaml` and in a fleet push. Descriptions are 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 """Names become topic levels, metric labels and file names."""
 
 
-class Section(BaseModel):
-    """What every section shares: no unknown keys, no changes after loading."""
+def _against_folder(path: Path, info: ValidationInfo) -> Path:
+    """Relative paths count from the document's folder, which the loader passes as context."""
+    place = info.context.get("place") if isinstance(info.context, dict) else None
+    return place(path) if place is not None else path
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+def _split(value: Any) -> Any:
+    """A list may be one text with commas, so that one environment variable can name several brokers."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _whole(value: Any) -> Any:
+    """Documents hold text; a choice among numbers wants the number."""
+    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 9 else value
+
+
+def _text(value: Any) -> Any:
+    """A value given by a program as a number where text is wanted (`version: 5`)."""
+    return str(value) if type(value) in (int, float) else value
+
+
+FilePath = Annotated[Path, AfterValidator(_against_folder)]
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\[\]%-]{1,253}$")]
+Broker = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]{1,253}):[0-9]{1,5}$")]
+Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=1024)]
+
+
+class Section(BaseModel):
+    """What every section shares: no unknown keys, no changes after loading, a key without a value is not set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_set(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        fields = cls.model_fields
+        return {key: value for key, value in data.items() if value is not None or _wanted(fields.get(key))}
+
+
+def _wanted(field: Any) -> bool:
+    """Whether leaving the key's value out is an error: the key is unknown, or has no default."""
+    return field is None or bool(field.is_required())
 
 
 class Gateway(Section):
     """Who this gateway is and where it keeps its files."""
 
-    id: Name
-    site: Name
-    state_dir: Path = Path("/var/lib/tidegate")
-    runtime_dir: Path = Path("/run/tidegate")
+    id: Name = Field(description="Name of this gateway, unique in the company; part of every record's `ce_id`.")
+    site: Name = Field(description="The farm site on which it stands; part of every record's key.")
+    state_dir: FilePath = Field(
+        default=Path("/var/lib/tidegate"),
+        description="What must outlive a restart: the log, the last good document.",
+    )
+    runtime_dir: FilePath = Field(
+        default=Path("/run/tidegate"),
+        description="What must not: the unix socket `tidegate.sock` of the verbs, `http.port`.",
+    )
 
 
 class Log(Section):
-    """The durable log."""
+    """The durable log: everything that leaves the gateway is on its disk first."""
 
-    commit_interval_ms: int = Field(default=200, ge=0, le=10_000)
-    log_stall_s: float = Field(default=5.0, gt=0)
-    max_bytes: int = Field(default=2 * 1024**3, ge=4 * 1024**2)
-    max_age_days: float = Field(default=30.0, gt=0)
-    compression_level: int = Field(default=3, ge=1, le=19)
+    commit_interval_ms: int = Field(
+        default=200,
+        ge=0,
+        le=10_000,
+        description="How long readings are gathered into one commit; 0 commits as fast as the disk takes it. "
+        "Longer is kinder to an SD card. Alerts never wait for it.",
+    )
+    log_stall_s: float = Field(
+        default=5.0,
+        gt=0,
+        le=3600,
+        description="How long the disk may take no commit before readings are judged but no longer kept.",
+    )
+    max_bytes: int = Field(
+        default=2 * 1024**3,
+        ge=4 * 1024**2,
+        description="How much the log may hold, delivered history included. Undelivered records go last.",
+    )
+    max_age_days: float = Field(
+        default=30.0, gt=0, description="How old records in the log may become, delivered or not."
+    )
+    compression_level: int = Field(default=3, ge=1, le=19, description="zstd level of what is stored and sent.")
 
 
 class Kafka(Section):
     """The upstream cluster."""
 
-    brokers: list[str] = Field(min_length=1)
-    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
-    backfill_after_s: float = Field(default=60.0, ge=0)
-    request_timeout_s: float = Field(default=30.0, gt=0)
-    security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    username: str | None = None
-    password_file: Path | None = None
+    brokers: Annotated[list[Broker], BeforeValidator(_split)] = Field(
+        min_length=1, description="Where to ask first, each `host:port`; a list, or one text with commas."
+    )
+    delivery: Literal["exactly_once", "at_least_once"] = Field(
+        default="exactly_once",
+        description="`at_least_once` only for brokers that have no idempotent producers; it may double records.",
+    )
+    backfill_after_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="After an outage, what is older than this is sent in the background, behind what is fresh.",
+    )
+    request_timeout_s: float = Field(
+        default=30.0, gt=0, le=600, description="How long to wait for a broker's answer before connecting anew."
+    )
+    security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        default="plaintext", description="How connections are protected and who logs in."
+    )
+    ca_file: FilePath | None = Field(default=None, description="PEM file of the authorities that sign the brokers.")
+    cert_file: FilePath | None = Field(default=None, description="PEM file of this gateway's certificate.")
+    key_file: FilePath | None = Field(default=None, description="PEM file of that certificate's key.")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="How to log in, with `sasl_…` security."
+    )
+    username: Text | None = Field(default=None, description="Name to log in with.")
+    password_file: FilePath | None = Field(default=None, description="File that holds the password, in one line.")
 
 
 class Payload(Section):
     """How a message of a subscription becomes readings."""
 
-    format: Literal["json", "number"] = "number"
-    value: str = "value"
-    at: str | None = None
-    unit: str | None = None
+    format: Literal["json", "number"] = Field(
+        default="number", description="`number`: the payload is the value; `json`: the fields below say where it is."
+    )
+    value: Text = Field(default="value", description="JSON only: path of the value, such as `data.temp` or `m.0.v`.")
+    at: Text | None = Field(
+        default=None,
+        description="JSON only: path of the device's own time, RFC 3339 or seconds or milliseconds since 1970.",
+    )
+    unit: Text | None = Field(default=None, description="JSON only: path of the unit that the device states.")
 
 
 class Subscription(Section):
-    """One topic pattern. `{site}`, `{tank}`, `{metric}` and `{sensor}` each stand for one level."""
+    """One topic pattern. `{site}`, `{tank}`, `{metric}` and `{sensor}` each stand for one whole level."""
 
-    topic: str
-    qos: Literal[0, 1] = 1
-    payload: Payload = Payload()
-    sensor_id: str = "{tank}_{metric}"
-    sensor_type: str = "{metric}"
-    tank: str = "{tank}"
-    site: str = "{site}"
-    unit: str | None = None
+    topic: Text = Field(
+        description="Such as `farm/{site}/{tank}/{metric}`; `+` and a last `#` match and are ignored."
+    )
+    qos: Annotated[Literal[0, 1], BeforeValidator(_whole)] = Field(
+        default=1, description="1: acknowledged once on disk. 0 loses what the link loses."
+    )
+    payload: Payload = Field(default=Payload(), description="How to read the payload.")
+    sensor_id: Text = Field(default="{tank}_{metric}", description="Sensor of a message, made of the topic's levels.")
+    sensor_type: Text = Field(default="{metric}", description="What it measures: `temperature`, `oxygen`, …")
+    tank: Text = Field(default="{tank}", description="Tank or pen of a message.")
+    site: Text = Field(
+        default="{site}", description="Site of a message; the gateway's own where the topic has no `{site}`."
+    )
+    unit: Text | None = Field(
+        default=None, description="Unit of the values, where neither the payload nor `sensors` states it."
+    )
 
 
 class Tls(Section):
     """TLS of an MQTT connection."""
 
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    insecure_skip_verify: bool = False
+    ca_file: FilePath | None = Field(
+        default=None, description="PEM file of the authorities that sign the broker; the system's own if not set."
+    )
+    cert_file: FilePath | None = Field(default=None, description="PEM file of this gateway's certificate.")
+    key_file: FilePath | None = Field(default=None, description="PEM file of that certificate's key.")
+    insecure_skip_verify: bool = Field(
+        default=False, description="Take any certificate. For a broker on the same wire during installation only."
+    )
 
 
 class Mqtt(Section):
     """One MQTT connection."""
 
-    name: Name
-    host: str = "127.0.0.1"
-    port: int = Field(default=1883, ge=1, le=65535)
-    version: Literal["3.1.1", "5"] = "5"
-    local: bool = False
-    client_id: str | None = None
-    username: str | None = None
-    password_file: Path | None = None
-    tls: Tls | None = None
-    keepalive_s: int = Field(default=30, ge=5, le=3600)
-    session_expiry_s: int = Field(default=7 * 86_400, ge=0)
-    receive_maximum: int = Field(default=65_535, ge=1, le=65_535)
-    subscriptions: list[Subscription] = []
+    name: Name = Field(description="Name of the connection; its unit is `mqtt:NAME`.")
+    host: Host = Field(default="127.0.0.1", description="Name or address of the broker.")
+    port: int = Field(default=1883, ge=1, le=65535, description="TCP port of the broker; 8883 is usual with TLS.")
+    version: Annotated[Literal["3.1.1", "5"], BeforeValidator(_text)] = Field(
+        default="5", description="Version of MQTT; 5 unless the broker has none."
+    )
+    local: bool = Field(
+        default=False,
+        description="Alerts and status are published on this connection. Exactly one connection says `true`.",
+    )
+    client_id: Name | None = Field(
+        default=None, description="Name of the session at the broker; `tidegate-GATEWAY-NAME` if not set."
+    )
+    username: Text | None = Field(default=None, description="Name to log in with.")
+    password_file: FilePath | None = Field(default=None, description="File that holds the password, in one line.")
+    tls: Tls | None = Field(default=None, description="TLS is used where this section is present.")
+    keepalive_s: int = Field(default=30, ge=5, le=3600, description="How soon a dead connection is noticed.")
+    session_expiry_s: int = Field(
+        default=7 * 86_400,
+        ge=0,
+        le=0xFFFFFFFF,
+        description="MQTT 5: how long the broker keeps messages for us while we are away.",
+    )
+    receive_maximum: int = Field(
+        default=65_535,
+        ge=1,
+        le=65_535,
+        description="MQTT 5: how many messages may wait for our acknowledgement; must last for `log_stall_s`.",
+    )
+    subscriptions: list[Subscription] = Field(default=[], description="What to listen to.")
 
 
 class Limits(Section):
-    """Crossing one raises an alert at once. `hysteresis` is how far back a value must come to clear it."""
+    """Crossing one raises an alert at once; coming back clears it."""
 
-    low: float | None = None
-    high: float | None = None
-    hysteresis: float = Field(default=0.0, ge=0)
+    low: float | None = Field(default=None, description="Values below it raise an alert. In the sensor's unit.")
+    high: float | None = Field(default=None, description="Values above it raise an alert. In the sensor's unit.")
+    hysteresis: float = Field(
+        default=0.0,
+        ge=0,
+        description="How far back inside a value must come to clear an alert. In the sensor's unit.",
+    )
 
 
 class Sensor(Section):
     """A sensor that config knows by name: its unit and limits."""
 
-    id: Name
-    type: Name
-    unit: str
-    tank: Name
-    limits: Limits = Limits()
+    id: Name = Field(description="As the subscriptions name it: `{tank}_{metric}` unless they say otherwise.")
+    type: Name = Field(description="What it measures; known kinds have a fixed choice of units.")
+    unit: Text = Field(description="Unit of its values and limits, such as `degC` or `mg/L`.")
+    tank: Name = Field(description="The tank or pen that it stands in.")
+    limits: Limits = Field(default=Limits(), description="Bounds for its alerts.")
 
 
 class Camera(Section):
-    """One camera. `source` is a file, an rtsp:// address or a device such as /dev/video0."""
+    """One camera."""
 
-    name: Name
-    source: str
-    tank: Name
-    model: Name | None = None
-    fps: float = Field(default=5.0, gt=0, le=120)
-    loop: bool = False
-    heartbeat_timeout_s: float = Field(default=5.0, gt=0)
-    max_width: int = Field(default=1920, ge=64, le=7680)
-    max_height: int = Field(default=1080, ge=64, le=4320)
+    name: Name = Field(description="Name of the camera; its unit is `camera:NAME`.")
+    source: Text = Field(description="An `rtsp://` address, a device such as `/dev/video0`, or a video file.")
+    tank: Name = Field(description="The tank or pen that it looks at.")
+    model: Name | None = Field(default=None, description="The model that looks at its frames.")
+    fps: float = Field(default=5.0, gt=0, le=120, description="At most so many frames a second are looked at.")
+    loop: bool = Field(default=False, description="Begin a video file again at its end.")
+    heartbeat_timeout_s: float = Field(
+        default=5.0, gt=0, le=600, description="A camera process that gives no sign of life for so long is replaced."
+    )
+    max_width: int = Field(
+        default=1920, ge=64, le=7680, description="Wider frames are made smaller; sizes the shared memory."
+    )
+    max_height: int = Field(
+        default=1080, ge=64, le=4320, description="Higher frames are made smaller; sizes the shared memory."
+    )
 
 
 class Model(Section):
-    """One model, by the folder that holds its `model.json` and file."""
+    """One model."""
 
-    name: Name
-    path: Path
-    threads: int = Field(default=1, ge=1, le=64)
-    score_threshold: float | None = Field(default=None, gt=0, lt=1)
+    name: Name = Field(description="The name by which cameras ask for it; its unit is `model:NAME`.")
+    path: FilePath = Field(
+        description="Folder that holds its `model.json` and file; `package:fish/1` is one that is shipped."
+    )
+    threads: int = Field(default=1, ge=1, le=64, description="Threads that one look may use.")
+    score_threshold: float | None = Field(
+        default=None, gt=0, lt=1, description="Detections below this score are left out; the model's own if not set."
+    )
 
 
 class Http(Section):
-    """Metrics and health. Loopback unless told otherwise."""
+    """Metrics and health over TCP. Loopback unless told otherwise; nothing can be changed from there."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=9464, ge=0, le=65535)
+    host: Host = Field(
+        default="127.0.0.1", description="Address to listen on; `0.0.0.0` lets a Prometheus outside in."
+    )
+    port: int = Field(
+        default=9464,
+        ge=0,
+        le=65535,
+        description="TCP port; 0 takes a free one and writes it to `runtime_dir/http.port`.",
+    )
 
 
 class Fleet(Section):
-    """Where pushes come from: one partition of a compacted topic."""
+    """Where pushed documents come from: one partition of a compacted topic."""
 
-    topic: str = "fleet-desired"
-    partition: int = Field(ge=0)
-    poll_interval_s: float = Field(default=30.0, gt=0)
+    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = Field(
+        default="fleet-desired", description="Topic that holds one document a gateway, by its id."
+    )
+    partition: int = Field(ge=0, description="The one partition on which this gateway's document comes.")
+    poll_interval_s: float = Field(default=30.0, gt=0, le=86_400, description="How often to look for a new one.")
 
 
 class Logging(Section):
     """What goes to the journal."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least that is said.")
+    format: Literal["text", "json"] = Field(default="text", description="Lines for people, or for log collectors.")
 
 
 class Config(Section):
     """The whole document."""
 
-    gateway: Gateway
-    kafka: Kafka
-    mqtt: list[Mqtt] = Field(min_length=1)
-    log: Log = Log()
-    sensors: list[Sensor] = []
-    cameras: list[Camera] = []
-    models: list[Model] = []
-    http: Http = Http()
-    fleet: Fleet | None = None
-    logging: Logging = Logging()
+    gateway: Gateway = Field(description="Who this gateway is and where it keeps its files.")
+    kafka: Kafka = Field(description="The upstream cluster.")
+    mqtt: list[Mqtt] = Field(min_length=1, description="Connections to MQTT brokers; one of them is local.")
+    log: Log = Field(default=Log(), description="The durable log.")
+    sensors: list[Sensor] = Field(default=[], description="Sensors with a unit and limits of their own.")
+    cameras: list[Camera] = Field(default=[], description="Cameras.")
+    models: list[Model] = Field(default=[], description="Models that look at frames.")
+    http: Http = Field(default=Http(), description="Metrics and health over TCP.")
+    fleet: Fleet | None = Field(default=None, description="Pushed documents; without it config.yaml is all there is.")
+    logging: Logging = Field(default=Logging(), description="What goes to the journal.")

@@ -1,0 +1,263 @@
+"""From YAML text to a tree of nodes that know their lines.
+
+Built on PyYAML's events rather than its composer: nothing recurses, nothing is constructed, aliases are bounded.
+
+Y1  A scalar stays the text that was written; what it means (number, switch, text) the schema says. So `version: 5`,
+    `id: 007` and `site: no` are what they look like. A plain `null`, `~` or nothing at all means "not set".
+Y2  A document is one mapping, at most 1 MiB, 32 levels and, aliases followed, 20,000 values.
+Y3  No tags, no merge keys, no two equal keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import yaml
+
+from agent.config.problems import ConfigErrors, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST_BYTES: Final = 1024**2
+MOST_LEVELS: Final = 32
+MOST_VALUES: Final = 20_000
+
+_NOT_SET = frozenset(("", "~", "null", "Null", "NULL"))
+# libyaml's parser where the wheel brings it: ten times as fast, the same events.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(slots=True)
+class Scalar:
+    """A value as written. `plain`: without quotes."""
+
+    line: int
+    text: str
+    plain: bool
+    size: int = 1
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it says anything."""
+        return not (self.plain and self.text in _NOT_SET)
+
+
+@dataclass(slots=True)
+class Sequence:
+    """A list."""
+
+    line: int
+    items: list[Node] = field(default_factory=list)
+    size: int = 1
+
+
+@dataclass(slots=True)
+class Mapping:
+    """Keys with the lines on which they stand, and their values."""
+
+    line: int
+    entries: dict[str, tuple[int, Node]] = field(default_factory=dict)
+    size: int = 1
+
+
+Node = Scalar | Sequence | Mapping
+
+
+def read_document(text: bytes | str, file: str) -> tuple[Mapping, list[Problem]]:
+    """The root of a document, and the problems after which reading could go on (equal keys).
+
+    Raises:
+        ConfigErrors: the text is no YAML, or not of the kind that Y2 and Y3 allow.
+    """
+    decoded = _decode(text, file)
+    builder = _Builder(file)
+    try:
+        for event in yaml.parse(decoded, Loader=_LOADER):
+            builder.take(event)
+    except yaml.MarkedYAMLError as fault:
+        raise ConfigErrors([*builder.problems, _syntax(fault, decoded, file)]) from None
+    except yaml.YAMLError as fault:
+        # A character that no YAML may hold; libyaml names its position, not its line.
+        line = _line_of_control_character(decoded)
+        hint = "remove it; only tabs and line breaks may stand between printable characters"
+        message = f"has a control character ({str(fault).splitlines()[0]})"
+        raise ConfigErrors([Problem(file, line, "", message, hint)]) from None
+    root = builder.root
+    if root is None or (isinstance(root, Scalar) and not root.is_set):
+        raise ConfigErrors([Problem(file, 1, "", "the file is empty", "start from the config.yaml that is shipped")])
+    if not isinstance(root, Mapping):
+        hint = "start from the config.yaml that is shipped"
+        raise ConfigErrors([Problem(file, root.line, "", "must be a mapping: lines of `key: value`", hint)])
+    return root, builder.problems
+
+
+def find(root: Node, location: tuple[str | int, ...]) -> tuple[int, Node | None]:
+    """The line of a place (of the nearest one that exists above it), and its node if there is one."""
+    line, node = root.line, root
+    for part in location:
+        if isinstance(node, Mapping) and isinstance(part, str) and part in node.entries:
+            line, node = node.entries[part]
+        elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
+            node = node.items[part]
+            line = node.line
+        else:
+            return line, None
+    return line, node
+
+
+def _decode(text: bytes | str, file: str) -> str:
+    if len(text) > MOST_BYTES:
+        raise ConfigErrors(
+            [Problem(file, 0, "", f"is larger than {MOST_BYTES // 1024} KiB", "is it the right file?")]
+        )
+    if isinstance(text, str):
+        return text
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        line = text.count(b"\n", 0, fault.start) + 1
+        message = f"is not UTF-8: byte 0x{text[fault.start]:02x}"
+        hint = "save the file as UTF-8"
+        raise ConfigErrors([Problem(file, line, "", message, hint)]) from None
+
+
+def _line_of_control_character(text: str) -> int:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if any((letter < " " and letter not in "\t\r") or letter == "\x7f" for letter in line):
+            return number
+    return 0
+
+
+def _syntax(fault: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
+    mark = fault.problem_mark or fault.context_mark
+    number = mark.line + 1 if mark else 0
+    lines = text.split("\n")
+    line = lines[number - 1] if 0 < number <= len(lines) else ""
+    message = f"is not YAML: {fault.problem or fault.context}"
+    if line[: len(line) - len(line.lstrip())].count("\t") or "'\\t'" in message:
+        return Problem(file, number, "", "a tab stands where YAML wants spaces", "indent with spaces")
+    if fault.context and fault.problem:
+        message += f" {fault.context}"
+    if fault.context_mark and fault.context_mark.line + 1 != number:
+        message += f" that begins at line {fault.context_mark.line + 1}"
+    hint = ""
+    if "mapping values are not allowed" in message:
+        hint = "put a value that holds `: ` in quotes, and check the indentation of this line and the one above"
+    elif "could not find expected ':'" in message:
+        hint = "a key ends with a colon and a space"
+    elif "expected <block end>" in message:
+        hint = "keys of one level must begin in the same column"
+    elif "undefined alias" in message:
+        hint = "put a value that begins with * in quotes"
+    elif "cannot start any token" in message:
+        hint = "put the value in quotes"
+    return Problem(file, number, "", message, hint)
+
+
+class _Builder:
+    """Takes events in order and builds the tree. What is open stands on a stack."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._open: list[Sequence | Mapping] = []
+        self._keys: list[tuple[int, str] | None] = []
+        self._anchors: dict[str, Node | None] = {}
+        self._open_anchors: list[str | None] = []
+        self._documents = 0
+        self.root: Node | None = None
+        self.problems: list[Problem] = []
+
+    def take(self, event: yaml.Event) -> None:
+        """Take one event.
+
+        Raises:
+            ConfigErrors: something that no later event can mend.
+        """
+        # PyYAML's own parsers mark every event.
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                raise self._refused(line, "a second document begins here", "remove the line `---`")
+        elif isinstance(event, yaml.AliasEvent):
+            self._put(self._anchored(event.anchor, line), line)
+        elif isinstance(event, yaml.NodeEvent):
+            self._begin(event, line)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            node, anchor = self._open.pop(), self._open_anchors.pop()
+            self._keys.pop()
+            if anchor is not None:
+                self._anchors[anchor] = node
+            self._put(node, node.line)
+
+    def _begin(self, event: yaml.NodeEvent, line: int) -> None:
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise self._refused(line, f"the tag {tag} has no meaning here", "remove it")
+        if isinstance(event, yaml.ScalarEvent):
+            node = Scalar(line, event.value, plain=not event.style)
+            if event.anchor is not None:
+                self._anchors[event.anchor] = node
+            self._put(node, line)
+            return
+        if self._open and isinstance(self._open[-1], Mapping) and self._keys[-1] is None:
+            raise self._refused(line, "a key must be plain text", "put text that holds { or [ in quotes")
+        if len(self._open) >= MOST_LEVELS:
+            raise self._refused(line, f"is nested more than {MOST_LEVELS} levels deep", "")
+        self._open.append(Mapping(line) if isinstance(event, yaml.MappingStartEvent) else Sequence(line))
+        self._keys.append(None)
+        self._open_anchors.append(event.anchor)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None
+
+    def _anchored(self, name: str | None, line: int) -> Node:
+        if name is None or name not in self._anchors:
+            raise self._refused(line, f"*{name} stands for nothing", "put a value that begins with * in quotes")
+        node = self._anchors[name]
+        if node is None:
+            raise self._refused(line, f"*{name} stands within itself", "write it out")
+        return node
+
+    def _put(self, node: Node, line: int) -> None:
+        if not self._open:
+            self.root = node
+            return
+        holder = self._open[-1]
+        holder.size += node.size
+        if holder.size > MOST_VALUES:
+            raise self._refused(line, f"holds more than {MOST_VALUES} values, aliases followed", "")
+        if isinstance(holder, Sequence):
+            holder.items.append(node)
+            return
+        key = self._keys[-1]
+        if key is not None:
+            self._keys[-1] = None
+            # The first of two equal keys stays; the second was reported.
+            holder.entries.setdefault(key[1], (key[0], node))
+            return
+        if not isinstance(node, Scalar):
+            raise self._refused(line, "a key must be plain text", "")
+        self._keys[-1] = (line, node.text)
+        if node.text == "<<" and node.plain:
+            raise self._refused(line, "merge keys are not read", "write the keys out")
+        if node.text in holder.entries:
+            first = holder.entries[node.text][0]
+            message = f"the key {node.text} stands here for a second time, first in line {first}"
+            self.problems.append(Problem(self._file, line, "", message, "keep one of them"))
+
+    def _refused(self, line: int, message: str, hint: str) -> ConfigErrors:
+        return ConfigErrors([*self.problems, Problem(self._file, line, "", message, hint)])
+
+
+def scalars(node: Node, location: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Scalar]]:
+    """Every scalar with its place."""
+    if isinstance(node, Scalar):
+        yield location, node
+    elif isinstance(node, Sequence):
+        for index, item in enumerate(node.items):
+            yield from scalars(item, (*location, index))
+    else:
+        for key, (_, value) in node.entries.items():
+            yield from scalars(value, (*location, key))

@@ -1,0 +1,77 @@
+"""`${NAME}` and `${NAME:-default}` in values.
+
+E1  `${NAME}` that is not set is an error; `${NAME:-default}` stands in where NAME is not set or empty. `$${` is `${`.
+E2  Whoever can push a document must not be able to read this machine's environment: a push may name only
+    `TIDEGATE_…`, which is set on the gateway for this purpose, and the directories that systemd hands over.
+E3  What came out of the environment is never shown in a message; the name is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from agent.config.document import Mapping, Node, Scalar, Sequence
+from agent.config.problems import Problem, path_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as Environment
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^}]*)?\}|\$\{")
+_IN_PUSHES = re.compile(r"TIDEGATE_[A-Z0-9_]+|(CREDENTIALS|STATE|RUNTIME|CONFIGURATION)_DIRECTORY")
+
+
+class Values:
+    """Turns nodes into plain values for the schema: dict, list, str, and None for what is not set."""
+
+    def __init__(self, file: str, env: Environment[str, str], *, pushed: bool) -> None:
+        self._file = file
+        self._env = env
+        self._pushed = pushed
+        self.problems: list[Problem] = []
+        self.failed: set[tuple[str | int, ...]] = set()
+
+    def of(self, node: Node, location: tuple[str | int, ...] = ()) -> Any:
+        """The value of a node; what could not be made out is None, in `failed`, and in `problems`."""
+        if isinstance(node, Mapping):
+            return {key: self.of(value, (*location, key)) for key, (_, value) in node.entries.items()}
+        if isinstance(node, Sequence):
+            return [self.of(item, (*location, index)) for index, item in enumerate(node.items)]
+        if not node.is_set:
+            return None
+        if "${" not in node.text:
+            return node.text
+        return self._substituted(node, location)
+
+    def _substituted(self, scalar: Scalar, location: tuple[str | int, ...]) -> str | None:
+        before = len(self.problems)
+
+        def value_of(match: re.Match[str]) -> str:
+            name, default = match["name"], match["default"]
+            if match[0] == "$${":
+                return "${"
+            if name is None:
+                message = "holds a ${ that is no ${NAME} or ${NAME:-default}"
+                self._problem(scalar, location, message, "write $${ for the characters themselves")
+                return ""
+            if self._pushed and not _IN_PUSHES.fullmatch(name):
+                message = f"a pushed document may not read the environment variable {name}"
+                self._problem(scalar, location, message, "use a name that begins with TIDEGATE_, set on the gateway")
+                return ""
+            value = self._env.get(name)
+            if default is not None:
+                return value or default[2:]
+            if value is None:
+                hint = f"set it, or give a default: ${{{name}:-…}}"
+                self._problem(scalar, location, f"the environment variable {name} is not set", hint)
+                return ""
+            return value
+
+        text = _REFERENCE.sub(value_of, scalar.text)
+        if len(self.problems) > before:
+            self.failed.add(location)
+            return None
+        return text if text or not scalar.plain else None
+
+    def _problem(self, scalar: Scalar, location: tuple[str | int, ...], message: str, hint: str) -> None:
+        self.problems.append(Problem(self._file, scalar.line, path_text(location), message, hint))

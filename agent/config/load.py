@@ -1,0 +1,118 @@
+"""From a file or a push to a checked configuration: one function for both, every problem in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from agent.config.document import read_document
+from agent.config.environment import Values
+from agent.config.problems import ConfigErrors, Problem
+from agent.config.references import References
+from agent.config.schema import Config
+from agent.config.wording import problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PACKAGED = "package:"
+
+
+def digest(text: str | bytes) -> str:
+    """The revision of a document: the sha256 of its bytes, hex."""
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+
+
+def read(path: Path | str) -> bytes:
+    """The bytes of a configuration file.
+
+    Raises:
+        ConfigErrors: it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as fault:
+        message = f"cannot be read: {(fault.strerror or str(fault)).lower()}"
+        hint = "name another with --config" if isinstance(fault, FileNotFoundError) else ""
+        raise ConfigErrors([Problem(str(path), 0, "", message, hint)]) from None
+
+
+def load(path: Path | str, env: Mapping[str, str] = os.environ) -> Config:
+    """The configuration in a file; relative paths in it count from its folder.
+
+    Raises:
+        ConfigErrors: every problem that was found.
+    """
+    return parse(read(path), str(path), env, folder=Path(path).absolute().parent)
+
+
+def parse(
+    text: str | bytes,
+    filename: str = "config.yaml",
+    env: Mapping[str, str] = os.environ,
+    *,
+    folder: Path | None = None,
+    pushed: bool = False,
+) -> Config:
+    """The configuration in a document.
+
+    Args:
+        text: the document; bytes must be UTF-8.
+        filename: how messages call it.
+        env: what `${NAME}` stands for.
+        folder: where relative paths count from; the folder of config.yaml also for a push.
+        pushed: whether it came over the network, where the rules E2 and C2 hold.
+
+    Raises:
+        ConfigErrors: every problem that was found.
+    """
+    base = Path.cwd() if folder is None else folder
+    root, problems = read_document(text, filename)
+    values = Values(filename, env, pushed=pushed)
+    plain = values.of(root)
+    _own_site(plain)
+    references = References(root, plain, filename)
+    references.look()
+    files = references.look_at_files(lambda path: place(path, base), Path)
+    if pushed:
+        references.look_at_push(files, base, env)
+    problems += values.problems + references.problems
+    config = None
+    try:
+        config = Config.model_validate(plain, context={"place": lambda path: place(path, base)})
+    except ValidationError as fault:
+        problems += [
+            problem_of(error, root, filename)
+            for error in fault.errors(include_url=False)
+            if error["loc"] not in values.failed
+        ]
+    if problems or config is None:
+        raise ConfigErrors(problems)
+    return config
+
+
+def place(path: Path, folder: Path) -> Path:
+    """A path as a document means it: `package:NAME/VERSION` is a shipped model, relative ones count from `folder`."""
+    text = str(path)
+    if text.startswith(PACKAGED):
+        spec = importlib.util.find_spec("models")
+        home = spec.submodule_search_locations if spec is not None else None
+        return Path(next(iter(home or ["models"]))) / "zoo" / text.removeprefix(PACKAGED)
+    return folder / path
+
+
+def _own_site(plain: dict[str, Any]) -> None:
+    """Where a topic names no site, its readings are of the gateway's own."""
+    gateway = plain.get("gateway")
+    site = gateway.get("site") if isinstance(gateway, dict) else None
+    connections = plain.get("mqtt")
+    for connection in connections if isinstance(connections, list) else []:
+        subscriptions = connection.get("subscriptions") if isinstance(connection, dict) else None
+        for item in subscriptions if isinstance(subscriptions, list) else []:
+            if isinstance(item, dict) and isinstance(item.get("topic"), str) and "{site}" not in item["topic"]:
+                item.setdefault("site", site)

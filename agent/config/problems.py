@@ -1,0 +1,43 @@
+"""What is wrong with a document: one line each, so that a person finds the place and knows what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing to put right. `line` counts from 1; 0 where no line can be named. `path` is that of the key."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """`config.yaml:12: mqtt[0].subscriptions[1].qos: must be 0 or 1, not 3 (hint: …)`, without line breaks."""
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        said = f"{self.path}: {self.message}" if self.path else self.message
+        line = f"{place}: {said} (hint: {self.hint})" if self.hint else f"{place}: {said}"
+        # A value that is quoted in a message may hold anything; a terminal or a journal must not obey it.
+        return "".join(letter if letter.isprintable() else " " for letter in line)
+
+
+class ConfigErrors(Exception):  # noqa: N818 - it holds several, and callers print them all
+    """A document that cannot be used. Holds every problem that one pass found, in order of lines; at least one."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(set(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def path_text(location: tuple[str | int, ...]) -> str:
+    """`("mqtt", 0, "host")` as `mqtt[0].host`."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
