@@ -78,13 +78,19 @@ def uv() -> Path:
     return Path(sys.executable).with_name("uv")
 
 
+def _children(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
 class Machine:
     """One machine with Tidegate installed in /opt/tidegate as OPERATIONS.md says, the unit not yet started."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
         self._console = folder / "console.log"
-        self._nspawn: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._init_pid = 0
         run("cp", "-a", "--reflink=auto", _cached(SUITE, _debootstrap), self.root)
         self._install_tidegate()
@@ -122,8 +128,11 @@ class Machine:
     def __enter__(self) -> Self:
         options = ["--quiet", "--boot", "--register=no", "--keep-unit", "--private-network", "--console=pipe"]
         with self._console.open("wb") as console:
-            command = ["systemd-nspawn", f"--directory={self.root}", *options]
-            self._nspawn = spawn(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
+            # A killed nspawn leaves its machine behind. The first process of a PID namespace does not: the kernel
+            # ends all of it, machine included, and unshare sees to it that this happens when it dies itself.
+            command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+            command += ["systemd-nspawn", f"--directory={self.root}", *options]
+            self._process = spawn(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         try:
             self._find_init()
             self.until(self._is_up, "booted", timeout=BOOT_TIMEOUT_S)
@@ -136,26 +145,29 @@ class Machine:
         self.off()
 
     def off(self) -> None:
-        """End the machine, by force where it does not go by itself."""
-        process, self._nspawn = self._nspawn, None
+        """Pull the plug; nothing of the machine is left when this returns."""
+        process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()  # nspawn asks its systemd to power off
-        try:
-            process.wait(OFF_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()  # the kernel then ends the whole PID namespace
-            process.wait(OFF_TIMEOUT_S)
+        process.kill()
+        process.wait()
+        init = Path(f"/proc/{self._init_pid}")
+        deadline = time.monotonic() + OFF_TIMEOUT_S
+        while self._init_pid and init.exists():
+            if time.monotonic() > deadline:
+                raise MachineError(f"the machine's first process, {self._init_pid}, is still there")
+            time.sleep(0.05)
 
     def _find_init(self) -> None:
-        assert self._nspawn is not None
-        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
+        """The machine's first process: what nspawn, itself the child of unshare, has started."""
+        assert self._process is not None
+        unshare = self._process.pid
 
         def found() -> bool:
-            for child in children.read_text().split():
+            for child in [grandchild for nspawn in _children(unshare) for grandchild in _children(nspawn)]:
                 with contextlib.suppress(OSError):
                     if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
-                        self._init_pid = int(child)
+                        self._init_pid = child
             return self._init_pid != 0
 
         self.until(found, "systemd as its first process", timeout=BOOT_TIMEOUT_S)
@@ -175,7 +187,7 @@ class Machine:
         """Wait until something holds; fail with the journal if it does not come true."""
         deadline = time.monotonic() + timeout
         while not holds():
-            if self._nspawn is None or self._nspawn.poll() is not None:
+            if self._process is None or self._process.poll() is not None:
                 raise MachineError(f"the machine ended: {self._console.read_text(errors='replace')[-2_000:]}")
             if time.monotonic() > deadline:
                 raise MachineError(f"not {what} within {timeout:g} s: {self.journal() if self._init_pid else ''}")
