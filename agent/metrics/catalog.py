@@ -1,0 +1,85 @@
+"""Every metric of the daemon: name, kind, help, labels. Names keep to Prometheus' conventions.
+
+docs/METRICS.md is made from this list; a sample that is not in it is an error when the page is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One metric. Counters count since the process began."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+CATALOG: dict[str, Definition] = {
+    definition.name: definition
+    for definition in (
+        Definition("tidegate_build_info", "gauge", "Always 1; the version that runs.", ("version",)),
+        Definition("tidegate_config_info", "gauge", "Always 1; the document that runs.", ("revision", "source")),
+        Definition("tidegate_config_applied_total", "counter", "Documents that were applied."),
+        Definition("tidegate_config_refused_total", "counter", "Documents that were refused."),
+        Definition("tidegate_unit_state", "gauge", "1 for the state that the unit is in.", ("unit", "state")),
+        Definition("tidegate_unit_crashes_total", "counter", "Crashes of the unit.", ("unit",)),
+        Definition("tidegate_unit_waits_total", "counter", "Times it began to wait for the outside.", ("unit",)),
+        Definition("tidegate_readings_total", "counter", "Readings taken in.", ("sensor_type",)),
+        Definition(
+            "tidegate_dropped_total",
+            "counter",
+            "What was dropped: readings, messages, frames or records, and why.",
+            ("what", "source", "reason"),
+        ),
+        Definition(
+            "tidegate_ack_latency_seconds", "histogram", "From a reading's receipt until it is on disk, by batch."
+        ),
+        Definition(
+            "tidegate_delivery_latency_seconds",
+            "histogram",
+            "From the log's taking the oldest record of a batch until Kafka has it.",
+            ("lane",),
+        ),
+        Definition("tidegate_mqtt_connected", "gauge", "1 while the session is up.", ("connection",)),
+        Definition("tidegate_mqtt_messages_total", "counter", "Messages received.", ("connection",)),
+        Definition("tidegate_mqtt_acknowledged_total", "counter", "Messages acknowledged.", ("connection",)),
+        Definition("tidegate_mqtt_redelivered_total", "counter", "Messages that came with DUP set.", ("connection",)),
+        Definition("tidegate_mqtt_disconnects_total", "counter", "Sessions that ended.", ("connection",)),
+        Definition("tidegate_mqtt_outstanding_messages", "gauge", "Received, not yet acknowledged.", ("connection",)),
+        Definition("tidegate_camera_frames_total", "counter", "Frames captured.", ("camera",)),
+        Definition("tidegate_camera_restarts_total", "counter", "Capture processes started anew.", ("camera",)),
+        Definition("tidegate_model_frames_total", "counter", "Frames that the model looked at.", ("model",)),
+        Definition("tidegate_model_detections_total", "counter", "Objects that the model saw.", ("model",)),
+        Definition("tidegate_model_inference_seconds", "histogram", "The bare session, a frame.", ("model",)),
+        Definition("tidegate_alerts_active", "gauge", "Alerts that are raised now."),
+        Definition("tidegate_alerts_published_total", "counter", "Alerts that the local broker acknowledged."),
+        Definition("tidegate_alerts_unpublished_total", "counter", "Tries that the local broker was not there for."),
+        Definition("tidegate_log_depth_records", "gauge", "Records not yet settled.", ("lane",)),
+        Definition("tidegate_log_delivered_records_total", "counter", "Records that Kafka has.", ("lane",)),
+        Definition(
+            "tidegate_log_oldest_undelivered_age_seconds", "gauge", "Age of the oldest unsettled record.", ("lane",)
+        ),
+        Definition("tidegate_log_dead_letters", "gauge", "Records that Kafka refused for themselves."),
+        Definition("tidegate_log_bytes", "gauge", "Pages in use in the log's file."),
+        Definition("tidegate_log_wal_bytes", "gauge", "Size of the write-ahead log."),
+        Definition("tidegate_log_last_commit_age_seconds", "gauge", "Since the last commit that succeeded."),
+        Definition("tidegate_log_stalled", "gauge", "1 while the disk takes no commit and readings are lost."),
+        Definition("tidegate_log_quarantined_files", "gauge", "Damaged log files put aside."),
+        Definition("tidegate_log_checkpoint_held", "gauge", "1 while a foreign reader keeps the WAL from shrinking."),
+        Definition("tidegate_log_commit_duration_seconds", "histogram", "A group commit, fsync included."),
+        Definition("tidegate_log_body_bytes_total", "counter", "Keys, values and headers that came in."),
+        Definition("tidegate_log_written_bytes_total", "counter", "Bytes written to the disk for them."),
+        Definition("tidegate_shipper_batches_total", "counter", "Batches that Kafka acknowledged.", ("lane",)),
+        Definition("tidegate_shipper_bytes_total", "counter", "Bytes of those batches.", ("lane",)),
+        Definition("tidegate_shipper_retries_total", "counter", "Batches that had to go again."),
+        Definition("tidegate_shipper_circuit_open", "gauge", "1 while connecting to Kafka fails."),
+        Definition("tidegate_shipper_held_streams", "gauge", "Streams held back until someone looks."),
+    )
+}

@@ -1,0 +1,74 @@
+"""The page: samples from the hub's sources, ordered by the catalog, in Prometheus' text format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from agent.metrics.catalog import CATALOG
+from agent.metrics.histogram import Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from prometheus_client.core import Metric
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One figure of one metric of the catalog; `labels` in the catalog's order."""
+
+    name: str
+    value: float | Histogram
+    labels: tuple[str, ...] = ()
+
+
+class Metrics(Collector):
+    """Asks its sources when it is scraped, so that counting costs nothing in between."""
+
+    def __init__(self) -> None:
+        self._sources: list[Callable[[], Iterable[Sample]]] = []
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def source(self, source: Callable[[], Iterable[Sample]]) -> None:
+        """Ask this source too, at each scrape. It must not block."""
+        self._sources.append(source)
+
+    def page(self) -> bytes:
+        """Everything, in the text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """For prometheus_client: one family for each metric of which there are samples."""
+        by_name: dict[str, list[Sample]] = {}
+        for source in self._sources:
+            for sample in source():
+                by_name.setdefault(sample.name, []).append(sample)
+        unknown = by_name.keys() - CATALOG.keys()
+        if unknown:
+            raise KeyError(f"not in the catalog: {', '.join(sorted(unknown))}")
+        for name, definition in CATALOG.items():
+            if name not in by_name:
+                continue
+            family = _FAMILIES[definition.kind](name, definition.help, labels=definition.labels)
+            for sample in by_name[name]:
+                if isinstance(sample.value, Histogram):
+                    family.add_metric(sample.labels, sample.value.buckets(), sample.value.sum)
+                else:
+                    family.add_metric(sample.labels, sample.value)
+            yield family
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing beforehand: what there is shows at the scrape."""
+        return ()
+
+
+_FAMILIES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
