@@ -1,0 +1,63 @@
+"""What is answered. TCP gets what may be read; the unix socket also gets what changes something."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+
+class Health(Protocol):
+    """What the hub knows about itself. Reads memory only, so that a dead disk cannot hold an answer up."""
+
+    def live(self) -> bool:
+        """Whether loop and supervision answer."""
+
+    def ready(self) -> Sequence[str]:
+        """Why the daemon does not do its job; empty where it does."""
+
+    def detailed(self) -> dict[str, Any]:
+        """Units, lanes, connections, documents: JSON, without secrets."""
+
+    def metrics(self) -> tuple[bytes, str]:
+        """The metrics page and its content type."""
+
+    def reload(self) -> Awaitable[dict[str, Any]]:
+        """Look at config.yaml again and say what became of it."""
+
+
+def build_app(health: Health, *, control: bool) -> FastAPI:
+    """The endpoints; `control` adds the verbs that change something, for the unix socket alone."""
+    app = FastAPI(title="tidegate", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        page, content_type = health.metrics()
+        return Response(page, headers={"content-type": content_type})
+
+    @app.get("/health/live")
+    async def live() -> JSONResponse:
+        alive = health.live()
+        return JSONResponse({"live": alive}, 200 if alive else 503)
+
+    @app.get("/health/ready")
+    async def ready() -> JSONResponse:
+        reasons = list(health.ready())
+        return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+    @app.get("/health/detailed")
+    async def detailed() -> JSONResponse:
+        return JSONResponse(health.detailed())
+
+    if control:
+
+        @app.post("/reload")
+        async def reload() -> JSONResponse:
+            report = await health.reload()
+            return JSONResponse(report, 409 if report["outcome"] == "refused" else 200)
+
+    return app
