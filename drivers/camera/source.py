@@ -1,0 +1,97 @@
+"""Where a camera's frames come from: reading the address, showing it without its secrets, looking before leaping."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import unquote, urlsplit
+
+from drivers.values import Misconfigured, NotReady
+
+_MOST_CHARACTERS = 4096
+
+
+class Kind(StrEnum):
+    """A file comes to an end; a stream and a device are live."""
+
+    FILE = "file"
+    STREAM = "stream"
+    DEVICE = "device"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source. `address` is for OpenCV alone; `shown` is safe in logs, status and metrics."""
+
+    kind: Kind
+    address: str = field(repr=False)
+    shown: str
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def redact(self, text: str) -> str:
+        """Take out of a library's words what must not be shown."""
+        for secret in self.secrets:
+            text = text.replace(secret, "…")
+        return text
+
+
+def parse(source: str) -> Source:
+    """Read a source as config gives it.
+
+    Raises:
+        Misconfigured: it is of no kind that OpenCV is asked to open here.
+    """
+    hint = "give a video file, rtsp://host/path, or a device such as /dev/video0"
+    if not source or len(source) > _MOST_CHARACTERS or not source.isprintable():
+        raise Misconfigured("the source is empty or unreadable", field="source", hint=hint)
+    if source.isdecimal():
+        return Source(Kind.DEVICE, f"/dev/video{int(source)}", f"/dev/video{int(source)}")
+    if "://" not in source:
+        kind = Kind.DEVICE if source.startswith("/dev/") else Kind.FILE
+        return Source(kind, source, source)
+    scheme = source.partition("://")[0].lower()
+    if scheme not in {"rtsp", "rtsps"}:
+        raise Misconfigured(f"a source of kind {scheme[:20]}:// is not supported", field="source", hint=hint)
+    try:
+        parts = urlsplit(source)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host:
+        raise Misconfigured(f"the {scheme}:// address names no host or no proper port", field="source", hint=hint)
+    place = f"[{host}]" if ":" in host else host
+    # Cheap cameras take user and password in the path or the query too, so neither is ever shown.
+    shown = f"{scheme}://{place}{f':{port}' if port else ''}/…"
+    password = parts.password or ""
+    tail = source.split("@", 1)[-1].partition("/")[2]
+    secrets = [source, parts.netloc.rpartition("@")[0], password, unquote(password), tail]
+    return Source(
+        Kind.STREAM, source, shown, tuple(sorted({s for s in secrets if len(s) > 1}, key=len, reverse=True))
+    )
+
+
+def look(source: Source) -> None:
+    """See without OpenCV whether there is anything to open, so that a missing camera costs no process a try.
+
+    Raises:
+        NotReady: the file or device is not there (yet), or may not be read.
+        Misconfigured: it is there and can never be a camera.
+    """
+    if source.kind is Kind.STREAM:
+        return
+    try:
+        mode = os.stat(source.address).st_mode  # noqa: PTH116 - the caller's string is the address, /dev or not
+    except FileNotFoundError:
+        hint = "is the camera plugged in?" if source.kind is Kind.DEVICE else "check the path"
+        raise NotReady(f"{source.shown} does not exist", hint) from None
+    except OSError as error:
+        raise NotReady(f"{source.shown} cannot be looked at: {error.strerror}") from None
+    if source.kind is Kind.DEVICE and not stat.S_ISCHR(mode):
+        raise Misconfigured(f"{source.shown} is no video device", field="source")
+    if source.kind is Kind.FILE and not stat.S_ISREG(mode):
+        raise Misconfigured(f"{source.shown} is no file", field="source", hint="give one video file")
+    if not os.access(source.address, os.R_OK):
+        hint = "put tidegate into the group video" if source.kind is Kind.DEVICE else "let the user tidegate read it"
+        raise NotReady(f"{source.shown} may not be read by this user", hint)
