@@ -39,7 +39,11 @@ def _start_children() -> None:
 
 
 def spawn(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-    """Start a child as `subprocess.Popen(command, **options)` would, that dies with this process."""
+    """Start a child as `subprocess.Popen(command, **options)` would, that dies with this process.
+
+    It gets a process group of its own: Ctrl-C in a terminal is for the one who started it, who ends it in order.
+    """
+    options.setdefault("process_group", 0)
     with _started:
         if not _thread:
             _thread.append(threading.Thread(target=_start_children, name="children", daemon=True))
