@@ -55,11 +55,16 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Under which producer id and first sequence a stream's next batch is to leave."""
+    """Under which producer id and first sequence a stream's next batch is to leave.
+
+    `log_end` is the partition's log end as asked for before this run's first batch of the stream; a lease keeps
+    it where no offset of that partition was ever acknowledged to us (D1).
+    """
 
     stream: Stream
     producer: Producer
     base_sequence: int
+    log_end: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class Batch:
     `body` is the records section of a Kafka batch (magic 2), zstd-compressed. `first` and `last` are the
     outer sequence numbers of the log; numbers between them may belong to other lanes, so `count` is the
     number of records. `acked_offset` is the last offset acknowledged to us on the partition when the
-    lease was written (-1 where there was none). `taken_at_ns` is the wall clock (ns since the epoch) at
+    lease was written, else the claim's `log_end`. `taken_at_ns` is the wall clock (ns since the epoch) at
     which the log took the oldest of its records. `attempted` says that it may have left before.
     """
 
@@ -246,10 +251,36 @@ class Log(Protocol):
 
 
 class Sink(Protocol):
-    """Where batches go."""
+    """Where batches go. D6's `look_up(lease)` and `read_back(lease)` will stand beside `send`.
+
+    Every method but `close` may raise `Misconfigured`: the other side refuses our credentials, or cannot do
+    what the settings ask of it. Where one raises NotReady, it is `Unreachable` if nobody answered.
+    """
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether batches carry a producer id from `new_producer`; else they go without (D13)."""
 
     async def send(self, batch: Batch) -> Outcome:
-        """Send one batch and wait for its answer. Never raises for what a broker or a link does."""
+        """Send one batch and wait for its answer; what a broker or a link does is in the outcome.
+
+        Anything but an acknowledgement closes the connection (D2). Cancelled, the outcome is unknown.
+        """
+
+    async def reach(self) -> None:
+        """One round trip; raises Unreachable where nobody answers."""
+
+    async def new_producer(self) -> Producer:
+        """A producer id that nobody had before (D9); raises NotReady."""
+
+    async def partition_count(self, topic: str) -> int:
+        """How many partitions a topic has; raises NotReady, also where there is no such topic."""
+
+    async def log_end(self, stream: Stream) -> int:
+        """The offset that the partition's next record gets (D1); raises NotReady."""
+
+    async def close(self) -> None:
+        """Close all connections; the next use opens them again."""
 
 
 class NotReady(Exception):  # noqa: N818 - a condition of the outside, not an error of ours
@@ -259,6 +290,10 @@ class NotReady(Exception):  # noqa: N818 - a condition of the outside, not an er
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
+
+
+class Unreachable(NotReady):
+    """Nobody answered: the link or every broker is down. Others of the same link need not try."""
 
 
 class Misconfigured(Exception):  # noqa: N818 - named for the cure, like NotReady

@@ -32,7 +32,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from sync.kafka.answers import NONE, UNKNOWN_SERVER_ERROR, UNSUPPORTED_VERSION, name_of
 from sync.kafka.settings import password, tls_context
-from sync.values import Misconfigured, NotReady, Producer
+from sync.values import Misconfigured, NotReady, Producer, Unreachable
 
 if TYPE_CHECKING:
     from sync.kafka.settings import KafkaSettings
@@ -101,7 +101,7 @@ class Client:
         """The connection to a node kept for `line` (a lane, or CONTROL), made where there is none.
 
         Raises:
-            NotReady: it cannot be reached.
+            Unreachable: it cannot be reached.
             Misconfigured: it refuses our credentials.
         """
         key = (node, line)
@@ -110,7 +110,7 @@ class Client:
             if open_one is not None and open_one.connected():
                 return open_one
             if node not in self._nodes:
-                raise NotReady(f"broker {node} is not in the cluster's list")
+                raise Unreachable(f"broker {node} is not in the cluster's list")
             host, port = self._nodes[node]
             connection = await self._dial(host, port)
             if line not in (CONTROL, "alert"):
@@ -136,7 +136,7 @@ class Client:
                     sasl_plain_password=secret,
                 )
         except TimeoutError as error:
-            raise NotReady(f"{where} did not answer within {settings.connect_timeout_s:g} s") from error
+            raise Unreachable(f"{where} did not answer within {settings.connect_timeout_s:g} s") from error
         except (SaslAuthenticationFailed, AuthenticationFailedError, IllegalSaslStateError) as error:
             raise Misconfigured(f"{where} refuses user {settings.username!r}", "kafka.password_file") from error
         except UnsupportedSaslMechanismError as error:
@@ -148,7 +148,7 @@ class Client:
                 "the brokers' certificate must be signed by this CA",
             ) from error
         except (OSError, KafkaError) as error:
-            raise NotReady(f"{where}: {_said(error)}") from error
+            raise Unreachable(f"{where}: {_said(error)}") from error
 
     async def ask(self, connection: Any, request: Any) -> Any:
         """Send a request and wait for its answer; anything else closes the connection.
@@ -156,7 +156,7 @@ class Client:
         Time runs only while nothing moves: as long as bytes leave, a slow link may take what it needs.
 
         Raises:
-            NotReady: no answer.
+            Unreachable: no answer.
         """
         watch = _Watch(connection, self._settings.request_timeout_s)
         answered = False
@@ -165,7 +165,7 @@ class Client:
             answered = True
         # NotImplementedError: no version in common; ValueError: an answer that cannot be decoded
         except (OSError, KafkaError, EOFError, NotImplementedError, ValueError) as error:
-            raise NotReady(watch.verdict or _said(error)) from error
+            raise Unreachable(watch.verdict or _said(error)) from error
         finally:
             watch.stop()
             if not answered:
@@ -181,23 +181,23 @@ class Client:
         for node in random.sample(sorted(self._nodes), len(self._nodes)):
             try:
                 return await self.connection(node, CONTROL)
-            except NotReady as error:
+            except Unreachable as error:
                 reasons.append(error.reason)
         for host, port, _ in collect_hosts(list(self._settings.brokers)):
             try:
                 connection = await self._dial(host, port)
-            except NotReady as error:
+            except Unreachable as error:
                 reasons.append(error.reason)
                 continue
             self._connections[_NO_LEADER, CONTROL] = connection
             return connection
-        raise NotReady("; ".join(dict.fromkeys(reasons)) or "no broker is named", "is the link up?")
+        raise Unreachable("; ".join(dict.fromkeys(reasons)) or "no broker is named", "is the link up?")
 
     async def reach(self) -> None:
         """One round trip to any broker, and the cluster's list of nodes anew.
 
         Raises:
-            NotReady: none answers.
+            Unreachable: none answers.
             Misconfigured: ours is refused.
         """
         await self._refresh([])
@@ -228,7 +228,7 @@ class Client:
         """The node that leads a partition.
 
         Raises:
-            NotReady: no broker answers.
+            Unreachable: no broker answers.
             TopicUnavailable: no such topic or partition, no rights, or no leader now.
         """
         leader = (await self._topic(topic)).leaders.get(partition)
@@ -257,13 +257,14 @@ class Client:
         """A producer id that nobody had before.
 
         Raises:
-            NotReady: no broker answers, the coordinator still loads, or the user has no right to it.
+            Unreachable: no broker answers.
+            NotReady: the coordinator still loads, or the user has no right to it.
             Misconfigured: the broker has no idempotent producers.
         """
         cure = "set kafka.delivery to at_least_once, or use a broker with idempotent producers"
         try:
             answer = await self.ask(await self._control(), InitProducerIdRequest(None, 0))
-        except NotReady as error:
+        except Unreachable as error:
             if isinstance(error.__cause__, IncompatibleBrokerVersion):
                 raise Misconfigured("the broker has no idempotent producers", "kafka.delivery", cure) from error
             raise

@@ -10,7 +10,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from sync.batches import frame_batch
 from sync.kafka.answers import outcome_of
 from sync.kafka.client import Client, TopicUnavailable
-from sync.values import Accepted, NotReady, Outcome, Producer, Refused, Stream, Unknown
+from sync.values import Accepted, NotReady, Outcome, Producer, Refused, Stream, Unknown, Unreachable
 
 if TYPE_CHECKING:
     from sync.kafka.settings import KafkaSettings
@@ -44,7 +44,7 @@ class KafkaSink:
         try:
             node = await client.leader(stream.topic, stream.partition)
             connection = await client.connection(node, stream.lane)
-        except NotReady as error:
+        except Unreachable as error:
             client.forget(stream.topic)
             return Unknown(error.reason, left=False)
         except TopicUnavailable as error:
@@ -57,7 +57,7 @@ class KafkaSink:
             answer = await client.ask(connection, ProduceRequest(None, _ALL_IN_SYNC, milliseconds, topics))
             _partition, code, offset, *_ = answer.topics[0][1][0]
             outcome = outcome_of(code, offset)
-        except NotReady as error:
+        except Unreachable as error:
             outcome = Unknown(error.reason)
         finally:
             if not isinstance(outcome, Accepted):
@@ -66,7 +66,7 @@ class KafkaSink:
         return outcome
 
     async def reach(self) -> None:
-        """One round trip to the cluster; raises NotReady where it cannot be reached."""
+        """One round trip to the cluster; raises Unreachable where there is none."""
         await self._client.reach()
 
     async def new_producer(self) -> Producer:

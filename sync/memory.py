@@ -1,0 +1,142 @@
+"""A broker in memory, shipped: dry runs without a cluster, and tests of everything above the sink."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.record.default_records import DefaultRecordBatch
+
+from sync.batches import frame_batch
+from sync.values import Accepted, NotReady, Outcome, Producer, Refused, Unknown, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sync.values import Batch, Stream
+
+_REMEMBERED: Final = 5
+_TOO_LARGE: Final = 10
+_OUT_OF_ORDER: Final = 45
+_WRAP: Final = 2**31
+
+
+class Fault(StrEnum):
+    """What may happen to a batch on its way."""
+
+    REQUEST_LOST = "request lost"
+    """It left, and did not arrive."""
+    ANSWER_LOST = "answer lost"
+    """It was taken, and the acknowledgement did not arrive."""
+    NOT_CONNECTED = "not connected"
+    """It never left."""
+
+
+@dataclass(slots=True)
+class _Partition:
+    batches: list[tuple[int, Batch]] = field(default_factory=list)
+    end: int = 0
+    producers: dict[int, deque[tuple[int, int, int]]] = field(default_factory=dict)
+    """For each producer id the base sequence, count and offset of its last batches."""
+
+
+class MemorySink:
+    """Takes batches as Apache Kafka does (F1 to F3), checked against it by the contract tests.
+
+    For each producer id and partition it remembers the last five batches: the same again is answered with its
+    first offset, a gap or other boundaries with error 45; of an unknown id any first sequence is taken.
+
+    `fault(batch)` may name what goes wrong with an attempt, or give the outcome (and nothing is taken).
+    `reachable` False is a link that is down. A body over `max_body_bytes` is too large for good.
+    """
+
+    def __init__(self, partitions: int = 1, *, idempotent: bool = True, max_body_bytes: int = 1024 * 1024) -> None:
+        self._partitions = partitions
+        self._idempotent = idempotent
+        self._next_id = 0
+        self._logs: dict[tuple[str, int], _Partition] = {}
+        self.max_body_bytes = max_body_bytes
+        self.reachable = True
+        self.missing_topics: set[str] = set()
+        self.fault: Callable[[Batch], Fault | Outcome | None] = lambda _: None
+        self.attempts = 0
+
+    @property
+    def idempotent(self) -> bool:
+        """As set when made."""
+        return self._idempotent
+
+    async def send(self, batch: Batch) -> Outcome:
+        """Take one batch, as `fault` allows."""
+        self.attempts += 1
+        trouble = self.fault(batch) if self.reachable else Fault.NOT_CONNECTED
+        stream = batch.claim.stream
+        match trouble:
+            case Fault.NOT_CONNECTED:
+                return Unknown(str(trouble), left=False)
+            case Fault.REQUEST_LOST:
+                return Unknown(str(trouble))
+            case Accepted() | Refused() | Unknown():
+                return trouble
+        if stream.topic in self.missing_topics or not 0 <= stream.partition < self._partitions:
+            return Refused(3, f"topic {stream.topic}: UnknownTopicOrPartition (3)", permanent=False)
+        outcome = self._take(batch)
+        return Unknown(str(trouble)) if trouble is Fault.ANSWER_LOST else outcome
+
+    def _take(self, batch: Batch) -> Outcome:
+        if len(batch.body) > self.max_body_bytes:
+            return Refused(_TOO_LARGE, "MessageTooLarge", permanent=True)
+        claim = batch.claim
+        partition = self._logs.setdefault((claim.stream.topic, claim.stream.partition), _Partition())
+        if claim.producer.id >= 0:
+            known = partition.producers.setdefault(claim.producer.id, deque(maxlen=_REMEMBERED))
+            for base, count, offset in known:
+                if (base, count) == (claim.base_sequence, batch.count):
+                    return Accepted(offset)
+            if known and (known[-1][0] + known[-1][1]) % _WRAP != claim.base_sequence:
+                return Refused(_OUT_OF_ORDER, "OutOfOrderSequenceNumber (45)", permanent=False)
+            known.append((claim.base_sequence, batch.count, partition.end))
+        first = partition.end
+        partition.batches.append((first, batch))
+        partition.end += batch.count
+        return Accepted(first)
+
+    def forget_producers(self) -> None:
+        """As a broker does with ids whose last batch is a day old (F4)."""
+        for partition in self._logs.values():
+            partition.producers.clear()
+
+    def records(self, topic: str, partition: int = 0) -> list[tuple[bytes | None, bytes | None, dict[str, bytes]]]:
+        """What stands in a partition, in order: key, value and headers of each record."""
+        found: list[tuple[bytes | None, bytes | None, dict[str, bytes]]] = []
+        for _, batch in self._logs.get((topic, partition), _Partition()).batches:
+            found.extend((r.key, r.value, dict(r.headers)) for r in DefaultRecordBatch(frame_batch(batch, 0)))
+        return found
+
+    async def reach(self) -> None:
+        """Raises Unreachable while `reachable` is False."""
+        if not self.reachable:
+            raise Unreachable("the link is down")
+
+    async def new_producer(self) -> Producer:
+        """Ids count up from 0."""
+        await self.reach()
+        self._next_id += 1
+        return Producer(self._next_id - 1, 0)
+
+    async def partition_count(self, topic: str) -> int:
+        """The same for all topics but `missing_topics`."""
+        await self.reach()
+        if topic in self.missing_topics:
+            raise NotReady(f"topic {topic}: UnknownTopicOrPartition (3)", f"create the topic {topic}")
+        return self._partitions
+
+    async def log_end(self, stream: Stream) -> int:
+        """How many records stand in the partition."""
+        await self.partition_count(stream.topic)
+        return self._logs.get((stream.topic, stream.partition), _Partition()).end
+
+    async def close(self) -> None:
+        """Nothing is held open."""

@@ -1,0 +1,59 @@
+"""What the shipper reports to the hub, each once: the hub turns some of it into alerts, and counts the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sync.values import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """No broker can be reached; nothing is sent until `LinkBack`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkBack:
+    """A broker answers again, `after_s` seconds after `LinkLost`."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A topic is refused or unanswered again and again, though the link is up; it is tried on and on."""
+
+    topic: str
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A topic that was `Waiting` is taken again."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A stream sends nothing more: to go on by itself could lose or double records. Its records stay in the log."""
+
+    stream: Stream
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLettered:
+    """The broker will never take one record, `seq` of the log; it lies in the dead letters with the reason."""
+
+    stream: Stream
+    seq: int
+    reason: str
+
+
+ShipperEvent = LinkLost | LinkBack | Waiting | Recovered | Held | DeadLettered

@@ -1,0 +1,30 @@
+"""How large a batch may be: about two seconds of what the lane's link last carried (D14)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+LEAST_BYTES: Final = 16 * 1024
+MOST_BYTES: Final = 1024 * 1024
+_FIRST_BYTES: Final = 256 * 1024
+_SECONDS: Final = 2.0
+
+
+class Pace:
+    """One lane's measured rate. A batch smaller than the limit shows latency more than rate: it only raises it."""
+
+    def __init__(self) -> None:
+        self.limit_bytes = _FIRST_BYTES
+
+    def delivered(self, size_bytes: int, elapsed_s: float) -> None:
+        """A batch was acknowledged after `elapsed_s`."""
+        allowed = int(_SECONDS * size_bytes / max(elapsed_s, 1e-4))
+        if allowed < self.limit_bytes:
+            if size_bytes * 2 < self.limit_bytes:
+                return
+            allowed = (allowed + self.limit_bytes) // 2
+        self.limit_bytes = min(max(allowed, LEAST_BYTES), MOST_BYTES)
+
+    def failed(self) -> None:
+        """A batch that had left was not answered: begin small, the link may be bad."""
+        self.limit_bytes = LEAST_BYTES

@@ -1,0 +1,219 @@
+"""The shipper: one courier a stream, one circuit breaker, and the hand-over of what has grown old to `backfill`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sync.shipper.circuit import Circuit, CircuitState
+from sync.shipper.courier import Courier
+from sync.shipper.events import LinkBack, Recovered, Waiting
+from sync.shipper.pace import Pace
+from sync.shipper.precedence import Precedence
+from sync.shipper.stats import ShipperStats, Tally
+from sync.values import Lane, NotReady, Producer, Stream, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sync.shipper.events import ShipperEvent
+    from sync.values import Batch, Log, Sink
+
+
+@dataclass(frozen=True, slots=True)
+class ShipperSettings:
+    """Times in seconds.
+
+    `backfill_after_s`: `live` records older than this, still pending while the link is up, go to `backfill`.
+    `retry_s`: the range from which the pause between two attempts to reach the cluster is drawn. A batch that
+    was refused or not answered goes again after `backoff_first_s`, doubling up to `backoff_most_s`, with jitter.
+    `stop_s`: how long a batch in flight may take to be answered once `run` is cancelled.
+    """
+
+    backfill_after_s: float = 60.0
+    retry_s: tuple[float, float] = (1.0, 5.0)
+    backoff_first_s: float = 0.1
+    backoff_most_s: float = 5.0
+    stop_s: float = 3.0
+
+
+def _ignore_event(_: ShipperEvent) -> None:
+    pass
+
+
+def _ignore_batch(_: Batch) -> None:
+    pass
+
+
+class Shipper:
+    """Ships what the log holds, each stream in order, `alert` first; survives anything the cluster does.
+
+    `on_event` is called once for each trouble and its end, `on_delivered` with each batch settled; neither may
+    block or raise. All belongs to the loop's thread. The sink's connections are closed when `run` ends.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        sink: Sink,
+        settings: ShipperSettings | None = None,
+        on_event: Callable[[ShipperEvent], None] = _ignore_event,
+        on_delivered: Callable[[Batch], None] = _ignore_batch,
+    ) -> None:
+        self.log = log
+        self.sink = sink
+        self.on_event = on_event
+        self.on_delivered = on_delivered
+        self._settings = settings or ShipperSettings()
+        self.backoff_first_s = self._settings.backoff_first_s
+        self.backoff_most_s = self._settings.backoff_most_s
+        self.stop_s = self._settings.stop_s
+        self.tally = Tally()
+        self.precedence = Precedence()
+        self.circuit = Circuit(sink.reach, self._settings.retry_s, self._link_changed)
+        self._link_back = asyncio.Event()
+        self._couriers: dict[Stream, Courier] = {}
+        self._paces = {lane: Pace() for lane in Lane}
+        self._told_log = {lane: pace.limit_bytes for lane, pace in self._paces.items()}
+        self._producers: dict[Lane, Producer] = {}
+        self._producer_locks = {lane: asyncio.Lock() for lane in Lane}
+
+    async def run(self) -> None:
+        """Ship until cancelled; then batches in flight may still be answered for `stop_s`. May be run again.
+
+        Raises:
+            Misconfigured: the cluster refuses our credentials, or has no idempotent producers.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.circuit.run())
+                group.create_task(self._hand_over())
+                await self._ship(group)
+        except BaseExceptionGroup as several:
+            raise _first_of(several) from None
+        finally:
+            await self.sink.close()
+
+    async def _ship(self, group: asyncio.TaskGroup) -> None:
+        for courier in self._couriers.values():
+            group.create_task(courier.run())
+        for batch in await self.log.unsettled():
+            self._open(group, batch.claim.stream, batch)
+        assigning: set[str] = set()
+        seen = 0
+        while True:
+            seen = await self.log.changed(seen)
+            self._open_known(group)
+            for pending in self.log.streams():
+                if pending.partition is None and pending.topic not in assigning:
+                    assigning.add(pending.topic)
+                    group.create_task(self._assign(group, pending.topic))
+
+    def _open_known(self, group: asyncio.TaskGroup) -> None:
+        for pending in self.log.streams():
+            if pending.partition is not None:
+                self._open(group, Stream(pending.lane, pending.topic, pending.partition), None)
+
+    def _open(self, group: asyncio.TaskGroup, stream: Stream, unsettled: Batch | None) -> None:
+        if stream not in self._couriers:
+            courier = self._couriers[stream] = Courier(stream, self, unsettled)
+            group.create_task(courier.run())
+
+    async def _assign(self, group: asyncio.TaskGroup, topic: str) -> None:
+        """Find a new topic's partition; a topic that does not exist is waited for, and said so once."""
+        attempts = 0
+        while True:
+            await self.circuit.wait_closed()
+            try:
+                count = await self.sink.partition_count(topic)
+                break
+            except NotReady as error:
+                attempts += 1
+                if isinstance(error, Unreachable):
+                    self.circuit.doubt(error.reason)
+                self.tally.last_error = error.reason
+                if attempts >= 3 and self.circuit.state is CircuitState.CLOSED and topic not in self.tally.waiting:
+                    self.tally.waiting[topic] = error.reason
+                    self.on_event(Waiting(topic, error.reason, error.hint))
+            longest = min(self.backoff_first_s * 2.0**attempts, self.backoff_most_s)
+            await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, not a secret
+        if self.tally.waiting.pop(topic, None) is not None:
+            self.on_event(Recovered(topic))
+        await self.log.assign_partition(topic, count)
+        self._open_known(group)
+
+    async def _hand_over(self) -> None:
+        after_s = self._settings.backfill_after_s
+        period_s = min(max(after_s / 10, 0.5), 5.0)
+        while True:
+            if self.circuit.state is CircuitState.CLOSED and self._live_is_older_than(after_s):
+                await self.log.hand_to_backfill(after_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._link_back.wait(), period_s)
+            self._link_back.clear()
+
+    def _live_is_older_than(self, age_s: float) -> bool:
+        limit_ns = time.time_ns() - int(age_s * 1e9)
+        return any(p.lane is Lane.LIVE and p.records and p.oldest_at_ns < limit_ns for p in self.log.streams())
+
+    def _link_changed(self, event: ShipperEvent) -> None:
+        if isinstance(event, LinkBack):
+            self._link_back.set()
+        self.on_event(event)
+
+    async def lane_producer(self, lane: Lane) -> Producer:
+        """The lane's id of this run (D9); raises NotReady."""
+        async with self._producer_locks[lane]:
+            if lane not in self._producers:
+                self._producers[lane] = await self.sink.new_producer()
+            return self._producers[lane]
+
+    def pace(self, lane: Lane) -> Pace:
+        """The lane's batch size."""
+        return self._paces[lane]
+
+    def limit_blocks(self, lane: Lane) -> None:
+        """Tell the log of a lane's new batch size, where it has at least doubled or halved."""
+        limit, told = self._paces[lane].limit_bytes, self._told_log[lane]
+        if limit >= 2 * told or 2 * limit <= told:
+            self._told_log[lane] = limit
+            self.log.limit_blocks(lane, limit)
+
+    def waits_for(self) -> str | None:
+        """What shipping waits for, for the status line; None while all flows."""
+        if self.circuit.state is not CircuitState.CLOSED:
+            return self.circuit.reason
+        if self.tally.held:
+            stream, reason = next(iter(self.tally.held.items()))
+            return f"{stream.topic} ({stream.lane}) is held: {reason}"
+        return next(iter(self.tally.waiting.values()), None)
+
+    def stats(self) -> ShipperStats:
+        """A snapshot of the figures."""
+        tally = self.tally
+        return ShipperStats(
+            circuit=self.circuit.state,
+            link_reason=self.circuit.reason,
+            delivered=dict(tally.delivered),
+            batches=dict(tally.batches),
+            body_bytes=dict(tally.body_bytes),
+            retries=dict(tally.retries),
+            dead_letters=tally.dead_letters,
+            held=dict(tally.held),
+            waiting=dict(tally.waiting),
+            producers=dict(self._producers),
+            limit_bytes={lane: pace.limit_bytes for lane, pace in self._paces.items()},
+            in_flight=tally.in_flight,
+            last_error=tally.last_error,
+            delivered_age_s=dict(tally.delivered_age_s),
+        )
+
+
+def _first_of(several: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The supervisor judges one error, not a group."""
+    first = several.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first

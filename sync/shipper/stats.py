@@ -1,0 +1,54 @@
+"""The shipper's figures, for metrics, health and the status line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sync.values import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sync.shipper.circuit import CircuitState
+    from sync.values import Producer, Stream
+
+
+@dataclass(frozen=True, slots=True)
+class ShipperStats:
+    """A snapshot. Counts are since the shipper was made; `retries` by reason, `held` and `waiting` with theirs.
+
+    `delivered_age_s` is the age (now minus `taken_at_ns`) of the oldest record of the batch delivered last.
+    """
+
+    circuit: CircuitState
+    link_reason: str
+    delivered: Mapping[Lane, int]
+    batches: Mapping[Lane, int]
+    body_bytes: Mapping[Lane, int]
+    retries: Mapping[str, int]
+    dead_letters: int
+    held: Mapping[Stream, str]
+    waiting: Mapping[str, str]
+    producers: Mapping[Lane, Producer]
+    limit_bytes: Mapping[Lane, int]
+    in_flight: int
+    last_error: str
+    delivered_age_s: Mapping[Lane, float]
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counters behind `ShipperStats`."""
+
+    delivered: Counter[Lane] = field(default_factory=lambda: Counter(dict.fromkeys(Lane, 0)))
+    batches: Counter[Lane] = field(default_factory=lambda: Counter(dict.fromkeys(Lane, 0)))
+    body_bytes: Counter[Lane] = field(default_factory=lambda: Counter(dict.fromkeys(Lane, 0)))
+    retries: Counter[str] = field(default_factory=Counter)
+    dead_letters: int = 0
+    held: dict[Stream, str] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
+    in_flight: int = 0
+    last_error: str = ""
+    delivered_age_s: dict[Lane, float] = field(default_factory=dict)
