@@ -6,15 +6,18 @@ import hashlib
 import importlib.util
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from agent.config.document import read_document
 from agent.config.environment import Values
+from agent.config.findings import Findings
 from agent.config.problems import ConfigErrors, Problem
-from agent.config.references import References
+from agent.config.references import look_at_references
 from agent.config.schema import Config
+from agent.config.secrets import look_at_push, look_at_secrets
+from agent.config.wiring import look_at_wiring
 from agent.config.wording import problem_of
 
 if TYPE_CHECKING:
@@ -75,13 +78,13 @@ def parse(
     root, problems = read_document(text, filename)
     values = Values(filename, env, pushed=pushed)
     plain = values.of(root)
-    _own_site(plain)
-    references = References(root, plain, filename)
-    references.look()
-    files = references.look_at_files(lambda path: place(path, base), Path)
+    findings = Findings(root, plain, filename)
+    look_at_references(findings)
+    look_at_wiring(findings)
+    secret_files = look_at_secrets(findings, lambda path: place(path, base))
     if pushed:
-        references.look_at_push(files, base, env)
-    problems += values.problems + references.problems
+        look_at_push(findings, secret_files, base, env)
+    problems += values.problems + findings.problems
     config = None
     try:
         config = Config.model_validate(plain, context={"place": lambda path: place(path, base)})
@@ -104,15 +107,3 @@ def place(path: Path, folder: Path) -> Path:
         home = spec.submodule_search_locations if spec is not None else None
         return Path(next(iter(home or ["models"]))) / "zoo" / text.removeprefix(PACKAGED)
     return folder / path
-
-
-def _own_site(plain: dict[str, Any]) -> None:
-    """Where a topic names no site, its readings are of the gateway's own."""
-    gateway = plain.get("gateway")
-    site = gateway.get("site") if isinstance(gateway, dict) else None
-    connections = plain.get("mqtt")
-    for connection in connections if isinstance(connections, list) else []:
-        subscriptions = connection.get("subscriptions") if isinstance(connection, dict) else None
-        for item in subscriptions if isinstance(subscriptions, list) else []:
-            if isinstance(item, dict) and isinstance(item.get("topic"), str) and "{site}" not in item["topic"]:
-                item.setdefault("site", site)

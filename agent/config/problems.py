@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_SHOWN = 60
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
@@ -41,3 +43,8 @@ def path_text(location: tuple[str | int, ...]) -> str:
         else:
             text += f".{part}" if text else part
     return text
+
+
+def shortened(text: str) -> str:
+    """A value as it may stand in a message."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

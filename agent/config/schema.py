@@ -35,6 +35,12 @@ def _text(value: Any) -> Any:
     return str(value) if type(value) in (int, float) else value
 
 
+def _source(text: str, info: ValidationInfo) -> str:
+    """A video file counts from the document's folder, too; addresses and devices stay."""
+    is_file = "://" not in text and not text.isdecimal()
+    return str(_against_folder(Path(text), info)) if is_file else text
+
+
 FilePath = Annotated[Path, AfterValidator(_against_folder)]
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\[\]%-]{1,253}$")]
 Broker = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]{1,253}):[0-9]{1,5}$")]
@@ -242,7 +248,9 @@ class Camera(Section):
     """One camera."""
 
     name: Name = Field(description="Name of the camera; its unit is `camera:NAME`.")
-    source: Text = Field(description="An `rtsp://` address, a device such as `/dev/video0`, or a video file.")
+    source: Annotated[Text, AfterValidator(_source)] = Field(
+        description="An `rtsp://` address, a device such as `/dev/video0`, or a video file."
+    )
     tank: Name = Field(description="The tank or pen that it looks at.")
     model: Name | None = Field(default=None, description="The model that looks at its frames.")
     fps: float = Field(default=5.0, gt=0, le=120, description="At most so many frames a second are looked at.")

@@ -8,12 +8,18 @@ C2  A pushed document may name only files in systemd's credentials directory or 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from agent.config.findings import Findings, Location
+
+_FILES = ("ca_file", "cert_file", "key_file", "password_file")
+_SECRET = ("key_file", "password_file")
+_LOGIN_IN_ADDRESS = re.compile(r"^[a-z0-9+]+://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 MOST_BYTES = 64 * 1024
 
 
@@ -43,9 +49,48 @@ def read_secret(path: Path) -> str:
     return lines[0]
 
 
-def push_may_name(path: Path, folder: Path, env: Mapping[str, str]) -> bool:
-    """Whether a pushed document may have this file used (C2)."""
+def look_at_secrets(findings: Findings, place: Callable[[Path], Path]) -> list[tuple[Location, Path]]:
+    """Files with secrets and certificates must be there. Returns those that hold secrets, with their keys."""
+    found = []
+    for location, section in _sections(findings):
+        for key in _FILES:
+            name = section.get(key)
+            if not isinstance(name, str):
+                continue
+            path = place(Path(name))
+            if key in _SECRET:
+                found.append(((*location, key), path))
+            try:
+                read_secret(path)
+            except SecretUnreadable as fault:
+                hint = "make the file, readable for the user that runs the agent"
+                findings.say((*location, key), f"the file {findings.written((*location, key))} {fault}", hint)
+        has = [key for key in ("cert_file", "key_file") if section.get(key) is not None]
+        if len(has) == 1:
+            lacking = "key_file" if has == ["cert_file"] else "cert_file"
+            findings.say((*location, has[0]), f"needs {lacking} beside it")
+    return found
+
+
+def look_at_push(
+    findings: Findings, secret_files: list[tuple[Location, Path]], folder: Path, env: Mapping[str, str]
+) -> None:
+    """What is allowed in config.yaml but not in a push: secret files elsewhere, and passwords written out."""
     credentials = env.get("CREDENTIALS_DIRECTORY")
-    real = Path(os.path.realpath(path))
-    allowed = [folder, Path(credentials)] if credentials else [folder]
-    return any(real.is_relative_to(os.path.realpath(place)) for place in allowed)
+    allowed = [os.path.realpath(home) for home in (folder, credentials) if home]
+    for location, path in secret_files:
+        if not any(Path(os.path.realpath(path)).is_relative_to(home) for home in allowed):
+            hint = "use ${CREDENTIALS_DIRECTORY}/… or a file beside config.yaml"
+            findings.say(location, "a pushed document may not name a secret file there", hint)
+    for location, _ in findings.items("cameras"):
+        if _LOGIN_IN_ADDRESS.match(findings.raw((*location, "source"))):
+            hint = "write ${TIDEGATE_…} in its place and set it on the gateway"
+            findings.say((*location, "source"), "a pushed document must not hold a password", hint)
+
+
+def _sections(findings: Findings) -> Iterator[tuple[Location, dict[str, Any]]]:
+    yield ("kafka",), findings.section("kafka")
+    for location, connection in findings.items("mqtt"):
+        yield location, connection
+        if isinstance(tls := connection.get("tls"), dict):
+            yield (*location, "tls"), tls

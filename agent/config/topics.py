@@ -46,12 +46,9 @@ def broker_filter(topic: str) -> str:
     return _PLACEHOLDER.sub("+", topic)
 
 
-def can_make(template: str, wanted: str, known: dict[str, str]) -> bool:
-    """Whether a template can come out as `wanted`; `known` says what some of its placeholders stand for."""
-    parts = _PLACEHOLDER.split(template)
+def can_make(template: str, wanted: str) -> bool:
+    """Whether a template can come out as `wanted`."""
     # re.split alternates: text between placeholders, then the name of one.
-    pattern = "".join(
-        re.escape(part if index % 2 == 0 else known[part]) if index % 2 == 0 or part in known else "[^/]+"
-        for index, part in enumerate(parts)
-    )
+    parts = _PLACEHOLDER.split(template)
+    pattern = "".join("[^/]+" if index % 2 else re.escape(part) for index, part in enumerate(parts))
     return re.fullmatch(pattern, wanted) is not None

@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from agent.config.document import Scalar, find
-from agent.config.problems import Problem, path_text
+from agent.config.problems import Problem, path_text, shortened
 from agent.config.schema import Config, Section
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 Location = tuple[str | int, ...]
 
-_SHOWN = 60
 _PATTERNS = {
     "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$": (
         "must be a name: up to 63 letters, digits and . _ -, first a letter or digit",
@@ -35,13 +34,8 @@ def problem_of(error: ErrorDetails, root: Mapping, file: str) -> Problem:
     message, hint = _say(error, location)
     # What was written is shown, never what the environment put in its place.
     if message.startswith("must be") and isinstance(node, Scalar):
-        message += f", not {shown(node.text)}" if node.text else ", but is empty"
+        message += f", not {shortened(node.text)}" if node.text else ", but is empty"
     return Problem(file, line, path_text(location), message, hint)
-
-
-def shown(text: str) -> str:
-    """A value as it may stand in a message."""
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def section_at(location: Location) -> type[Section] | None:

@@ -1,0 +1,139 @@
+"""Whether subscriptions can bring what sensors and limits wait for: an alarm that no reading reaches is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from agent.config import topics
+from agent.config.problems import path_text
+from agent.farm import units
+
+if TYPE_CHECKING:
+    from agent.config.findings import Findings, Location
+
+_TEMPLATES: Final = {"sensor_id": "{tank}_{metric}", "sensor_type": "{metric}", "tank": "{tank}"}
+
+
+def look_at_wiring(findings: Findings) -> None:
+    """Topics, the names made of them, payloads, units, limits, and sensors that nothing brings."""
+    for at, connection in findings.items("mqtt"):
+        first: dict[tuple[str, Any], Location] = {}
+        for location, item in findings.items("subscriptions", connection, at):
+            _topic(findings, location, item, first)
+            _unit(findings, (*location, "unit"), item.get("sensor_type"), item.get("unit"))
+            _payload(findings, (*location, "payload"), item.get("payload"))
+    for location, sensor in findings.items("sensors"):
+        _unit(findings, (*location, "unit"), sensor.get("type"), sensor.get("unit"))
+        _limits(findings, (*location, "limits"), sensor.get("limits"))
+        _brought(findings, location, sensor)
+
+
+def _topic(
+    findings: Findings, location: Location, item: dict[str, Any], first: dict[tuple[str, Any], Location]
+) -> None:
+    topic, place = item.get("topic"), (*location, "topic")
+    if not isinstance(topic, str):
+        return
+    faults = topics.faults(topic)
+    for message, hint in faults:
+        findings.say(place, message, hint)
+    if faults:
+        return
+    # A payload with three values takes three subscriptions of one topic, each with a sensor of its own.
+    same = first.setdefault((topics.broker_filter(topic), str(item.get("sensor_id"))), location)
+    if same is not location:
+        message = f"brings the same sensors as {path_text(same)}"
+        findings.say(place, message, "give each a sensor_id of its own, or remove one")
+    _templates(findings, location, item, topics.named(topic))
+
+
+def _templates(findings: Findings, location: Location, item: dict[str, Any], given: list[str]) -> None:
+    sensor_id = item.get("sensor_id")
+    # Of a sensor that config knows by name it knows type and tank, too.
+    is_known = any(sensor.get("id") == sensor_id for _, sensor in findings.items("sensors"))
+    lacking = {}
+    for key, default in _TEMPLATES.items():
+        template = item.get(key)
+        used = topics.named(template if isinstance(template, str) else default)
+        absent = next((name for name in used if name not in given), None)
+        if absent is None or (key != "sensor_id" and is_known):
+            continue
+        if template is None:
+            lacking[key] = absent
+        else:
+            hint = f"the topic has {_listed(given)}" if given else "the topic has no placeholder"
+            findings.say((*location, key), f"{{{absent}}} is not in the topic", hint)
+    if lacking:
+        message = f"has no {_listed(list(dict.fromkeys(lacking.values())))}, so {_and(list(lacking))} must be said"
+        findings.say((*location, "topic"), message, f"add {next(iter(lacking))}: … to this subscription")
+
+
+def _payload(findings: Findings, location: Location, payload: Any) -> None:
+    if not isinstance(payload, dict):
+        return
+    for key in ("value", "at", "unit"):
+        path = payload.get(key)
+        if path is None:
+            continue
+        if (payload.get("format") or "number") == "number":
+            findings.say((*location, key), "has no meaning for plain numbers", "set format: json")
+        elif isinstance(path, str) and (path != path.strip() or not all(path.split("."))):
+            findings.say((*location, key), "must be a path without empty levels", "such as data.temp or values.0.v")
+
+
+def _limits(findings: Findings, location: Location, limits: Any) -> None:
+    if not isinstance(limits, dict):
+        return
+    low, high, hysteresis = (_number(limits.get(key)) for key in ("low", "high", "hysteresis"))
+    if low is None or high is None:
+        return
+    if low >= high:
+        findings.say((*location, "low"), f"must be below high, which is {high:g}", "the two may be swapped")
+    elif hysteresis is not None and hysteresis >= high - low:
+        message = f"must be less than the {high - low:g} between low and high"
+        findings.say((*location, "hysteresis"), message, "else an alert could never clear")
+
+
+def _brought(findings: Findings, location: Location, sensor: dict[str, Any]) -> None:
+    name, kind, tank = sensor.get("id"), sensor.get("type"), sensor.get("tank")
+    if not (isinstance(name, str) and isinstance(kind, str) and isinstance(tank, str)):
+        return
+    all_templates = [
+        {key: item.get(key) or default for key, default in _TEMPLATES.items()} for _, item in findings.subscriptions()
+    ]
+    if any(topics.can_make(str(templates["sensor_id"]), name) for templates in all_templates):
+        return
+    hint = "there are no subscriptions"
+    if all_templates:
+        written = {key: findings.raw((*location, key)) for key in ("tank", "type")}
+        wanted = (
+            str(all_templates[0]["sensor_id"]).replace("{tank}", written["tank"]).replace("{metric}", written["type"])
+        )
+        hint = f"the first subscription would call it {wanted}"
+    findings.say((*location, "id"), "no subscription brings a sensor of this id", hint)
+
+
+def _unit(findings: Findings, location: Location, kind: Any, unit: Any) -> None:
+    if not isinstance(kind, str) or not isinstance(unit, str):
+        return
+    known = units.allowed(kind)
+    if known is None or unit in known:
+        return
+    right = units.meant(kind, unit)
+    message = f"the unit of {kind} must be {_and(list(known), 'or')}, not {findings.written(location)}"
+    findings.say(location, message, f"did you mean {right}?" if right else "")
+
+
+def _listed(names: list[str]) -> str:
+    return _and([f"{{{name}}}" for name in names])
+
+
+def _and(words: list[str], last: str = "and") -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
