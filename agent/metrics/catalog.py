@@ -78,7 +78,7 @@ CATALOG: dict[str, Definition] = {
         Definition("tidegate_log_written_bytes_total", "counter", "Bytes written to the disk for them."),
         Definition("tidegate_shipper_batches_total", "counter", "Batches that Kafka acknowledged.", ("lane",)),
         Definition("tidegate_shipper_bytes_total", "counter", "Bytes of those batches.", ("lane",)),
-        Definition("tidegate_shipper_retries_total", "counter", "Batches that had to go again."),
+        Definition("tidegate_shipper_retries_total", "counter", "Batches that had to go again.", ("reason",)),
         Definition("tidegate_shipper_circuit_open", "gauge", "1 while connecting to Kafka fails."),
         Definition("tidegate_shipper_held_streams", "gauge", "Streams held back until someone looks."),
     )

@@ -45,3 +45,7 @@ def test_a_sample_outside_the_catalog_is_an_error():
     metrics.source(lambda: [Sample("tidegate_surprise", 1.0)])
     with pytest.raises(KeyError, match="tidegate_surprise"):
         metrics.page()
+
+
+def test_a_histogram_kept_elsewhere_reads_the_same():
+    assert Histogram.from_cumulative({0.1: 5, 1.0: 6}, 8, 15.0).buckets() == [("0.1", 5), ("1.0", 6), ("+Inf", 8)]

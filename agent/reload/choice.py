@@ -1,0 +1,70 @@
+"""Which document holds: the last push that was applied, unless config.yaml has changed since."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.config import ConfigErrors, digest, parse, read
+from agent.reload.applied import Applied, LastGood
+
+if TYPE_CHECKING:
+    from agent.config import Config
+
+log = logging.getLogger("tidegate.reload")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A valid configuration with the document it came from; `notes` say what was passed over, and why."""
+
+    config: Config
+    applied: Applied
+    notes: tuple[str, ...] = ()
+
+
+def choose(path: Path) -> Choice:
+    """Read config.yaml and the last-good document and say which holds.
+
+    A broken config.yaml does not stop a gateway that has run before: the last-good document goes on.
+
+    Raises:
+        ConfigErrors: config.yaml is broken and there is no last-good document.
+    """
+    folder = path.absolute().parent
+    try:
+        document = read(path)
+        config = parse(document, str(path), folder=folder)
+    except ConfigErrors as errors:
+        return _after_broken_file(folder, errors)
+    from_file = Applied(document.decode(), digest(document), "file", digest(document))
+    last = LastGood(config.gateway.state_dir).read()
+    if last is None or last.source == "file" or last.file_revision != from_file.revision:
+        return Choice(config, from_file)
+    try:
+        return Choice(reparse(last, folder), last)
+    except ConfigErrors as errors:
+        # Written for another version of the agent: what it meant can no longer be had.
+        return Choice(config, from_file, tuple(f"last-good push dropped: {problem}" for problem in errors.problems))
+
+
+def reparse(applied: Applied, folder: Path) -> Config:
+    """The configuration that a kept document holds, by the rules of where it came from."""
+    pushed = applied.source == "push"
+    return parse(applied.text, f"last-good {applied.source}", folder=folder, pushed=pushed)
+
+
+def _after_broken_file(folder: Path, errors: ConfigErrors) -> Choice:
+    # config.yaml would name the state directory; systemd's word counts where it cannot be read.
+    state_dir = Path(os.environ.get("STATE_DIRECTORY", "/var/lib/tidegate"))
+    last = LastGood(state_dir).read()
+    if last is None:
+        raise errors
+    try:
+        return Choice(reparse(last, folder), last, tuple(str(problem) for problem in errors.problems))
+    except ConfigErrors:
+        # Neither will do; the one that a person can mend is the one to name.
+        raise errors from None
