@@ -1,0 +1,118 @@
+"""Starting, hearing and ending the model host's process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from models import wire
+from models.values import NotReady
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LAST_WORDS_BYTES = 65_536
+_LAST_WORDS_S = 1.0
+_REAPED_S = 2.0
+_QUIET = {
+    # Threads are the model's, as config says; fewer malloc arenas, each of which keeps megabytes.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
+
+
+class HostChild:
+    """One life of the process. Raises NotReady where it cannot be started."""
+
+    def __init__(self) -> None:
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._answer = bytearray(wire.MOST_ANSWER_BYTES)
+        # Its last words go to memory whose size is sealed: nobody need read them, and they cannot grow.
+        self._words = os.memfd_create("tidegate-model-host", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self._words, _LAST_WORDS_BYTES)
+        fcntl.fcntl(self._words, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+        command = [sys.executable, "-P", "-X", "faulthandler", "-m", "models.host_process"]
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._words,
+                pass_fds=(theirs.fileno(),),
+                env={**os.environ, **_QUIET},
+                # Ctrl-C in a terminal is for the daemon, which ends this process in order.
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._channel.close()
+            os.close(self._words)
+            raise NotReady(f"the model host cannot be started: {error.strerror}") from None
+        finally:
+            theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def say(self, message: bytes, fds: Sequence[int]) -> None:
+        """Send a request, with file descriptors where it needs them. Raises NotReady when nobody is there."""
+        try:
+            if fds:
+                socket.send_fds(self._channel, [message], fds)
+            else:
+                self._channel.send(message)
+        except OSError:
+            raise NotReady(self._obituary()) from None
+
+    def hear(self, timeout_s: float) -> memoryview:
+        """Wait for an answer, which stays as it is until the next one.
+
+        Raises:
+            NotReady: the process died, was killed, or did not answer in this time.
+        """
+        try:
+            self._channel.settimeout(timeout_s)
+            length = self._channel.recv_into(self._answer)
+        except TimeoutError:
+            raise NotReady(f"the model host did not answer within {timeout_s:g} s; it was killed") from None
+        except OSError:
+            length = 0
+        if not length:
+            raise NotReady(self._obituary())
+        return memoryview(self._answer)[:length]
+
+    def kill(self) -> None:
+        """End it at once. A thread that waits in `hear` is woken."""
+        with suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
+        self._process.kill()
+
+    def bury(self) -> None:
+        """Make sure that it is gone, and give back what it used here. `hear` no more."""
+        self.kill()
+        # In the worst case it sits in the kernel; then Python reaps it later.
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_REAPED_S)
+        self._channel.close()
+        os.close(self._words)
+
+    def _obituary(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LAST_WORDS_S)
+        code = self._process.returncode
+        if code is None:
+            return "the model host closed its socket"
+        if code < 0:
+            return f"the model host died of {signal.Signals(-code).name}"
+        words = (
+            os.pread(self._words, _LAST_WORDS_BYTES, 0).rstrip(b"\0").decode(errors="replace").strip().splitlines()
+        )
+        return f"the model host ended with status {code}" + (f": {words[-1][:200]}" if words else "")
