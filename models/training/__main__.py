@@ -50,7 +50,7 @@ def main() -> None:
     taught = [frame for frame in everything if frame.clip not in held]
     course = replace(COURSE, steps=options.steps, seed=options.seed)
     log.info("training on %d frames of %s", len(taught), sorted({frame.clip for frame in taught}))
-    scenes = Scenes(taught, options.seed)
+    scenes = Scenes(taught, options.seed, course.input_height, course.input_width)
     network = train(scenes, course)
     torch.save(network.state_dict(), options.out / "weights.pt")
 

@@ -1,6 +1,7 @@
-"""What the network is asked for: each fish's central cells answer for it, with a score equal to their overlap.
+"""What the network is asked for: each fish's central cells answer for it, with a score that grows with their overlap.
 
-Scores follow quality focal loss (Li et al. 2020, "Generalized Focal Loss"), boxes generalized IoU
+Scores follow quality focal loss (Li et al. 2020, "Generalized Focal Loss") with targets from a half, for no
+overlap yet, to one; a plain IoU target learns too little at first. Boxes follow generalized IoU
 (Rezatofighi et al. 2019); cells are chosen as in FCOS (Tian et al. 2019), by an ellipse in the box's middle.
 """
 
@@ -59,7 +60,7 @@ def detection_loss(answer: torch.Tensor, truths: list[torch.Tensor], centres: to
     if positive.any():
         wanted = torch.cat([truth[own[own >= 0]] for truth, own in zip(truths, owner, strict=True)])
         iou, generalized = overlap(boxes(answer, centres)[positive], wanted)
-        quality[positive] = iou.detach().clamp(min=0)
+        quality[positive] = (1 + iou.detach()) / 2
         box_loss = ((1 - generalized) * weight[positive]).sum() / total
     score = answer[..., 4]
     focal = functional.binary_cross_entropy_with_logits(score, quality, reduction="none")

@@ -84,7 +84,8 @@ def cut_out(frame: Labelled, background: Image) -> list[Cutout]:
 class Scenes:
     """An endless supply of training images, the same for the same seed."""
 
-    def __init__(self, frames: list[Labelled], seed: int) -> None:
+    def __init__(self, frames: list[Labelled], seed: int, input_height: int = 288, input_width: int = 512) -> None:
+        self._input = (input_height, input_width)
         self._random = np.random.default_rng(seed)
         clips = {clip: list(group) for clip, group in groupby(frames, key=lambda frame: frame.clip)}
         self._frames = list(clips.values())
@@ -92,10 +93,12 @@ class Scenes:
         pairs = zip(self._frames, self.backgrounds, strict=True)
         self._cutouts = [[cut for frame in group for cut in cut_out(frame, back)] for group, back in pairs]
         self._cutouts = [group for group in self._cutouts if group]
+        if not self._cutouts:
+            raise ValueError("no fish stands out from its background: too few frames a clip, or none labelled")
         self._noise = self._random.normal(0, 1, (8, *self.backgrounds[0].shape)).astype(np.float32)
 
     def draw(self, height: int, width: int) -> tuple[Image, Boxes]:
-        """Compose one scene of that size; boxes are left, top, right, bottom in pixels, (n, 4)."""
+        """Compose one scene, a crop where that is smaller than the input; boxes (n, 4): left, top, right, bottom."""
         random = self._random
         kind = random.random()
         clip = int(random.integers(len(self._frames)))
@@ -119,7 +122,7 @@ class Scenes:
     def _place(self, image: Image, boxes: Boxes, height: int, width: int) -> tuple[Image, Boxes]:
         """Scale, shift and mirror a frame into an input of that size."""
         random = self._random
-        base = min(height / image.shape[0], width / image.shape[1])
+        base = min(self._input[0] / image.shape[0], self._input[1] / image.shape[1])
         zoom = base * float(np.exp(random.uniform(np.log(0.7), np.log(1.6))))
         stretch = float(np.exp(random.uniform(-0.12, 0.12)))
         mirror = -1.0 if random.random() < 0.5 else 1.0
@@ -127,6 +130,12 @@ class Scenes:
         scale_x, scale_y = mirror * zoom * stretch, zoom
         shift_x = spare_x * float(random.uniform(0, 1)) + (zoom * stretch * image.shape[1] if mirror < 0 else 0)
         shift_y = spare_y * float(random.uniform(0, 1))
+        if len(boxes) and random.random() < 0.7:
+            # A crop seldom meets a fish by chance: move one of them into it.
+            left, top, right, bottom = boxes[int(random.integers(len(boxes)))].tolist()
+            x, y = (left + right) / 2 * scale_x + shift_x, (top + bottom) / 2 * scale_y + shift_y
+            shift_x += 0.0 if 0 <= x < width else float(random.uniform(0.1, 0.9)) * width - x
+            shift_y += 0.0 if 0 <= y < height else float(random.uniform(0.1, 0.9)) * height - y
         move = np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]])
         placed = cv2.warpAffine(image, move, (width, height), borderMode=cv2.BORDER_REPLICATE)
         xs, ys = boxes[:, [0, 2]] * scale_x + shift_x, boxes[:, [1, 3]] * scale_y + shift_y
@@ -166,7 +175,7 @@ class Scenes:
     def _paste(self, image: Image, boxes: Boxes) -> Boxes:
         """Put one fish into the image, in its water: some contrast lost, some colour taken on."""
         random = self._random
-        longest = float(np.exp(random.uniform(np.log(16), np.log(image.shape[1] * 0.42))))
+        longest = float(np.exp(random.uniform(np.log(16), np.log(self._input[1] * 0.42))))
         fish, opacity, box = self._shape(self._cutout(), longest)
         spot = self._spot(image, opacity, boxes, box)
         if spot is None:
@@ -175,9 +184,9 @@ class Scenes:
         water = cv2.mean(image[y[0] : y[1], x[0] : x[1]])[:3]
         colour = fish[part].astype(np.float32)
         own = colour.mean(axis=(0, 1))
-        contrast = float(random.uniform(0.5, 1.25))
-        mean = own + (np.array(water) - own) * float(random.uniform(0, 0.9)) + float(random.normal(0, 18))
-        strength = opacity[part][..., None] * float(random.uniform(0.65, 1.0))
+        contrast = float(random.uniform(0.6, 1.25))
+        mean = own + (np.array(water) - own) * float(random.uniform(0, 0.7)) + float(random.normal(0, 18))
+        strength = opacity[part][..., None] * float(random.uniform(0.75, 1.0))
         under = image[y[0] : y[1], x[0] : x[1]].astype(np.float32)
         mixed = under + ((colour - own) * contrast + mean - under) * strength
         image[y[0] : y[1], x[0] : x[1]] = np.clip(mixed, 0, 255).astype(np.uint8)
@@ -191,7 +200,7 @@ class Scenes:
     def _decoy(self, image: Image, boxes: Boxes) -> None:
         """Put a piece of background in the shape of a fish into the image: a pasted edge alone is no fish."""
         random = self._random
-        longest = float(np.exp(random.uniform(np.log(16), np.log(image.shape[1] * 0.35))))
+        longest = float(np.exp(random.uniform(np.log(16), np.log(self._input[1] * 0.35))))
         _, opacity, box = self._shape(self._cutout(), longest)
         spot = self._spot(image, opacity, boxes, box)
         if spot is None:
@@ -234,7 +243,7 @@ class Scenes:
     def _tint(self, image: Image) -> Image:
         """Vary colour, contrast, sharpness and noise as waters and cameras do."""
         random = self._random
-        gains = np.exp(random.uniform(-0.3, 0.3, 3)) * np.exp(random.uniform(-0.25, 0.25))
+        gains = np.exp(random.uniform(-0.22, 0.22, 3)) * np.exp(random.uniform(-0.2, 0.2))
         curve = float(np.exp(random.uniform(-0.35, 0.35)))
         levels = (np.arange(256) / 255.0) ** curve
         contrast = float(random.uniform(0.65, 1.3))
