@@ -1,6 +1,7 @@
-"""Kafka: the only folder that knows its protocol, by way of aiokafka."""
+"""Kafka: the only folder that speaks its protocol, by way of aiokafka."""
 
+from sync.kafka.desired import DesiredSettings, DesiredState, DesiredStats
 from sync.kafka.settings import KafkaSettings
 from sync.kafka.sink import KafkaSink
 
-__all__ = ["KafkaSettings", "KafkaSink"]
+__all__ = ["DesiredSettings", "DesiredState", "DesiredStats", "KafkaSettings", "KafkaSink"]

@@ -26,11 +26,12 @@ from aiokafka.errors import (
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
-from sync.kafka.answers import NONE, UNKNOWN_SERVER_ERROR, UNSUPPORTED_VERSION, name_of
+from sync.kafka.answers import NONE, OFFSET_OUT_OF_RANGE, UNKNOWN_SERVER_ERROR, UNSUPPORTED_VERSION, name_of
 from sync.kafka.settings import password, tls_context
 from sync.values import Misconfigured, NotReady, Producer, Unreachable
 
@@ -43,6 +44,8 @@ CONTROL = "control"
 _BULK_SEND_BUFFER_BYTES = 16 * 1024
 _FOREVER_MS = 10 * 24 * 3600 * 1000
 _LATEST = -1
+_EARLIEST = -2
+_FETCH_WAIT_MS = 500
 _NO_LEADER = -1
 
 
@@ -53,6 +56,14 @@ class TopicUnavailable(Exception):  # noqa: N818 - a condition of the cluster, l
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Record batches as they stand in a partition, and the offset up to which it may be read."""
+
+    high_watermark: int
+    records: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +98,14 @@ class _Watch:
 
 
 class Client:
-    """Connections to one cluster, made as they are needed and never retried here."""
+    """Connections to one cluster, made as they are needed and never retried here.
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    `create_topics`: a topic asked for and not there is created, if the cluster is set to do so.
+    """
+
+    def __init__(self, settings: KafkaSettings, *, create_topics: bool) -> None:
         self._settings = settings
+        self._create_topics = create_topics
         self._nodes: dict[int, tuple[str, int]] = {}
         self._topics: dict[str, _Topic] = {}
         self._connections: dict[tuple[int, str], Any] = {}
@@ -203,8 +218,9 @@ class Client:
         await self._refresh([])
 
     async def _refresh(self, topics: list[str]) -> dict[str, int]:
-        """Ask for nodes and topics; the error code of each topic. The cluster creates them if it is set to."""
-        answer = await self.ask(await self._control(), MetadataRequest(topics, allow_auto_topic_creation=True))
+        """Ask for nodes and topics; the error code of each topic."""
+        request = MetadataRequest(topics, allow_auto_topic_creation=self._create_topics)
+        answer = await self.ask(await self._control(), request)
         self._nodes = {broker[0]: (broker[1], broker[2]) for broker in answer.brokers}
         codes: dict[str, int] = {}
         for code, name, _internal, partitions in answer.topics:
@@ -245,13 +261,37 @@ class Client:
 
     async def log_end(self, topic: str, partition: int) -> int:
         """The offset that a partition's next record gets; raises what `leader` raises."""
+        return await self._offset(topic, partition, _LATEST)
+
+    async def log_start(self, topic: str, partition: int) -> int:
+        """The oldest offset that a partition still has; raises what `leader` raises."""
+        return await self._offset(topic, partition, _EARLIEST)
+
+    async def _offset(self, topic: str, partition: int, which: int) -> int:
         connection = await self.connection(await self.leader(topic, partition), CONTROL)
-        answer = await self.ask(connection, OffsetRequest(-1, 0, [(topic, [(partition, _LATEST)])]))
-        _partition, code, *found = answer.topics[0][1][0]
+        answer = await self.ask(connection, OffsetRequest(-1, 0, [(topic, [(partition, which)])]))
+        _partition, code, _timestamp, offset, *_ = answer.topics[0][1][0]
         if code != NONE:
             self.forget(topic)
             raise TopicUnavailable(code, f"topic {topic}: {name_of(code)}")
-        return int(found[-1] if not isinstance(found[-1], list) else found[-1][0])
+        return int(offset)
+
+    async def fetch(self, topic: str, partition: int, offset: int, max_bytes: int) -> Fetched | None:
+        """What stands at an offset, at most about `max_bytes` of it; None where there is no such offset.
+
+        Raises what `leader` raises.
+        """
+        connection = await self.connection(await self.leader(topic, partition), CONTROL)
+        wanted = [(topic, [(partition, offset, max_bytes)])]
+        answer = await self.ask(connection, FetchRequest(_FETCH_WAIT_MS, 1, max_bytes, 0, wanted))
+        found = answer.topics[0][1][0]
+        code, high_watermark, records = found[1], found[2], found[-1]
+        if code == OFFSET_OUT_OF_RANGE:
+            return None
+        if code != NONE:
+            self.forget(topic)
+            raise TopicUnavailable(code, f"topic {topic}: {name_of(code)}")
+        return Fetched(int(high_watermark), bytes(records or b""))
 
     async def new_producer(self) -> Producer:
         """A producer id that nobody had before.

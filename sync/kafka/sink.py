@@ -24,7 +24,7 @@ class KafkaSink:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._client = Client(settings)
+        self._client = Client(settings, create_topics=True)
 
     @property
     def idempotent(self) -> bool:

@@ -1,0 +1,155 @@
+"""Desired state: the newest document for this gateway on one partition of a compacted topic."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from aiokafka.record.memory_records import MemoryRecords
+
+from sync.kafka.client import Client, TopicUnavailable
+from sync.values import NotReady
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sync.kafka.settings import KafkaSettings
+
+log = logging.getLogger("tidegate.fleet")
+
+_FETCH_BYTES = 256 * 1024
+
+
+class Cursors(Protocol):
+    """Where the offset is kept; a `sync.values.Log` is one."""
+
+    def cursor(self, name: str) -> Awaitable[int | None]:
+        """The value kept under a name, None where there is none."""
+
+    def set_cursor(self, name: str, value: int) -> Awaitable[None]:
+        """Keep a value; done once it is on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredSettings:
+    """Which documents are ours.
+
+    A document is a record of `topic` and `partition` whose key is `key` (the gateway's id). One of more than
+    `max_document_bytes` is not given out, only counted and logged.
+    """
+
+    topic: str
+    partition: int
+    key: bytes
+    poll_interval_s: float = 30.0
+    max_document_bytes: int = 256 * 1024
+
+
+@dataclass(slots=True)
+class DesiredStats:
+    """Counts since the start; `waits_for` says what is missing while the partition cannot be read."""
+
+    polls: int = 0
+    documents: int = 0
+    oversized: int = 0
+    position: int = -1
+    waits_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    offset: int
+    value: bytes
+
+
+class DesiredState:
+    """Reads one partition from an offset kept on disk, slowly; a missing link or topic is waited for."""
+
+    def __init__(self, kafka: KafkaSettings, settings: DesiredSettings, cursors: Cursors) -> None:
+        self._client = Client(kafka, create_topics=False)
+        self._settings = settings
+        self._cursors = cursors
+        self._cursor_name = f"desired:{settings.topic}:{settings.partition}"
+        self.stats = DesiredStats()
+
+    async def run(self, on_document: Callable[[int, bytes], Awaitable[None]]) -> None:
+        """Poll until cancelled; `on_document(offset, document)` gets the newest of what each poll brought.
+
+        The offset moves past a document only after `on_document` has returned: killed in between, the next run
+        gives the same document again. Whatever `on_document` raises ends the run.
+
+        Raises:
+            Misconfigured: the cluster refuses our credentials.
+        """
+        try:
+            while True:
+                try:
+                    await self._poll(on_document)
+                except (NotReady, TopicUnavailable) as error:
+                    if self.stats.waits_for is None:
+                        log.warning("%s cannot be read: %s", self._settings.topic, error.reason)
+                    self.stats.waits_for = error.reason
+                else:
+                    if self.stats.waits_for is not None:
+                        log.info("%s can be read again", self._settings.topic)
+                    self.stats.waits_for = None
+                jitter = random.uniform(0.75, 1.25)  # noqa: S311 - spreads a fleet's polls, not a secret
+                await asyncio.sleep(self._settings.poll_interval_s * jitter)
+        finally:
+            await self._client.close()
+
+    async def _poll(self, on_document: Callable[[int, bytes], Awaitable[None]]) -> None:
+        topic, partition = self._settings.topic, self._settings.partition
+        kept = await self._cursors.cursor(self._cursor_name)
+        position = kept if kept is not None else await self._client.log_start(topic, partition)
+        newest: _Document | None = None
+        restarted = False
+        while True:
+            fetched = await self._client.fetch(topic, partition, position, _FETCH_BYTES)
+            if fetched is None:
+                # Deleted away under us, or the topic was made anew: what stands there now is what counts.
+                if restarted:
+                    raise NotReady(f"{topic}: no offset can be read in partition {partition}")
+                position, newest, restarted = await self._client.log_start(topic, partition), None, True
+                continue
+            begun = position
+            found, position = self._read(fetched.records, begun)
+            newest = found or newest
+            if position >= fetched.high_watermark or position == begun:
+                break
+            # A long partition over a bad link goes on from here; a document not given out yet is read again.
+            await self._keep(position if newest is None else newest.offset, kept)
+        self.stats.polls += 1
+        self.stats.position = position
+        if newest is not None:
+            await on_document(newest.offset, newest.value)
+            self.stats.documents += 1
+        await self._keep(position, kept)
+
+    async def _keep(self, offset: int, kept: int | None) -> None:
+        if offset != kept:
+            await self._cursors.set_cursor(self._cursor_name, offset)
+
+    def _read(self, fetched: bytes, position: int) -> tuple[_Document | None, int]:
+        """The newest document of ours at or after `position`, and the offset behind all that was read."""
+        newest: _Document | None = None
+        records = MemoryRecords(fetched)
+        while (batch := records.next_batch()) is not None:
+            if not batch.validate_crc():
+                raise NotReady(f"a batch of {self._settings.topic} at offset {batch.base_offset} is damaged")
+            if not batch.is_control_batch:
+                for record in batch:
+                    if record.offset >= position and record.key == self._settings.key and record.value is not None:
+                        newest = self._bounded(record.offset, record.value) or newest
+            position = max(position, batch.next_offset)
+        return newest, position
+
+    def _bounded(self, offset: int, value: bytes) -> _Document | None:
+        if len(value) <= self._settings.max_document_bytes:
+            return _Document(offset, bytes(value))
+        log.error("a document of %d bytes at offset %d is too large and not taken", len(value), offset)
+        self.stats.oversized += 1
+        return None
