@@ -29,6 +29,7 @@ def test_the_shipped_document_runs_anywhere_by_its_environment():
         "TIDEGATE_DELIVERY": "at_least_once",
         "TIDEGATE_MQTT_HOST": "broker",
         "TIDEGATE_MQTT_PORT": "18830",
+        "TIDEGATE_MQTT_VERSION": "3.1.1",
         "TIDEGATE_STATE_DIR": "/tmp/s",
         "TIDEGATE_RUNTIME_DIR": "/tmp/r",
         "TIDEGATE_HTTP_PORT": "0",
@@ -39,7 +40,8 @@ def test_the_shipped_document_runs_anywhere_by_its_environment():
     config = load(ROOT / "config.yaml", env)
     assert config.kafka.brokers == ["k1:9092", "k2:9092"]
     assert config.kafka.delivery == "at_least_once"
-    assert (config.mqtt[0].host, config.mqtt[0].port, config.http.port) == ("broker", 18830, 0)
+    assert (config.mqtt[0].host, config.mqtt[0].port, config.mqtt[0].version) == ("broker", 18830, "3.1.1")
+    assert config.http.port == 0
     assert (config.gateway.state_dir, config.gateway.runtime_dir) == (Path("/tmp/s"), Path("/tmp/r"))
     assert config.cameras[0].source == "/tmp/clip.mp4"
     assert (config.gateway.id, config.gateway.site) == ("other", "there")
