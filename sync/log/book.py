@@ -1,0 +1,300 @@
+"""The log's content on one connection: streams, blocks, numbers and names, transaction by transaction.
+
+Everything here runs on the writer's thread. When a commit fails the book is loaded anew, so that memory never
+says more than the disk.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.partitioner import murmur2
+
+from sync.log import blocks, streams
+from sync.log.blocks import Block, Namer
+from sync.log.notices import Loss
+from sync.log.schema import MAX_NUMBER, PAGE_BYTES, Names, key_of
+from sync.log.streams import StreamState
+from sync.values import Lane
+
+if TYPE_CHECKING:
+    import asyncio
+    import sqlite3
+    from collections.abc import Sequence
+
+    from sync.log.clock import Clock
+    from sync.log.settings import LogSettings
+    from sync.values import Batch, Envelope
+
+RESERVE: Final = 1 << 20
+"""Numbers set aside ahead of use: after anything but an orderly stop a run begins beyond them (L2)."""
+
+
+class Book:
+    """The content of the open file, as of the last commit and the transaction under way.
+
+    `delivered`, `lost` and `body_bytes` are what this transaction adds to the figures; `more` says that
+    something came back to be leased; `names_changed` that the file beside is out of date.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, settings: LogSettings, clock: Clock, names: Names) -> None:
+        self.connection = connection
+        self.settings = settings
+        self.clock = clock
+        self.names = names
+        self.limits: dict[Lane, int] = {}
+        self.streams: dict[int, StreamState] = {}
+        self.by_name: dict[tuple[str, str], StreamState] = {}
+        self.partitions: dict[str, int | None] = {}
+        self.cursors: dict[str, int] = {}
+        self.losses: dict[int, Loss] = {}
+        self.dead_letters = 0
+        self.next_number = 1
+        self.now_ms = 0
+        self.synced = False
+        self.delivered: Counter[Lane] = Counter()
+        self.lost: Counter[str] = Counter()
+        self.body_bytes = 0
+        self.pages_touched = 0
+        self.more = False
+        self.names_changed = False
+        self.namer = Namer(settings.gateway_id, "")
+        self._reserved = 0
+        self._touched: set[int] = set()
+        self._stamp = (0, 0, 0)
+        self._holders: dict[int, asyncio.Future[Batch] | None] = {}
+
+    # Opening, committing, closing ------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begin a run: number it, and take the file's log id, or make one for a new file (D10)."""
+        cell = self.connection.execute
+        meta = dict(cell("SELECT name, value FROM meta").fetchall())
+        self.load()
+        newest = max((self._newest(state.id) for state in self.streams.values()), default=0)
+        first = int(meta.get("clean") or max(int(meta.get("reserved", 1)), newest + 1))
+        self.names.run = max(self.names.run, int(meta.get("run", 0))) + 1
+        self.names.log_id = str(meta.get("log_id") or secrets.token_hex(6))
+        self.namer = Namer(self.settings.gateway_id, self.names.log_id)
+        self.begin()
+        cell("DELETE FROM meta WHERE name='clean'")
+        self._reserved = first + RESERVE
+        self._meta(log_id=self.names.log_id, run=self.names.run, reserved=self._reserved)
+        cell("INSERT OR REPLACE INTO runs VALUES(?,?,?,?)", (self.names.run, first, self.now_ms, self.clock.boot))
+        for topic, partition in self.names.partitions.items():
+            cell("INSERT OR IGNORE INTO topics VALUES(?,?)", (topic, partition))
+        for name, value in self.names.cursors.items():
+            cell("INSERT OR IGNORE INTO cursors VALUES(?,?)", (name, value))
+        cell("COMMIT")
+        self.load()
+        self.next_number = first
+        self.names_changed = True
+
+    def load(self) -> None:
+        """Read what the disk holds; what an unfinished transaction did is forgotten."""
+        cell = self.connection.execute
+        self.streams = streams.load(self.connection)
+        self.by_name = {(state.lane.value, state.topic): state for state in self.streams.values()}
+        self.partitions = dict(cell("SELECT name, partition FROM topics").fetchall())
+        self.cursors = dict(cell("SELECT name, value FROM cursors").fetchall())
+        self.dead_letters = cell("SELECT count(*) FROM dead_letters").fetchone()[0]
+        self.losses = {
+            row[0]: Loss(Lane(row[1]), *row[2:])
+            for row in cell(
+                "SELECT id, lane, topic, first, last, records, reason, at_ms, until_ms FROM ledger WHERE reported=0"
+            )
+        }
+
+    def begin(self) -> None:
+        """Start a transaction."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        self._touched.clear()
+        self._holders = {state.id: state.holder for state in self.streams.values()}
+        self.delivered.clear()
+        self.lost.clear()
+        self.body_bytes = 0
+        self.pages_touched = 0
+        self.more = False
+        self.now_ms = self.clock.wall_ms()
+        self.synced = self.clock.synced()
+        self._stamp = (self.names.run, self.clock.mono_ms(), int(self.synced))
+
+    def commit(self) -> None:
+        """Write the streams that changed, and make all of it durable."""
+        if self.next_number > self._reserved - RESERVE // 2:
+            self._reserved = self.next_number + RESERVE
+            self._meta(reserved=self._reserved)
+        for number in self._touched:
+            state = self.streams[number]
+            streams.refresh_oldest(self.connection, state)
+            streams.save(self.connection, state)
+        self.pages_touched += len(self._touched)
+        self.connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo the transaction, in memory too. Numbers that it gave stay unused (L2).
+
+        Raises:
+            sqlite3.Error: the disk cannot even be read.
+        """
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+        self.load()
+        for state in self.streams.values():
+            state.holder = self._holders.get(state.id)
+
+    def close_clean(self) -> None:
+        """Note that the run ended in order, so that the next goes on with the next number."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        self._meta(clean=self.next_number)
+        self.connection.execute("COMMIT")
+
+    def names_now(self) -> Names:
+        """What must outlive the file."""
+        return Names(
+            self.names.log_id,
+            self.names.run,
+            {state.id: (state.lane.value, state.topic) for state in self.streams.values()},
+            {topic: partition for topic, partition in self.partitions.items() if partition is not None},
+            dict(self.cursors),
+        )
+
+    # Taking records --------------------------------------------------------------------------------------
+
+    def stream(self, lane: Lane, topic: str) -> StreamState:
+        """The stream, made where it is new."""
+        state = self.by_name.get((lane.value, topic))
+        if state is None:
+            number = max(self.streams, default=0) + 1
+            state = StreamState(number, lane, topic, head=self.next_number)
+            self.streams[number] = self.by_name[lane.value, topic] = state
+            self.connection.execute("INSERT OR IGNORE INTO topics VALUES(?,NULL)", (topic,))
+            self.partitions.setdefault(topic, None)
+            self.names_changed = True
+            self.touch(state)
+        return state
+
+    def store(self, lane: Lane, topic: str, records: Sequence[Envelope]) -> None:
+        """Number records of one lane and topic and write them as blocks (L3)."""
+        found = blocks.encode(
+            records,
+            self.next_number,
+            self.namer,
+            self.settings.compression_level,
+            max_bytes=self.limits.get(lane, blocks.MAX_BYTES),
+            max_records=1 if lane is Lane.ALERT else blocks.MAX_RECORDS,
+        )
+        state = self.stream(lane, topic)
+        for block in found:
+            self.add(state, block)
+            self.body_bytes += block.raw_bytes
+
+    def add(self, state: StreamState, block: Block, at_ms: int | None = None) -> None:
+        """Write a block, which begins with `next_number`, at the end of its stream."""
+        self._insert(state.id, block, state.end, (self.now_ms if at_ms is None else at_ms, *self._stamp))
+        state.end += block.records
+        state.open_records += block.records
+        self.next_number = block.last + 1
+        self.touch(state)
+
+    def touch(self, state: StreamState) -> None:
+        """This transaction changes the stream."""
+        self._touched.add(state.id)
+
+    # Blocks on the disk ----------------------------------------------------------------------------------
+
+    def rows(self, origin: int, first: int, last: int) -> list[tuple[Block, int, bool]]:
+        """Blocks that begin with numbers from `first` to `last`: each with when it was taken, and if it is intact."""
+        cursor = self.connection.execute(
+            "SELECT key, records, body, at_ms, checksum FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key",
+            (key_of(origin, first), key_of(origin, last)),
+        )
+        return [_row(row) for row in cursor]
+
+    def next_row(self, origin: int, first: int, last: int) -> tuple[Block, int, bool] | None:
+        """The first of them, None where there is none."""
+        row = self.connection.execute(
+            "SELECT key, records, body, at_ms, checksum FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+            (key_of(origin, first), key_of(origin, last)),
+        ).fetchone()
+        return _row(row) if row else None
+
+    def delete(self, origin: int, first: int) -> None:
+        """Remove one block."""
+        self.connection.execute("DELETE FROM blocks WHERE key=?", (key_of(origin, first),))
+        self.pages_touched += 3
+
+    def replace(self, origin: int, block: Block, pieces: Sequence[Block]) -> None:
+        """Put blocks in a block's place, with its time."""
+        key = key_of(origin, block.first)
+        row = self.connection.execute("SELECT before, at_ms, run, mono_ms, synced FROM blocks WHERE key=?", (key,))
+        before, *stamp = row.fetchone()
+        self.delete(origin, block.first)
+        for piece in pieces:
+            self._insert(origin, piece, before, tuple(stamp))
+            before += piece.records
+
+    def first_since(self, state: StreamState, cutoff_ms: int) -> int:
+        """The number from which on a stream's open blocks were taken at `cutoff_ms` or later."""
+        low, high = state.head, self.next_number
+        while low < high:
+            middle = (low + high) // 2
+            row = self.connection.execute(
+                "SELECT key, records, at_ms FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+                (key_of(state.id, middle), key_of(state.id, MAX_NUMBER)),
+            ).fetchone()
+            if row is None or row[2] >= cutoff_ms:
+                high = middle
+            else:
+                low = max(middle + 1, (row[0] & MAX_NUMBER) + row[1])
+        return low
+
+    # Small things kept for the shipper -------------------------------------------------------------------
+
+    def assign_partition(self, topic: str, count: int) -> int:
+        """The topic's partition, chosen when first asked (L7).
+
+        Raises:
+            ValueError: the topic has no partitions.
+        """
+        known = self.partitions.get(topic)
+        if known is not None:
+            return known
+        if count < 1:
+            raise ValueError(f"topic {topic} cannot have {count} partitions")
+        chosen = int(murmur2(self.settings.gateway_id.encode()) & 0x7FFFFFFF) % count
+        self.connection.execute("INSERT OR REPLACE INTO topics VALUES(?,?)", (topic, chosen))
+        self.partitions[topic] = chosen
+        self.names_changed = True
+        return chosen
+
+    def set_cursor(self, name: str, value: int) -> None:
+        """Keep an offset."""
+        self.connection.execute("INSERT OR REPLACE INTO cursors VALUES(?,?)", (name, value))
+        self.cursors[name] = value
+        self.names_changed = True
+
+    def _insert(self, origin: int, block: Block, before: int, stamp: tuple[int, ...]) -> None:
+        key = key_of(origin, block.first)
+        self.connection.execute(
+            "INSERT INTO blocks VALUES(?,?,?,?,?,?,?,?,?)",
+            (key, block.records, before, *stamp, blocks.checksum(key, block.records, block.body), block.body),
+        )
+        self.pages_touched += len(block.body) // (PAGE_BYTES - 4) + 2
+
+    def _newest(self, stream: int) -> int:
+        row = self.connection.execute(
+            "SELECT key, records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
+            (key_of(stream, 0), key_of(stream, MAX_NUMBER)),
+        ).fetchone()
+        return (row[0] & MAX_NUMBER) + row[1] - 1 if row else 0
+
+    def _meta(self, **values: str | int) -> None:
+        self.connection.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", list(values.items()))
+
+
+def _row(row: tuple[int, int, bytes, int, int]) -> tuple[Block, int, bool]:
+    key, records, body, at_ms, checksum = row
+    return Block(key & MAX_NUMBER, records, body), at_ms, blocks.checksum(key, records, body) == checksum

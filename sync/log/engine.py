@@ -1,0 +1,183 @@
+"""One transaction at a time: the work that waits, carried out, trimmed for, committed and turned into figures."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from sync.log import retention
+from sync.log.streams import ORDER
+from sync.log.work import Answer, Offer, Unreadable, Work, carry_out
+from sync.values import Lane, LogStats, Pending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sync.log.book import Book
+
+COMMIT_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_TRIM_DEAD_LETTERS_EVERY: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the last commit left. Handed from the writer's thread to the loop as one value.
+
+    `version` grows when more can be leased; `trim_more` says that retention did not finish its slice.
+    """
+
+    stats: LogStats
+    streams: tuple[Pending, ...] = ()
+    oldest_ms: Mapping[Lane, int] = field(default_factory=dict)
+    version: int = 0
+    trim_more: bool = False
+
+
+EMPTY: Final = Figures(
+    LogStats(
+        run=0,
+        log_id="",
+        next_seq=0,
+        depth=dict.fromkeys(Lane, 0),
+        delivered=dict.fromkeys(Lane, 0),
+        dead_letters=0,
+        lost={},
+        bytes_used=0,
+        wal_bytes=0,
+        oldest_pending_s=dict.fromkeys(Lane, 0.0),
+        last_commit_age_s=0.0,
+        stalled=False,
+        quarantined=0,
+    )
+)
+
+
+class Engine:
+    """Carries work out on the book that is open. Counts go on when the file is opened anew."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.standing: dict[tuple[str, str], Offer] = {}
+        self.figures = EMPTY
+        self._delivered: Counter[Lane] = Counter()
+        self._lost: Counter[str] = Counter()
+        self._buckets = dict.fromkeys(COMMIT_BUCKETS_S, 0)
+        self._commits = 0
+        self._commit_s = 0.0
+        self._body_bytes = 0
+        self._version = 0
+        self._waiting: frozenset[int] = frozenset()
+
+    def opened(self, book: Book) -> None:
+        """A file is open: what waits in it can be leased."""
+        self._version += 1
+        self._waiting = frozenset(state.id for state in book.streams.values() if state.pending)
+        self._publish(book, trim_more=False)
+
+    def transact(self, book: Book, work: Work, also: Callable[[Book], object] | None = None) -> list[Answer]:
+        """Do the work in one commit; the answers hold from now on. On any error nothing was done.
+
+        Raises:
+            sqlite3.Error: as the disk or the file has it; the work can be given again.
+        """
+        self._stand(work)
+        began = time.monotonic()
+        refused: list[Answer] = []
+        try:
+            try:
+                book.begin()
+                answers = carry_out(book, work, self.standing)
+            except Unreadable as fault:
+                book.rollback()
+                bad = {id(append) for append, _ in fault.refused}
+                refused = [Answer(append.done, error=error) for append, error in fault.refused]
+                work.appends = [append for append in work.appends if id(append) not in bad]
+                book.begin()
+                answers = carry_out(book, work, self.standing)
+            if also is not None:
+                also(book)
+            trim_more = retention.trim(book, self.max_bytes)
+            if self._commits % _TRIM_DEAD_LETTERS_EVERY == 0:
+                retention.trim_dead_letters(book)
+            book.commit()
+        except BaseException:
+            book.rollback()
+            raise
+        self._count(book, time.monotonic() - began)
+        self._settle_offers(answers)
+        self._publish(book, trim_more=trim_more)
+        return [*refused, *answers]
+
+    def count_lost(self, reason: str, records: int) -> None:
+        """Records that never came into a file."""
+        self._lost[reason] += records
+        self.figures = replace(self.figures, stats=replace(self.figures.stats, lost=dict(self._lost)))
+
+    def _stand(self, work: Work) -> None:
+        """Let offers stand until something can be leased for them; a later one for a stream takes its place."""
+        for offer in work.offers:
+            stream = offer.claim.stream
+            self.standing[stream.lane.value, stream.topic] = offer
+        work.offers = []
+        for name in [name for name, offer in self.standing.items() if offer.done.cancelled()]:
+            del self.standing[name]
+
+    def _settle_offers(self, answers: list[Answer]) -> None:
+        """Offers that were answered stand no more; a lease is remembered with whoever waits for its batch."""
+        answered = {id(answer.done) for answer in answers}
+        for name in [name for name, offer in self.standing.items() if id(offer.done) in answered]:
+            del self.standing[name]
+        for answer in answers:
+            if answer.holder is not None and answer.holder.lease is not None:
+                answer.holder.holder = answer.done
+
+    def _count(self, book: Book, took_s: float) -> None:
+        self._delivered.update(book.delivered)
+        self._lost.update(book.lost)
+        self._body_bytes += book.body_bytes
+        self._commits += 1
+        self._commit_s += took_s
+        for bound in COMMIT_BUCKETS_S:
+            if took_s <= bound:
+                self._buckets[bound] += 1
+        waiting = frozenset(state.id for state in book.streams.values() if state.pending)
+        if book.more or waiting - self._waiting:
+            self._version += 1
+        self._waiting = waiting
+
+    def _publish(self, book: Book, *, trim_more: bool) -> None:
+        depth = dict.fromkeys(Lane, 0)
+        oldest: dict[Lane, int] = {}
+        for state in book.streams.values():
+            depth[state.lane] += state.depth
+            for at_ms in (state.oldest_ms if state.pending else 0, state.lease.at_ms if state.lease else 0):
+                if at_ms:
+                    oldest[state.lane] = min(oldest.get(state.lane, at_ms), at_ms)
+        ordered = sorted(book.streams.values(), key=lambda state: (ORDER[state.lane], state.id))
+        self.figures = Figures(
+            LogStats(
+                run=book.names.run,
+                log_id=book.names.log_id,
+                next_seq=book.next_number,
+                depth=depth,
+                delivered={lane: self._delivered[lane] for lane in Lane},
+                dead_letters=book.dead_letters,
+                lost=dict(self._lost),
+                bytes_used=retention.bytes_used(book),
+                wal_bytes=0,
+                oldest_pending_s={},
+                last_commit_age_s=0.0,
+                stalled=False,
+                quarantined=0,
+                commits=self._commits,
+                commit_s_sum=self._commit_s,
+                commit_buckets=dict(self._buckets),
+                body_bytes=self._body_bytes,
+            ),
+            tuple(state.describe(book.partitions.get(state.topic)) for state in ordered),
+            oldest,
+            self._version,
+            trim_more,
+        )

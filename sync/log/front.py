@@ -1,0 +1,161 @@
+"""The loop's side of the log: calls become work for a commit, and answers come back with the figures of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sync.log import blocks, leases
+from sync.log.engine import EMPTY, Figures
+from sync.log.work import Append, Offer, Request
+from sync.values import Batch, Lane, LogStats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sync.log.book import Book
+    from sync.log.clock import Clock
+    from sync.log.work import Answer
+    from sync.values import Claim, Envelope, Pending
+
+
+class Front:
+    """What both logs share of the seam `Log`; all of it on the loop's thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._figures: Figures = EMPTY
+        self._last_commit_s = time.monotonic()
+        self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
+
+    def append(self, records: Sequence[Envelope]) -> asyncio.Future[None]:
+        """See `Log.append`."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if records:
+            append = Append(records, done, time.monotonic())
+            self._put_append(append, urgent=any(record.lane is Lane.ALERT for record in records))
+        else:
+            done.set_result(None)
+        return done
+
+    def offer(self, claim: Claim, max_bytes: int) -> asyncio.Future[Batch]:
+        """See `Log.offer`."""
+        done: asyncio.Future[Batch] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(lambda future: self._withdrawn(future, claim))
+        self._put_offer(Offer(claim, max_bytes, done))
+        return done
+
+    def lease(self, claim: Claim, max_bytes: int) -> asyncio.Future[Batch | None]:
+        """See `Log.lease`."""
+        done = self._ask(lambda book: leases.lease(book, claim, max_bytes))
+        done.add_done_callback(lambda future: self._withdrawn(future, claim))
+        return done
+
+    def settle(self, batch: Batch, offset: int) -> None:
+        """See `Log.settle`."""
+        self._put_request(Request(lambda book: leases.settle(book, batch, offset)), urgent=False)
+
+    def cut(self, batch: Batch, reason: str) -> asyncio.Future[None]:
+        """See `Log.cut`."""
+        return self._ask(lambda book: leases.cut(book, batch, reason))
+
+    def unsettled(self) -> asyncio.Future[list[Batch]]:
+        """See `Log.unsettled`."""
+        return self._ask(leases.unsettled)
+
+    def hand_to_backfill(self, older_than_s: float) -> asyncio.Future[int]:
+        """See `Log.hand_to_backfill`."""
+        return self._ask(lambda book: leases.hand_to_backfill(book, older_than_s))
+
+    async def assign_partition(self, topic: str, count: int) -> int:
+        """See `Log.assign_partition`."""
+        partition: int = await self._ask(lambda book: book.assign_partition(topic, count))
+        return partition
+
+    def limit_blocks(self, lane: Lane, max_bytes: int) -> None:
+        """See `Log.limit_blocks`."""
+        kept = min(max(max_bytes, blocks.MIN_BYTES), blocks.MAX_BYTES)
+        self._put_request(Request(lambda book: book.limits.__setitem__(lane, kept)), urgent=False)
+
+    def cursor(self, name: str) -> asyncio.Future[int | None]:
+        """See `Log.cursor`."""
+        return self._ask(lambda book: book.cursors.get(name))
+
+    def set_cursor(self, name: str, value: int) -> asyncio.Future[None]:
+        """See `Log.set_cursor`."""
+        return self._ask(lambda book: book.set_cursor(name, value))
+
+    def streams(self) -> Sequence[Pending]:
+        """See `Log.streams`."""
+        return self._figures.streams
+
+    async def changed(self, seen: int) -> int:
+        """See `Log.changed`."""
+        while self._figures.version <= seen:
+            woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            sleeper = (seen, woken)
+            self._sleepers.append(sleeper)
+            try:
+                await woken
+            finally:
+                if sleeper in self._sleepers:
+                    self._sleepers.remove(sleeper)
+        return self._figures.version
+
+    def stats(self) -> LogStats:
+        """See `Log.stats`."""
+        now_ms = self._clock.wall_ms()
+        ages = {
+            lane: max(0.0, (now_ms - self._figures.oldest_ms[lane]) / 1_000)
+            if lane in self._figures.oldest_ms
+            else 0.0
+            for lane in Lane
+        }
+        return replace(
+            self._figures.stats,
+            oldest_pending_s=ages,
+            last_commit_age_s=time.monotonic() - self._last_commit_s,
+        )
+
+    def _deliver(self, answers: Iterable[Answer], figures: Figures) -> None:
+        """Take a commit's figures and answer all that waited for it."""
+        self._figures = figures
+        self._last_commit_s = time.monotonic()
+        for answer in answers:
+            if answer.done.done():
+                continue
+            if answer.error is not None:
+                answer.done.set_exception(answer.error)
+            else:
+                answer.done.set_result(answer.value)
+        for seen, woken in self._sleepers:
+            if figures.version > seen and not woken.done():
+                woken.set_result(None)
+
+    def _ask(self, act: Callable[[Book], Any]) -> asyncio.Future[Any]:
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._put_request(Request(act, done), urgent=True)
+        return done
+
+    def _withdrawn(self, future: asyncio.Future[Any], claim: Claim) -> None:
+        """Give back a batch that was leased for somebody who no longer waits."""
+        if not future.cancelled():
+            return
+
+        def release(book: Book) -> None:
+            state = book.by_name.get((claim.stream.lane.value, claim.stream.topic))
+            if state is not None:
+                leases.release(book, state)
+
+        self._put_request(Request(release), urgent=False)
+
+    def _put_append(self, append: Append, *, urgent: bool) -> None:
+        raise NotImplementedError
+
+    def _put_request(self, request: Request, *, urgent: bool) -> None:
+        raise NotImplementedError
+
+    def _put_offer(self, offer: Offer) -> None:
+        raise NotImplementedError

@@ -1,0 +1,65 @@
+"""The log in memory: the same contract, the same code from the book down, no file, no thread and no fsync."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sync.log import schema
+from sync.log.book import Book
+from sync.log.clock import Clock
+from sync.log.engine import Engine
+from sync.log.front import Front
+from sync.log.settings import LogSettings
+from sync.log.work import Work
+
+if TYPE_CHECKING:
+    from sync.log.work import Append, Offer, Request
+
+
+class MemoryLog(Front):
+    """Forgets everything when the process ends. What is called in one turn of the loop is one commit."""
+
+    def __init__(self, settings: LogSettings | None = None, clock: Clock | None = None) -> None:
+        clock = clock or Clock()
+        super().__init__(clock)
+        settings = settings or LogSettings(path=Path(":memory:"), gateway_id="memory")
+        self._book = Book(schema.connect(Path(":memory:")), settings, clock, schema.Names())
+        self._book.open()
+        self._engine = Engine(settings.max_bytes)
+        self._engine.opened(self._book)
+        self._figures = self._engine.figures
+        self._work = Work()
+        self._planned = False
+
+    async def run(self) -> None:
+        """Nothing needs to run; ends when cancelled."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    def _put_append(self, append: Append, *, urgent: bool) -> None:  # noqa: ARG002 - everything is at once here
+        self._work.appends.append(append)
+        self._plan()
+
+    def _put_request(self, request: Request, *, urgent: bool) -> None:  # noqa: ARG002 - as above
+        self._work.requests.append(request)
+        self._plan()
+
+    def _put_offer(self, offer: Offer) -> None:
+        self._work.offers.append(offer)
+        self._plan()
+
+    def _plan(self) -> None:
+        if not self._planned:
+            self._planned = True
+            asyncio.get_running_loop().call_soon(self._commit)
+
+    def _commit(self) -> None:
+        self._planned = False
+        work, self._work = self._work, Work()
+        answers = self._engine.transact(self._book, work)
+        self._deliver(answers, self._engine.figures)
+        if self._figures.trim_more:
+            self._plan()

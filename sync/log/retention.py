@@ -1,0 +1,123 @@
+"""Keeping the log within its bytes and days, in slices of a few milliseconds.
+
+Settled history goes first, then undelivered records, in the order bulk, telemetry, alerts, oldest first; each
+such removal is an entry of the loss ledger in the same transaction (L5). What is leased is never touched (D8).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from sync.log import ledger, streams
+from sync.log.ledger import Missing
+from sync.log.schema import MAX_NUMBER, PAGE_BYTES, key_of
+from sync.values import Lane
+
+if TYPE_CHECKING:
+    from sync.log.book import Book
+    from sync.log.streams import StreamState
+
+SLICE_S: Final = 0.003
+_LEAST_BLOCKS: Final = 4
+"""Removed in a slice at least, so that a slow disk cannot outrun the trimming."""
+_KEEP_DEAD_LETTERS: Final = 10_000
+_TURN: Final = {Lane.BULK: 0, Lane.BACKFILL: 1, Lane.LIVE: 1, Lane.ALERT: 2}
+
+
+def bytes_used(book: Book) -> int:
+    """Pages in use, in bytes; free pages inside the file do not count."""
+    pages = book.connection.execute("PRAGMA page_count").fetchone()[0]
+    free = book.connection.execute("PRAGMA freelist_count").fetchone()[0]
+    return int(pages - free) * PAGE_BYTES
+
+
+def trim(book: Book, max_bytes: int) -> bool:
+    """Remove what is too much or too old, for one slice of time; True where there is more to remove."""
+    # A clock that nobody set must not age anything.
+    oldest_ms = book.now_ms - int(book.settings.max_age_s * 1_000) if book.synced else -(1 << 62)
+    until = time.monotonic() + SLICE_S
+    removed = 0
+    over = bytes_used(book) > max_bytes
+    while removed < _LEAST_BLOCKS or time.monotonic() < until:
+        if not (_trim_settled(book, oldest_ms, over=over) or _evict(book, oldest_ms, over=over)):
+            return False
+        removed += 1
+        over = over and bytes_used(book) > max_bytes
+    return True
+
+
+def trim_dead_letters(book: Book) -> None:
+    """Keep the newest dead letters, and none past the log's age."""
+    newest = book.connection.execute("SELECT max(id) FROM dead_letters").fetchone()[0] or 0
+    oldest_ms = book.now_ms - int(book.settings.max_age_s * 1_000) if book.synced else -(1 << 62)
+    cursor = book.connection.execute(
+        "DELETE FROM dead_letters WHERE id<=? OR at_ms<?", (newest - _KEEP_DEAD_LETTERS, oldest_ms)
+    )
+    book.dead_letters -= max(cursor.rowcount, 0)
+
+
+def _trim_settled(book: Book, oldest_ms: int, *, over: bool) -> bool:
+    """Remove the oldest settled block, if it is too old or space is short."""
+    candidates = []
+    for state in book.streams.values():
+        found = _oldest_settled(book, state.id)
+        if found is not None and (over or found[1] < oldest_ms):
+            candidates.append((found[1], state.id, found[0]))
+    if not candidates:
+        return False
+    _, origin, first = min(candidates)
+    book.delete(origin, first)
+    return True
+
+
+def _oldest_settled(book: Book, origin: int) -> tuple[int, int] | None:
+    """The first number of a stream's oldest settled block, and when it was taken."""
+    at = 0
+    for first, last in streams.protected(book.streams, origin):
+        if first > at:
+            row = book.connection.execute(
+                "SELECT key, at_ms FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+                (key_of(origin, at), key_of(origin, first - 1)),
+            ).fetchone()
+            if row:
+                return row[0] & MAX_NUMBER, row[1]
+        at = max(at, last + 1)
+    return None
+
+
+def _evict(book: Book, oldest_ms: int, *, over: bool) -> bool:
+    """Remove the oldest undelivered block of the lane whose turn it is, and write the loss down."""
+    candidates = [
+        (_TURN[state.lane] if over else 0, state.oldest_ms, state.id)
+        for state in book.streams.values()
+        if state.pending and (over or state.oldest_ms < oldest_ms)
+    ]
+    if not candidates:
+        return False
+    state = book.streams[min(candidates)[2]]
+    part = state.next_part()
+    if part is None:
+        return False
+    row = book.connection.execute(
+        "SELECT key, records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+        (key_of(part.origin, part.first), key_of(part.origin, part.last)),
+    ).fetchone()
+    reason = "evicted" if over else "aged"
+    if row is None:
+        last = min(part.last, book.next_number - 1)
+        _lose(book, state, Missing(part.first, last, part.records, "corrupt"))
+        state.take(part, last, part.records)
+    else:
+        first = row[0] & MAX_NUMBER
+        last = first + row[1] - 1
+        book.delete(part.origin, first)
+        state.take(part, last, row[1])
+        _lose(book, state, Missing(first, last, row[1], reason))
+    streams.refresh_oldest(book.connection, state)
+    return True
+
+
+def _lose(book: Book, state: StreamState, missing: Missing) -> None:
+    ledger.lose(book, state, missing)
+    book.touch(state)

@@ -1,0 +1,165 @@
+"""The file: its tables, its pragmas, and the names that outlive it.
+
+A block's key holds its stream and its first number, so that a stream's blocks lie side by side and need no
+index: with 1 KiB pages that saves a sixth of the bytes written. `before` counts the stream's records ahead of
+a block; a difference of two is the number of records between them, whatever the length of the backlog.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from sync.values import Misconfigured
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT: Final = 1
+APPLICATION_ID: Final = 0x54494447  # "TIDG"
+PAGE_BYTES: Final = 1024
+NUMBER_BITS: Final = 48
+MAX_NUMBER: Final = (1 << NUMBER_BITS) - 1
+
+_TABLES: Final = (
+    """CREATE TABLE blocks(
+        key INTEGER PRIMARY KEY, records INTEGER NOT NULL, before INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+        run INTEGER NOT NULL, mono_ms INTEGER NOT NULL, synced INTEGER NOT NULL,
+        checksum INTEGER NOT NULL, body BLOB NOT NULL)""",
+    """CREATE TABLE topics(name TEXT PRIMARY KEY, partition INTEGER) WITHOUT ROWID""",
+    """CREATE TABLE streams(
+        id INTEGER PRIMARY KEY, lane TEXT NOT NULL, topic TEXT NOT NULL, head INTEGER NOT NULL,
+        acked INTEGER NOT NULL, lease_origin INTEGER, lease_first INTEGER, lease_last INTEGER,
+        lease_records INTEGER, lease_at_ms INTEGER, lease_producer INTEGER, lease_epoch INTEGER,
+        lease_base INTEGER, lease_partition INTEGER, lease_acked INTEGER)""",
+    """CREATE TABLE ranges(
+        stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, origin INTEGER NOT NULL,
+        records INTEGER NOT NULL, PRIMARY KEY(stream, first)) WITHOUT ROWID""",
+    """CREATE TABLE dead_letters(
+        id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, lane TEXT NOT NULL, topic TEXT NOT NULL,
+        number INTEGER NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL)""",
+    """CREATE TABLE ledger(
+        id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, lane TEXT NOT NULL,
+        topic TEXT NOT NULL, first INTEGER, last INTEGER, records INTEGER NOT NULL, reason TEXT NOT NULL,
+        reported INTEGER NOT NULL)""",
+    """CREATE TABLE runs(
+        run INTEGER PRIMARY KEY, first INTEGER NOT NULL, at_ms INTEGER NOT NULL, boot TEXT NOT NULL)""",
+    """CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID""",
+    """CREATE TABLE cursors(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID""",
+)
+
+
+class Foreign(Exception):  # noqa: N818 - says what the file is
+    """A file of SQLite that is no log, or no more."""
+
+
+def key_of(stream: int, number: int) -> int:
+    """Where a stream's block that begins with a number lies."""
+    return stream << NUMBER_BITS | number
+
+
+def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
+    """Open the writer's connection; a file that is not there is created.
+
+    Raises:
+        sqlite3.Error: as the disk or a damaged file has it.
+        Foreign: the file is no log.
+        Misconfigured: the file was written by a later version.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
+    try:
+        connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+        # Checkpoints are the writer's to place: between commits.
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA cache_size=-2048")
+        connection.execute("PRAGMA cell_size_check=1")
+        _create_or_check(connection, path)
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.close()
+        raise
+    return connection
+
+
+def _create_or_check(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if version > FORMAT:
+        raise Misconfigured(
+            f"{path} was written by a later version of tidegate (format {version})",
+            "gateway.state_dir",
+            "install that version again, or point state_dir to another folder",
+        )
+    if tables == 0:
+        connection.execute("BEGIN IMMEDIATE")
+        for table in _TABLES:
+            connection.execute(table)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={FORMAT}")
+        connection.execute("COMMIT")
+    elif version != FORMAT:
+        raise Foreign(f"{path} holds tables, but no log")
+
+
+@dataclass(slots=True)
+class Names:
+    """What must outlive a damaged file, in a small file beside it: written when it changes, which is rarely.
+
+    `streams` maps a stream's id to lane and topic, `partitions` a topic to its partition, `cursors` what the
+    log keeps for others as of the last change of the rest.
+    """
+
+    log_id: str = ""
+    run: int = 0
+    streams: dict[int, tuple[str, str]] = field(default_factory=dict)
+    partitions: dict[str, int] = field(default_factory=dict)
+    cursors: dict[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def read(path: Path) -> Names:
+        """What the file says; empty where it is missing or says nothing readable."""
+        try:
+            found: Any = json.loads(path.read_bytes())
+            return Names(
+                str(found["log_id"]),
+                int(found["run"]),
+                {int(number): (str(lane), str(topic)) for number, (lane, topic) in found["streams"].items()},
+                {str(topic): int(partition) for topic, partition in found["partitions"].items()},
+                {str(name): int(value) for name, value in found["cursors"].items()},
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return Names()
+
+    def write(self, path: Path) -> None:
+        """Replace the file as a whole.
+
+        Raises:
+            OSError: the disk did not take it.
+        """
+        fresh = path.with_name(path.name + ".new")
+        content = json.dumps(
+            {
+                "log_id": self.log_id,
+                "run": self.run,
+                "streams": {str(number): list(stream) for number, stream in self.streams.items()},
+                "partitions": self.partitions,
+                "cursors": self.cursors,
+            },
+            indent=1,
+        )
+        with fresh.open("w") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,50 @@
+"""What the log is told: where it lies, whose it is, how often it commits and how large it may grow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sync.values import Misconfigured
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Settings of one log file.
+
+    `commit_records`: a commit starts as soon as that many records wait, whatever the interval. It should be
+    no more than the smallest in-flight window of the sources that wait for acknowledgements.
+    """
+
+    path: Path
+    gateway_id: str
+    site_id: str = ""
+    commit_interval_s: float = 0.2
+    log_stall_s: float = 5.0
+    max_bytes: int = 2 * 1024**3
+    max_age_s: float = 30 * 86_400.0
+    compression_level: int = 3
+    commit_records: int = 4_000
+
+    def __post_init__(self) -> None:
+        """Refuse what can only be a mistake.
+
+        Raises:
+            Misconfigured: naming the field.
+        """
+        if not self.gateway_id:
+            raise Misconfigured("the log needs the gateway's id", "gateway.id", "it names every record for ever")
+        if self.max_bytes < 4 * 1024**2:
+            raise Misconfigured("the log cannot live in less than 4 MiB", "log.max_bytes", "set 4194304 or more")
+        for field, value in (
+            ("log.log_stall_s", self.log_stall_s),
+            ("log.max_age_days", self.max_age_s),
+            ("log.commit_records", self.commit_records),
+        ):
+            if value <= 0:
+                raise Misconfigured(f"{field} must be above 0, not {value}", field, "remove it for the default")
+        if self.commit_interval_s < 0:
+            raise Misconfigured("a commit interval cannot be negative", "log.commit_interval_ms", "0 is the least")

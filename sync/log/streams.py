@@ -1,0 +1,205 @@
+"""What is pending in each stream, what is leased, and how both lie on the disk.
+
+A stream is one lane of one topic. Its pending blocks are first its closed ranges (halves of refused batches,
+what an outage left for `backfill`), oldest first, then its own blocks from `head` on. A range may point at
+blocks that another stream took (`origin`), so that handing over rewrites nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sync.log.schema import MAX_NUMBER, key_of
+from sync.values import Batch, Claim, Lane, Pending, Producer, Stream
+
+if TYPE_CHECKING:
+    import asyncio
+    import sqlite3
+
+ORDER: Final = {Lane.ALERT: 0, Lane.LIVE: 1, Lane.BACKFILL: 2, Lane.BULK: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Pending blocks of `origin` that begin with a number from `first` to `last`."""
+
+    origin: int
+    first: int
+    last: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A batch that may have left (D1). `at_ms` is when the log took its oldest record."""
+
+    origin: int
+    first: int
+    last: int
+    records: int
+    at_ms: int
+    producer: Producer
+    base_sequence: int
+    partition: int
+    acked_offset: int
+
+
+@dataclass(slots=True)
+class StreamState:
+    """One stream. `end` counts all records that its own blocks ever held, `open_records` those from `head` on."""
+
+    id: int
+    lane: Lane
+    topic: str
+    head: int = 1
+    end: int = 0
+    open_records: int = 0
+    acked: int = -1
+    oldest_ms: int = 0
+    ranges: list[Range] = field(default_factory=list)
+    ranges_changed: bool = False
+    lease: Lease | None = None
+    holder: asyncio.Future[Batch] | None = None
+
+    @property
+    def pending(self) -> int:
+        """Records that can be leased."""
+        return self.open_records + sum(part.records for part in self.ranges)
+
+    @property
+    def depth(self) -> int:
+        """Records that are not settled."""
+        return self.pending + (self.lease.records if self.lease else 0)
+
+    def next_part(self) -> Range | None:
+        """Where the next lease is taken from."""
+        if self.ranges:
+            return self.ranges[0]
+        if self.open_records:
+            return Range(self.id, self.head, MAX_NUMBER, self.open_records)
+        return None
+
+    def take(self, part: Range, last: int, records: int) -> None:
+        """Move `records` up to the number `last` out of `part`, which `next_part` gave."""
+        if self.ranges:
+            rest = part.records - records
+            self.ranges_changed = True
+            self.ranges[:1] = [Range(part.origin, last + 1, part.last, rest)] if rest else []
+        else:
+            self.head = last + 1
+            self.open_records -= records
+
+    def give_back(self, parts: list[Range]) -> None:
+        """Make parts pending again, each at the place of its age, ahead of the open blocks."""
+        self.ranges_changed = True
+        self.ranges = sorted([*parts, *self.ranges], key=lambda part: part.first)
+
+    def describe(self, partition: int | None) -> Pending:
+        """For the shipper."""
+        pending = self.pending
+        return Pending(
+            self.lane, self.topic, partition, pending, self.oldest_ms * 1_000_000 if pending else 0, bool(self.lease)
+        )
+
+    def batch(self, body: bytes, *, attempted: bool) -> Batch:
+        """The leased batch around its body."""
+        lease = self.lease
+        if lease is None:
+            raise ValueError(f"nothing of {self.lane}/{self.topic} is leased")
+        return Batch(
+            claim=Claim(Stream(self.lane, self.topic, lease.partition), lease.producer, lease.base_sequence),
+            first=lease.first,
+            last=lease.last,
+            count=lease.records,
+            acked_offset=lease.acked_offset,
+            body=body,
+            taken_at_ns=lease.at_ms * 1_000_000,
+            attempted=attempted,
+        )
+
+
+def load(connection: sqlite3.Connection) -> dict[int, StreamState]:
+    """Read all streams by their ids; a few look-ups each, however long the backlog."""
+    streams: dict[int, StreamState] = {}
+    for row in connection.execute(
+        "SELECT id, lane, topic, head, acked, lease_origin, lease_first, lease_last, lease_records, lease_at_ms,"
+        " lease_producer, lease_epoch, lease_base, lease_partition, lease_acked FROM streams"
+    ):
+        state = StreamState(row[0], Lane(row[1]), row[2], head=row[3], acked=row[4])
+        if row[5] is not None:
+            state.lease = Lease(
+                row[5], row[6], row[7], row[8], row[9], Producer(row[10], row[11]), row[12], row[13], row[14]
+            )
+        streams[state.id] = state
+    for stream, first, last, origin, records in connection.execute(
+        "SELECT stream, first, last, origin, records FROM ranges ORDER BY stream, first"
+    ):
+        streams[stream].ranges.append(Range(origin, first, last, records))
+    for state in streams.values():
+        newest = connection.execute(
+            "SELECT before + records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
+            (key_of(state.id, 0), key_of(state.id, MAX_NUMBER)),
+        ).fetchone()
+        state.end = newest[0] if newest else 0
+        head = connection.execute(
+            "SELECT before FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+            (key_of(state.id, state.head), key_of(state.id, MAX_NUMBER)),
+        ).fetchone()
+        state.open_records = state.end - head[0] if head else 0
+        refresh_oldest(connection, state)
+    return streams
+
+
+def save(connection: sqlite3.Connection, state: StreamState) -> None:
+    """Write a stream's row, and its ranges (they are few) where they changed."""
+    lease = state.lease
+    leased: tuple[int | None, ...] = (None,) * 10
+    if lease:
+        leased = (
+            lease.origin,
+            lease.first,
+            lease.last,
+            lease.records,
+            lease.at_ms,
+            lease.producer.id,
+            lease.producer.epoch,
+            lease.base_sequence,
+            lease.partition,
+            lease.acked_offset,
+        )
+    connection.execute(
+        "INSERT OR REPLACE INTO streams VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (state.id, state.lane.value, state.topic, state.head, state.acked, *leased),
+    )
+    if not state.ranges_changed:
+        return
+    state.ranges_changed = False
+    connection.execute("DELETE FROM ranges WHERE stream=?", (state.id,))
+    connection.executemany(
+        "INSERT INTO ranges VALUES(?,?,?,?,?)",
+        [(state.id, part.first, part.last, part.origin, part.records) for part in state.ranges],
+    )
+
+
+def refresh_oldest(connection: sqlite3.Connection, state: StreamState) -> None:
+    """Look up when the stream's oldest pending record was taken."""
+    part = state.next_part()
+    if part is None:
+        state.oldest_ms = 0
+        return
+    row = connection.execute(
+        "SELECT at_ms FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+        (key_of(part.origin, part.first), key_of(part.origin, part.last)),
+    ).fetchone()
+    state.oldest_ms = row[0] if row else 0
+
+
+def protected(streams: dict[int, StreamState], origin: int) -> list[tuple[int, int]]:
+    """The numbers of a stream's own blocks that are pending or leased, as sorted (first, last)."""
+    kept = [(streams[origin].head, MAX_NUMBER)]
+    for state in streams.values():
+        kept.extend((part.first, part.last) for part in state.ranges if part.origin == origin)
+        if state.lease and state.lease.origin == origin:
+            kept.append((state.lease.first, state.lease.last))
+    return sorted(kept)
