@@ -1,0 +1,310 @@
+"""The MQTT driver: batches out of a session, acknowledged in order once they are on disk.
+
+`run` is one connection. It raises NotReady when that cannot be made or is lost, and the supervisor runs it again
+after its wait of 1 to 5 s; the session at the broker, and what this object knows of it, live on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from drivers.mqtt.client import SessionClient
+from drivers.mqtt.readings import observe
+from drivers.mqtt.session import Session, taken_over
+from drivers.mqtt.subscribed import Subscribed
+from drivers.mqtt.topics import Routes
+from drivers.values import NotReady
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from drivers.mqtt.packets import Received
+    from drivers.mqtt.settings import MqttSettings
+    from drivers.values import Emit
+
+log = logging.getLogger("tidegate.mqtt")
+
+MOST_OUTSTANDING = 131_072
+"""Messages handed over and not yet on disk, past which the driver stops reading. QoS 1 cannot reach it, for the
+broker's window is 65,535 at most; a flood of QoS 0 is left to the broker instead of to this process's memory."""
+
+_DRAIN_S = 2.0
+_SHORT_LIVED_S = 15.0
+_SHORT_LIVED_MOST = 5
+
+
+@dataclass(slots=True)
+class MqttStats:
+    """Counters since the driver was made. `outstanding` is a gauge: messages not yet on disk."""
+
+    received: list[int] = field(default_factory=lambda: [0, 0, 0])
+    """Messages by QoS: 0, 1, 2."""
+    readings: int = 0
+    unreadable: int = 0
+    acknowledged: int = 0
+    redelivered: int = 0
+    batches: int = 0
+    connects: int = 0
+    disconnects: int = 0
+    sessions_lost: int = 0
+    """Reconnects at which the broker no longer had the session: what it held for us is gone."""
+    pauses: int = 0
+    outstanding: int = 0
+    refused: tuple[str, ...] = ()
+    """Topic filters that the broker does not let this client subscribe to."""
+
+    @property
+    def reconnects(self) -> int:
+        """Connections after the first."""
+        return max(0, self.connects - 1)
+
+
+@dataclass(slots=True)
+class _Outstanding:
+    done: asyncio.Future[None]
+    session: Session
+    acknowledgements: bytearray
+    count: int
+
+
+class MqttDriver:
+    """One connection to one broker: readings in, local messages out (drivers.Driver)."""
+
+    def __init__(self, settings: MqttSettings, *, client: type[SessionClient] = SessionClient) -> None:
+        """Check the settings; nothing is opened.
+
+        Raises:
+            Misconfigured: a subscription cannot work; `field` says which part of it.
+        """
+        self._settings = settings
+        self._client = client
+        self._routes = Routes(settings)
+        self._subscribed = Subscribed(settings)
+        self._held: set[int] = set()
+        self._confirmed: dict[str, int] = {}
+        self._outstanding: deque[_Outstanding] = deque()
+        self._session: Session | None = None
+        self._emit: Emit | None = None
+        self._failed: asyncio.Future[None] | None = None
+        self._had_session = False
+        self._short_lived = 0
+        self._changing = asyncio.Lock()
+        self.stats = MqttStats()
+        self.on_connect: Callable[[], None] | None = None
+        """Called at each connect, once the subscriptions stand."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted the connection and it stands."""
+        return self._session is not None and self._session.connected
+
+    def by_subscription(self) -> dict[str, tuple[int, int]]:
+        """Readings and unreadable messages of each topic pattern, added up over subscriptions that share it."""
+        counts: dict[str, tuple[int, int]] = {}
+        for subscription, tally in self._routes.tallies.items():
+            readings, unreadable = counts.get(subscription.topic, (0, 0))
+            counts[subscription.topic] = readings + tally.readings, unreadable + tally.unreadable
+        return counts
+
+    async def run(self, emit: Emit) -> None:
+        """Connect, subscribe, and hand over what comes until cancelled or disconnected.
+
+        Cancelled, it gives batches that are under way two seconds to get to disk and be acknowledged.
+
+        Raises:
+            NotReady: the broker is not there, or the connection is lost.
+            Misconfigured: the broker refuses this client, TLS cannot work, or another client has the same id.
+        """
+        self._emit = emit
+        self._failed = asyncio.get_running_loop().create_future()
+        session = Session(self._settings, self._client(self._settings, self._held), self._take)
+        self._session = session
+        try:
+            await self._connect(session)
+            await asyncio.wait([session.ended, self._failed], return_when=asyncio.FIRST_COMPLETED)
+            if self._failed.done():
+                self._failed.result()
+            session.ended.result()
+        except asyncio.CancelledError:
+            await self._drain(session)
+            raise
+        except NotReady:
+            self._watch_for_take_over(session)
+            if session.ended.done():
+                session.ended.result()  # whatever was waited for, this is why
+            raise
+        finally:
+            self.stats.disconnects += session.connected_at > 0
+            session.close()
+            self._session = None
+            self._failed.cancel()
+
+    async def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
+        """Publish on the same connection; done once the broker has acknowledged (QoS 0: once it is sent).
+
+        Raises:
+            NotReady: at once when not connected, or when the connection ends first. It may have arrived then.
+        """
+        if self._session is None:
+            raise NotReady(f"{self._settings.host}:{self._settings.port} is not connected")
+        await self._session.publish(topic, payload, qos=qos, retain=retain)
+
+    async def reconfigure(self, settings: MqttSettings) -> bool:
+        """Take new settings. True: they hold now, on the connection that stands, and no other reading was lost.
+
+        Only subscriptions and known sensors can change so; False: nothing was changed, a new driver must be made.
+
+        Raises:
+            Misconfigured: a subscription cannot work; nothing was changed.
+        """
+        old = self._settings
+        if dataclasses.replace(settings, subscriptions=old.subscriptions, sensors=old.sensors) != old:
+            return False
+        routes = Routes(settings, self._routes.tallies)
+        async with self._changing:
+            leaving = tuple(gone for gone in self._settings.subscriptions if gone not in settings.subscriptions)
+            self._settings = settings
+            session = self._session
+            if session is None or not session.connected:
+                self._routes = routes
+                return True
+            # Until the broker has let go of what is removed, its messages are still readings.
+            both = dataclasses.replace(settings, subscriptions=settings.subscriptions + leaving)
+            self._routes = Routes(both, {**self._routes.tallies, **routes.tallies})
+            try:
+                await self._match_subscriptions(session, routes.filters)
+            except NotReady as lost:
+                log.info("%s: the new subscriptions follow at the next connect: %s", self._settings.name, lost)
+            finally:
+                self._routes = routes
+        return True
+
+    async def _connect(self, session: Session) -> None:
+        present = await session.open()
+        self.stats.connects += 1
+        if not present:
+            if self._had_session:
+                self.stats.sessions_lost += 1
+                log.warning("%s: the broker has lost the session, and with it what it held", self._settings.name)
+            self._held.clear()
+        self._had_session = True
+        async with self._changing:
+            await self._subscribed.load()
+            if not present:
+                self._confirmed.clear()
+                self._subscribed.filters.clear()
+            await self._match_subscriptions(session, self._routes.filters)
+        if self.on_connect is not None:
+            self.on_connect()
+
+    async def _match_subscriptions(self, session: Session, wanted: dict[str, int]) -> None:
+        """Make the session's subscriptions those that are wanted: new ones first, so that nothing falls between."""
+        new = {name: qos for name, qos in wanted.items() if self._confirmed.get(name) != qos}
+        if new:
+            # Written before it is asked for: a subscription that no file knows of could never be removed.
+            await self._subscribed.save({**self._subscribed.filters, **new})
+            refused = await session.subscribe(new)
+            self._confirmed.update({name: qos for name, qos in new.items() if name not in refused})
+            for name in refused:
+                log.error("%s: the broker does not let us subscribe to %s", self._settings.name, name)
+        self.stats.refused = tuple(name for name in wanted if name not in self._confirmed)
+        gone = [name for name in self._subscribed.filters if name not in wanted]
+        if gone:
+            await session.unsubscribe(gone)
+            self._confirmed = {name: qos for name, qos in self._confirmed.items() if name in wanted}
+            await self._subscribed.save(
+                {name: qos for name, qos in self._subscribed.filters.items() if name in wanted}
+            )
+
+    def _take(self, received: Received) -> None:
+        """One read of the socket: one batch."""
+        session, emit, stats = self._session, self._emit, self.stats
+        if session is None or emit is None:
+            return
+        for qos, count in enumerate(received.by_qos):
+            stats.received[qos] += count
+        stats.redelivered += received.redelivered
+        if not received.messages and not received.acknowledgements:
+            return
+        batch, unreadable = observe(received, self._routes, f"mqtt:{self._settings.name}")
+        stats.unreadable += unreadable
+        stats.readings += len(batch) - unreadable
+        if batch:
+            stats.batches += 1
+            try:
+                done: asyncio.Future[None] = asyncio.ensure_future(emit(batch))
+            except Exception as error:  # noqa: BLE001 - in a loop's callback nobody else would see it; run() raises it
+                self._fail(error)
+                return
+        else:
+            done = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+        count = len(received.messages)
+        stats.outstanding += count
+        self._outstanding.append(_Outstanding(done, session, received.acknowledgements, count))
+        done.add_done_callback(self._settle)
+        if stats.outstanding >= MOST_OUTSTANDING and not session.paused:
+            stats.pauses += 1
+            session.pause()
+
+    def _settle(self, _done: object) -> None:
+        """Acknowledge what is on disk, from the front: PUBACKs go out in the order in which messages came."""
+        ready = bytearray()
+        session = self._session
+        while self._outstanding and self._outstanding[0].done.done():
+            batch = self._outstanding.popleft()
+            self.stats.outstanding -= batch.count
+            if batch.done.cancelled():
+                self._held.clear()
+                continue
+            error = batch.done.exception()
+            if error is not None:
+                self._fail(error)
+            elif batch.session is session:
+                ready += batch.acknowledgements
+        if session is None:
+            return
+        if ready and session.connected:
+            self.stats.acknowledged += len(ready) // 4
+            session.acknowledge(bytes(ready))
+        if session.paused and self.stats.outstanding < MOST_OUTSTANDING // 2:
+            session.resume()
+
+    def _fail(self, error: BaseException) -> None:
+        """A batch was not taken: end the run, so that the broker delivers it again."""
+        self._held.clear()
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def _drain(self, session: Session) -> None:
+        session.pause()
+        waiting = [batch.done for batch in self._outstanding]
+        if waiting:
+            await asyncio.wait(waiting, timeout=_DRAIN_S)
+            await asyncio.sleep(0)  # their callbacks, which acknowledge, were scheduled before this
+        await session.leave()
+
+    def _watch_for_take_over(self, session: Session) -> None:
+        """MQTT 3.1.1 does not say that another client took the session; being thrown out again and again does.
+
+        Raises:
+            Misconfigured: five connections in a row were closed by the broker within seconds.
+        """
+        lived_s = asyncio.get_running_loop().time() - session.connected_at
+        if (
+            session.connected_at
+            and session.dropped
+            and lived_s < _SHORT_LIVED_S
+            and self._settings.version == "3.1.1"
+        ):
+            self._short_lived += 1
+        else:
+            self._short_lived = 0
+        if self._short_lived >= _SHORT_LIVED_MOST:
+            self._short_lived = 0
+            raise taken_over(self._settings)

@@ -1,0 +1,109 @@
+"""From messages to readings: the hot path, a dictionary look-up, a codec and a value for each of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+
+from drivers.mqtt.codecs import Unread, same_unit
+from drivers.mqtt.packets import MOST_BYTES, RETAINED, SAMPLE_BYTES, TOO_LARGE
+from drivers.values import Observation, Reading, Unreadable
+
+if TYPE_CHECKING:
+    from drivers.mqtt.packets import Received
+    from drivers.mqtt.topics import Resolved, Routes
+
+_LONGEST_UNIT = 32
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A Reading before it is one.
+
+    A frozen dataclass sets each field through a function call; this one, with the same fields in the same order,
+    does not, and is turned into a Reading when it is complete. That takes a microsecond off every reading.
+    """
+
+    sensor_id: str
+    sensor_type: str
+    value: float
+    unit: str
+    tank_id: str
+    site_id: str
+    at: datetime
+    at_device: bool
+    received_ns: int
+    traceparent: str | None
+
+
+def observe(received: Received, routes: Routes, source_name: str) -> tuple[list[Observation], int]:
+    """What the messages of one read say, in their order: a Reading for each sensor, or Unreadable with the reason.
+
+    The number is how many of them are Unreadable.
+    """
+    seen: list[Observation] = []
+    unreadable = 0
+    append = seen.append
+    get = routes.get
+    now = datetime.now(UTC)
+    received_ns = time.monotonic_ns()
+    for topic, payload, head, traceparent in received.messages:
+        resolved = get(topic)
+        if resolved is None:
+            resolved = routes.resolve(topic)
+        if not resolved.sources or head & TOO_LARGE:
+            append(_unreadable(source_name, resolved, resolved.reason or _TOO_LARGE, payload, now))
+            unreadable += 1
+            for source in resolved.sources:
+                source.tally.unreadable += 1
+            continue
+        for source in resolved.sources:
+            try:
+                value, at, unit = source.read(payload)
+                unit = source.unit if unit is None else _checked(unit, source.unit)
+                if at is None and head & RETAINED:
+                    # The broker repeats it for a new subscription; when it was measured nobody knows.
+                    raise Unread(_STALE)  # noqa: TRY301 - the same end as for a codec's own reasons
+            except Unread as reason:
+                source.tally.unreadable += 1
+                unreadable += 1
+                append(_unreadable(source_name, resolved, str(reason), payload, now))
+                continue
+            source.tally.readings += 1
+            draft = _Draft(
+                source.sensor_id,
+                source.sensor_type,
+                value,
+                unit,
+                source.tank_id,
+                source.site_id,
+                now if at is None else at,
+                at is not None,
+                received_ns,
+                traceparent,
+            )
+            draft.__class__ = Reading  # type: ignore[assignment]  # same slots; see _Draft
+            append(cast("Reading", draft))
+    return seen, unreadable
+
+
+_TOO_LARGE = f"its payload is larger than {MOST_BYTES // 1024} KiB"
+_STALE = "it is a retained message without a time of its own, so its age is unknown"
+
+
+def _checked(unit: str, wanted: str) -> str:
+    """The unit that a payload names, as config writes it where it names one too."""
+    if wanted:
+        if not same_unit(unit, wanted):
+            raise Unread("its unit is not the one that config names")
+        return wanted
+    if not 0 < len(unit) <= _LONGEST_UNIT or not unit.isprintable():
+        raise Unread("its unit is no name of a unit")
+    return unit
+
+
+def _unreadable(source_name: str, resolved: Resolved, reason: str, payload: bytes, now: datetime) -> Unreadable:
+    sample = payload[:SAMPLE_BYTES].decode(errors="backslashreplace")[:SAMPLE_BYTES]
+    return Unreadable(source_name, resolved.topic, reason, sample, now)

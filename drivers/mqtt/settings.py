@@ -1,0 +1,81 @@
+"""What an MQTT connection needs to know, as the hub fills it from a section of the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadSettings:
+    """How a payload is read. The paths are those of `drivers.mqtt.codecs`; `at` and `unit` are for JSON only."""
+
+    format: Literal["json", "number"] = "number"
+    value: str = "value"
+    at: str | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionSettings:
+    """One topic pattern, and what its messages are. In the other fields `{x}` is the level of that name."""
+
+    topic: str
+    qos: Literal[0, 1] = 1
+    payload: PayloadSettings = PayloadSettings()
+    sensor_id: str = "{tank}_{metric}"
+    sensor_type: str = "{metric}"
+    tank: str = "{tank}"
+    site: str = "{site}"
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSensor:
+    """A sensor that config knows by name: what it says goes before what a topic or payload says."""
+
+    id: str
+    type: str
+    unit: str
+    tank: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """TLS of the connection. Without `ca_file` the system's authorities are trusted."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    insecure_skip_verify: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """One MQTT connection.
+
+    `client_id` names the session at the broker, which keeps what arrives while the daemon is away: it must stay
+    the same over restarts and be nobody else's. `site` stands for `{site}` where a topic has no such level. The
+    password is read from its file at each connection. In `subscriptions_file` (one small file, written when they
+    change) the driver keeps what this session has subscribed to, so that a topic that was removed while the daemon
+    was stopped is unsubscribed too; without it that is done only for changes in a running driver.
+    """
+
+    name: str
+    client_id: str
+    site: str
+    host: str = "127.0.0.1"
+    port: int = 1883
+    version: Literal["3.1.1", "5"] = "5"
+    username: str | None = None
+    password_file: Path | None = None
+    tls: TlsSettings | None = None
+    keepalive_s: int = 30
+    session_expiry_s: int = 7 * 86_400
+    receive_maximum: int = 65_535
+    subscriptions: tuple[SubscriptionSettings, ...] = ()
+    sensors: tuple[KnownSensor, ...] = ()
+    subscriptions_file: Path | None = None
