@@ -224,6 +224,9 @@ class ApacheKafka(_Broker):
 
     Topics asked for and not there are created by the broker, as its own default is, unless `config` says
     otherwise. What it acknowledged survives `kill`: the page cache outlives the process.
+
+    For tests of a bad link it also listens on `behind_link_port`, and clients that come in there are told that the
+    broker is at `link_port`: `proxy = Proxy(kafka.host, kafka.behind_link_port, at=kafka.link_port)`.
     """
 
     durable = True
@@ -232,6 +235,8 @@ class ApacheKafka(_Broker):
         super().__init__(folder)
         self._config = dict(config or {})
         self._controller_port = 0
+        self.link_port = 0
+        self.behind_link_port = 0
 
     @staticmethod
     def available() -> bool:
@@ -240,17 +245,18 @@ class ApacheKafka(_Broker):
 
     def _prepare(self) -> None:
         libs = jars()
-        self.port, self._controller_port = free_ports(2)
+        self.port, self._controller_port, self.link_port, self.behind_link_port = free_ports(4)
         data = self.folder / "data"
         shutil.rmtree(data, ignore_errors=True)
         controller = f"{self.host}:{self._controller_port}"
+        listeners = f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}"
         properties = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.bootstrap.servers": controller,
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": f"{listeners},LINK://{self.host}:{self.behind_link_port}",
+            "advertised.listeners": f"{listeners},LINK://{self.host}:{self.link_port}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LINK:PLAINTEXT",
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(data),

@@ -19,17 +19,20 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER that turns close() into an RST
 
 
 class Proxy:
-    """Listens on a port of its own and passes every connection on to `host:port`.
+    """Listens on a port of its own (`at`, or a free one) and passes every connection on to `host:port`.
 
-    `tap(upward, data)` is called for all that passes, in the pump's thread. All methods may be called from any
+    `tap(upward, data)` is called for all that passes, in the pump's thread; an OSError that it raises ends the
+    connection in place of passing the data on. All methods may be called from any
     thread; none needs an event loop.
     """
 
-    def __init__(self, host: str, port: int, *, tap: Callable[[bool, bytes], None] | None = None) -> None:
+    def __init__(
+        self, host: str, port: int, *, at: int | None = None, tap: Callable[[bool, bytes], None] | None = None
+    ) -> None:
         self._target = host, port
         self._tap = tap
         self.host = "127.0.0.1"
-        (self.port,) = free_ports(1)
+        self.port = free_ports(1)[0] if at is None else at
         self.delay_s = 0.0
         self.connections = 0
         self._flowing = threading.Event()
