@@ -1,8 +1,20 @@
 """The configuration: its schema, how it is loaded, and how its errors read."""
 
-from agent.config.load import digest, load, parse, read
+from agent.config.load import Folders, digest, folders, load, parse, read
 from agent.config.problems import ConfigErrors, Problem
 from agent.config.schema import Config
 from agent.config.secrets import SecretUnreadable, read_secret
 
-__all__ = ["Config", "ConfigErrors", "Problem", "SecretUnreadable", "digest", "load", "parse", "read", "read_secret"]
+__all__ = [
+    "Config",
+    "ConfigErrors",
+    "Folders",
+    "Problem",
+    "SecretUnreadable",
+    "digest",
+    "folders",
+    "load",
+    "parse",
+    "read",
+    "read_secret",
+]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -15,7 +16,7 @@ from agent.config.environment import Values
 from agent.config.findings import Findings
 from agent.config.problems import ConfigErrors, Problem
 from agent.config.references import look_at_references
-from agent.config.schema import Config
+from agent.config.schema import Config, Gateway
 from agent.config.secrets import look_at_push, look_at_secrets
 from agent.config.wiring import look_at_wiring
 from agent.config.wording import problem_of
@@ -97,6 +98,36 @@ def parse(
     if problems or config is None:
         raise ConfigErrors(problems)
     return config
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a gateway keeps its files."""
+
+    state_dir: Path
+    runtime_dir: Path
+
+
+def folders(path: Path | str, env: Mapping[str, str] = os.environ) -> Folders:
+    """The folders that a configuration names, for asking after a daemon while its document is broken or missing.
+
+    Never raises: what cannot be made out is the default.
+    """
+    plain: Any = None
+    try:
+        root, _ = read_document(read(path), str(path))
+        plain = Values(str(path), env, pushed=False).of(root)
+    except ConfigErrors:
+        # Whoever wants to know what is wrong with it asks `load`.
+        pass
+    gateway = plain.get("gateway") if isinstance(plain, dict) else None
+    named = gateway if isinstance(gateway, dict) else {}
+    found = {}
+    for key in ("state_dir", "runtime_dir"):
+        value = named.get(key)
+        default = Gateway.model_fields[key].default
+        found[key] = place(Path(value), Path(path).absolute().parent) if isinstance(value, str) else default
+    return Folders(**found)
 
 
 def place(path: Path, folder: Path) -> Path:

@@ -1,0 +1,56 @@
+"""The command line: one file a verb, imported only when it is asked for.
+
+Results go to standard output, what is wrong to standard error. Exit statuses are the same for all verbs:
+0 well, 1 not well, 2 a mistake in the command or the configuration, 3 no daemon runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+
+import click
+
+from agent import __version__
+
+WELL, NOT_WELL, MISTAKEN, NO_DAEMON = 0, 1, 2, 3
+
+_VERBS = ("run", "check", "status", "reload", "schema")
+_EPILOG = """\b
+Exit status:
+  0  well
+  1  not well: the daemon gave up, is not ready, or a file cannot be read
+  2  a mistake in the command or in the configuration
+  3  no daemon runs
+\b
+Environment:
+  TIDEGATE_CONFIG  the configuration, where --config is not given
+  NO_COLOR         no colours, on a terminal too"""
+
+
+class _Verbs(click.Group):
+    """Imports a verb's file when it is called, so that `check` need not wait for what only `run` needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _VERBS:
+            return None
+        verb: click.Command = getattr(importlib.import_module(f"agent.cli.{cmd_name}"), cmd_name)
+        return verb
+
+
+@click.group(cls=_Verbs, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tidegate", message="%(prog)s %(version)s")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Run a fish farm's gateway, and look after it."""
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+    if ctx.invoked_subcommand != "run":
+        # Into `head` and the like: end as other tools do. The daemon itself must survive a broken pipe.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -1,0 +1,31 @@
+"""`tidegate run`: the daemon."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from agent.cli import MISTAKEN, options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command()
+@options.config
+def run(config_path: Path) -> None:
+    """Run the gateway's daemon until it is told to stop (SIGTERM, Ctrl-C).
+
+    SIGHUP looks at the configuration again. A second signal to stop ends it at once.
+    """
+    from agent.app import run as run_daemon  # noqa: PLC0415 - brings everything; the other verbs need none of it
+    from agent.config import ConfigErrors  # noqa: PLC0415 - the same
+
+    try:
+        status = run_daemon(config_path)
+    except ConfigErrors as errors:
+        click.echo(str(errors), err=True)
+        status = MISTAKEN
+    sys.exit(status)

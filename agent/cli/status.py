@@ -1,0 +1,113 @@
+"""`tidegate status`: how the daemon is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli import NOT_WELL, options
+from agent.cli.asking import ask, socket_path
+from agent.cli.table import duration, printable, size, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command()
+@options.config
+@options.folder("--runtime-dir", "Folder of the daemon's socket.")
+@options.as_json
+def status(config_path: Path, runtime_dir: Path | None, *, as_json: bool) -> None:
+    """Say how the running daemon is: its units, lanes, alerts and link.
+
+    The exit status is 0 where readings are taken, judged and kept, 1 where they are not, 3 where no daemon runs.
+    """
+    _, answer = ask(socket_path(config_path, runtime_dir), "GET", "/health/detailed")
+    if as_json:
+        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        for line in _lines(answer):
+            click.echo(line)
+    sys.exit(0 if answer.get("ready") else NOT_WELL)
+
+
+def _lines(answer: dict[str, Any]) -> list[str]:
+    title = f"{answer.get('gateway', '?')} at {answer.get('site', '?')}, tidegate {answer.get('version', '?')}"
+    lines = [click.style(printable(title), bold=True), printable(str(answer.get("status", ""))), ""]
+    facts = [
+        ("ready", _ready(answer)),
+        ("config", _config(answer)),
+        ("uplink", _uplink(answer)),
+        ("log", _log(answer)),
+    ]
+    lines += [f"{name:<8}{printable(fact) if name != 'ready' else fact}" for name, fact in facts]
+    lines += ["", *_units(answer), "", *_lanes(answer)]
+    alerts = answer.get("alerts", [])
+    if alerts:
+        rows = [[str(alert.get("alert_id", "")), _clock(alert), str(alert.get("text", ""))] for alert in alerts]
+        lines += ["", *table(("ALERT", "SINCE", ""), rows)]
+    return lines
+
+
+def _ready(answer: dict[str, Any]) -> str:
+    reasons = "; ".join(str(reason) for reason in answer.get("reasons", []))
+    return "yes" if answer.get("ready") else f"no: {reasons}"
+
+
+def _config(answer: dict[str, Any]) -> str:
+    config = answer.get("config", {})
+    if not config.get("revision"):
+        return "none applied yet"
+    refused = f", {config['refused']} refused since the start" if config.get("refused") else ""
+    return f"{str(config['revision'])[:12]} from {config.get('source', '?')}{refused}"
+
+
+def _uplink(answer: dict[str, Any]) -> str:
+    uplink = answer.get("uplink", {})
+    circuit = uplink.get("circuit")
+    if circuit is None:
+        return "not started"
+    why = uplink.get("reason") or uplink.get("last_error") if circuit != "closed" else ""
+    return ("connected" if circuit == "closed" else "not connected") + (f": {why}" if why else "")
+
+
+def _log(answer: dict[str, Any]) -> str:
+    log = answer.get("log", {})
+    parts = [size(log.get("bytes", 0))]
+    if log.get("stalled"):
+        parts.append("the disk takes no commit: readings are judged but not kept")
+    lost = sum(log.get("lost", {}).values())
+    for count, words in (
+        (lost, "records lost since the start"),
+        (log.get("dead_letters", 0), "dead letters"),
+        (log.get("quarantined", 0), "damaged files put aside"),
+    ):
+        if count:
+            parts.append(f"{count} {words}")
+    return ", ".join(parts)
+
+
+def _units(answer: dict[str, Any]) -> list[str]:
+    rows = []
+    for unit in answer.get("units", []):
+        why = str(unit.get("reason") or "")
+        if why and unit.get("hint"):
+            why += f" ({unit['hint']})"
+        rows.append([str(unit.get("name", "")), str(unit.get("state", "")), str(unit.get("crashes", 0)), why])
+    return table(("UNIT", "STATE", "CRASHES", ""), rows, right=(2,))
+
+
+def _lanes(answer: dict[str, Any]) -> list[str]:
+    rows = []
+    for name, lane in answer.get("log", {}).get("lanes", {}).items():
+        depth, oldest_s = lane.get("depth", 0), lane.get("oldest_pending_s", 0.0)
+        oldest = duration(oldest_s) if depth else "-"
+        rows.append([name, f"{depth:,}", oldest, f"{lane.get('delivered', 0):,}"])
+    return table(("LANE", "PENDING", "OLDEST", "DELIVERED"), rows, right=(1, 2, 3))
+
+
+def _clock(alert: dict[str, Any]) -> str:
+    return str(alert.get("at", ""))[:19].replace("T", " ")
