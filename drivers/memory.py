@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
 
 from drivers.values import NotReady
@@ -25,39 +26,35 @@ class ReplayDriver:
     def __init__(
         self, batches: Iterable[Sequence[Observation]], *, outstanding: int = 1, interval_s: float = 0.0
     ) -> None:
-        self._waiting = list(batches)
+        self._batches = list(batches)
         self._outstanding = outstanding
         self._interval_s = interval_s
         self.available = True
         self.accepted = 0
 
     async def run(self, emit: Emit) -> None:
-        """Emit until all batches were accepted.
+        """Emit until all batches were accepted. What `emit` raises ends the run.
 
         Raises:
             NotReady: `available` is False.
         """
-        room = asyncio.Semaphore(self._outstanding)
-        batches = self._waiting[self.accepted :]
-        done = [False] * len(batches)
-        first = self.accepted
-
-        async def hand_over(place: int) -> None:
-            try:
-                await emit(batches[place])
-                done[place] = True
-                # Accepted in order, as acknowledgements are.
-                while self.accepted - first < len(done) and done[self.accepted - first]:
-                    self.accepted += 1
-            finally:
-                room.release()
-
-        async with asyncio.TaskGroup() as group:
-            for place in range(len(batches)):
-                await room.acquire()
+        waiting: deque[asyncio.Future[None]] = deque()
+        try:
+            for batch in self._batches[self.accepted :]:
                 if not self.available:
-                    break
-                group.create_task(hand_over(place))
+                    raise NotReady("the replay was made unavailable")
+                waiting.append(asyncio.ensure_future(emit(batch)))
                 await asyncio.sleep(self._interval_s)
-        if not self.available:
-            raise NotReady("the replay was made unavailable")
+                while len(waiting) >= self._outstanding:
+                    await self._accept(waiting)
+            while waiting:
+                await self._accept(waiting)
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    async def _accept(self, waiting: deque[asyncio.Future[None]]) -> None:
+        """Wait for the oldest: batches are accepted in order, as acknowledgements are."""
+        await waiting[0]
+        waiting.popleft()
+        self.accepted += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,6 +12,8 @@ from urllib.parse import unquote, urlsplit
 from drivers.values import Misconfigured, NotReady
 
 _MOST_CHARACTERS = 4096
+_PAIR = re.compile(r"([A-Za-z_]+)=([^&/?;]*)")
+_SECRET_KEY = re.compile("pass|pwd|auth|token|key|user|login", re.IGNORECASE)
 
 
 class Kind(StrEnum):
@@ -65,11 +68,11 @@ def parse(source: str) -> Source:
     # Cheap cameras take user and password in the path or the query too, so neither is ever shown.
     shown = f"{scheme}://{place}{f':{port}' if port else ''}/…"
     password = parts.password or ""
-    tail = source.split("@", 1)[-1].partition("/")[2]
-    secrets = [source, parts.netloc.rpartition("@")[0], password, unquote(password), tail]
-    return Source(
-        Kind.STREAM, source, shown, tuple(sorted({s for s in secrets if len(s) > 1}, key=len, reverse=True))
-    )
+    tail = source.partition("://")[2].partition("/")[2]
+    told = [value for key, value in _PAIR.findall(tail) if _SECRET_KEY.search(key)]
+    secrets = {source, parts.netloc.rpartition("@")[0], password, unquote(password), tail, *told, *map(unquote, told)}
+    longest_first = sorted((secret for secret in secrets if len(secret) > 1), key=len, reverse=True)
+    return Source(Kind.STREAM, source, shown, tuple(longest_first))
 
 
 def look(source: Source) -> None:
