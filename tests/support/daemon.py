@@ -92,7 +92,7 @@ class Daemon:
         else:
             self.config_file = self.folder / "config.yaml"
             self.configure(config(self.folder))
-        self._environment = dict(environment or {})
+        self.environment = dict(environment or {})
         self._prefix = list(prefix)
         self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notices.bind(str(self.folder / "notify"))
@@ -111,7 +111,7 @@ class Daemon:
             **os.environ,
             "PYTHONUNBUFFERED": "1",
             "NOTIFY_SOCKET": str(self.folder / "notify"),
-            **self._environment,
+            **self.environment,
         }
         command = [*self._prefix, str(EXECUTABLE), "run", "--config", str(self.config_file)]
         with (self.folder / "output").open("ab") as output:
