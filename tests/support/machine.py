@@ -180,7 +180,7 @@ class Machine:
         enter = ["nsenter", "-t", str(self._init_pid), "-m", "-u", "-i", "-n", "-p", "-r", "-w"]
         done = subprocess.run([*enter, *command], capture_output=True, text=True, timeout=timeout, check=False)
         if check and done.returncode != 0:
-            raise MachineError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+            raise MachineError(f"{' '.join(command)}: {done.stdout}{done.stderr}{self.journal()}")
         return done.stdout
 
     def until(self, holds: Callable[[], bool], what: str, timeout: float = 60) -> None:
