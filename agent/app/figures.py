@@ -1,0 +1,115 @@
+"""From the parts' own counters to samples of the metrics catalog."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent import __version__
+from agent.metrics import Histogram, Sample
+from agent.supervisor import State
+from sync.shipper.circuit import CircuitState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.app.daemon import Daemon
+
+
+def samples(daemon: Daemon) -> Iterator[Sample]:
+    """Everything that the daemon knows in figures. Reads memory only."""
+    yield Sample("tidegate_build_info", 1, (__version__,))
+    yield from _documents(daemon)
+    yield from _units(daemon)
+    yield from _intake(daemon)
+    yield from _sources(daemon)
+    yield from _log(daemon)
+    yield from _shipper(daemon)
+
+
+def _documents(daemon: Daemon) -> Iterator[Sample]:
+    current = daemon.reload.current
+    if current is not None:
+        yield Sample("tidegate_config_info", 1, (current.revision[:12], current.source))
+    yield Sample("tidegate_config_applied_total", daemon.reload.applied)
+    yield Sample("tidegate_config_refused_total", daemon.reload.refused)
+
+
+def _units(daemon: Daemon) -> Iterator[Sample]:
+    for unit in daemon.supervisor.reports():
+        for state in State:
+            yield Sample("tidegate_unit_state", float(unit.state is state), (unit.name, state.value))
+        yield Sample("tidegate_unit_crashes_total", unit.crashes, (unit.name,))
+        yield Sample("tidegate_unit_waits_total", unit.waits, (unit.name,))
+
+
+def _intake(daemon: Daemon) -> Iterator[Sample]:
+    for sensor_type, count in list(daemon.intake.stats.by_type.items()):
+        yield Sample("tidegate_readings_total", count, (sensor_type,))
+    for (source, reason), count in list(daemon.intake.unreadable.counts.items()):
+        yield Sample("tidegate_dropped_total", count, ("message", source, reason))
+    yield Sample("tidegate_ack_latency_seconds", daemon.ack_latency)
+    yield Sample("tidegate_alerts_active", len(daemon.alerts.active()))
+    yield Sample("tidegate_alerts_published_total", daemon.alerts.published)
+    yield Sample("tidegate_alerts_unpublished_total", daemon.alerts.publish_failures)
+
+
+def _sources(daemon: Daemon) -> Iterator[Sample]:
+    for name, driver in daemon.sources.connections.items():
+        stats = driver.stats
+        yield Sample("tidegate_mqtt_connected", float(driver.connected), (name,))
+        yield Sample("tidegate_mqtt_messages_total", sum(stats.received), (name,))
+        yield Sample("tidegate_mqtt_acknowledged_total", stats.acknowledged, (name,))
+        yield Sample("tidegate_mqtt_redelivered_total", stats.redelivered, (name,))
+        yield Sample("tidegate_mqtt_disconnects_total", stats.disconnects, (name,))
+        yield Sample("tidegate_mqtt_outstanding_messages", stats.outstanding, (name,))
+    for name, camera in daemon.sources.cameras.items():
+        seen = camera.stats
+        yield Sample("tidegate_camera_frames_total", seen.captured, (name,))
+        yield Sample("tidegate_camera_restarts_total", seen.restarts, (name,))
+        yield Sample("tidegate_dropped_total", seen.replaced, ("frame", name, "replaced by a newer frame"))
+        yield Sample("tidegate_dropped_total", seen.unbuffered, ("frame", name, "all buffers in use"))
+    for model, slots in daemon.sources.slots.items():
+        yield Sample("tidegate_dropped_total", slots.replaced, ("frame", model or "no model", "model was busy"))
+    for name, runner in daemon.sources.runners.items():
+        yield Sample("tidegate_model_frames_total", runner.stats.frames, (name,))
+        yield Sample("tidegate_model_detections_total", runner.stats.detections, (name,))
+        yield Sample("tidegate_model_inference_seconds", daemon.sources.inference[name], (name,))
+
+
+def _log(daemon: Daemon) -> Iterator[Sample]:
+    stats = daemon.log.stats()
+    for lane, count in stats.depth.items():
+        yield Sample("tidegate_log_depth_records", count, (lane.value,))
+    for lane, count in stats.delivered.items():
+        yield Sample("tidegate_log_delivered_records_total", count, (lane.value,))
+    for lane, age_s in stats.oldest_pending_s.items():
+        yield Sample("tidegate_log_oldest_undelivered_age_seconds", age_s, (lane.value,))
+    for reason, count in stats.lost.items():
+        yield Sample("tidegate_dropped_total", count, ("record", "log", reason))
+    yield Sample("tidegate_log_dead_letters", stats.dead_letters)
+    yield Sample("tidegate_log_bytes", stats.bytes_used)
+    yield Sample("tidegate_log_wal_bytes", stats.wal_bytes)
+    yield Sample("tidegate_log_last_commit_age_seconds", stats.last_commit_age_s)
+    yield Sample("tidegate_log_stalled", float(stats.stalled))
+    yield Sample("tidegate_log_quarantined_files", stats.quarantined)
+    yield Sample("tidegate_log_checkpoint_held", float(stats.checkpoint_held))
+    commits = Histogram.from_cumulative(stats.commit_buckets, stats.commits, stats.commit_s_sum)
+    yield Sample("tidegate_log_commit_duration_seconds", commits)
+    yield Sample("tidegate_log_body_bytes_total", stats.body_bytes)
+    yield Sample("tidegate_log_written_bytes_total", stats.written_bytes)
+
+
+def _shipper(daemon: Daemon) -> Iterator[Sample]:
+    for lane, histogram in daemon.uplink.latency.items():
+        yield Sample("tidegate_delivery_latency_seconds", histogram, (lane.value,))
+    if daemon.uplink.shipper is None:
+        return
+    stats = daemon.uplink.shipper.stats()
+    for lane, count in stats.batches.items():
+        yield Sample("tidegate_shipper_batches_total", count, (lane.value,))
+    for lane, count in stats.body_bytes.items():
+        yield Sample("tidegate_shipper_bytes_total", count, (lane.value,))
+    for reason, count in stats.retries.items():
+        yield Sample("tidegate_shipper_retries_total", count, (reason,))
+    yield Sample("tidegate_shipper_circuit_open", float(stats.circuit is not CircuitState.CLOSED))
+    yield Sample("tidegate_shipper_held_streams", len(stats.held))

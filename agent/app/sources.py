@@ -1,0 +1,207 @@
+"""The units that bring data in and look at it, built from their sections of the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.metrics import Histogram
+from agent.pipeline import FrameSlots, ModelRunner
+from agent.reload import Part, Planned
+from agent.supervisor import Stage, Unit
+from drivers.camera import CameraDriver, CameraSettings
+from drivers.mqtt import (
+    KnownSensor,
+    MqttDriver,
+    MqttSettings,
+    PayloadSettings,
+    SubscriptionSettings,
+    TlsSettings,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.config import Config
+    from agent.config.schema import Mqtt, Subscription
+    from agent.events import Encoder
+    from agent.pipeline import Alerts, Intake, Outbox
+    from models.host import ModelHost
+    from models.values import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """One model as its unit takes it."""
+
+    name: str
+    path: Path
+    threads: int
+    score_threshold: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedCamera:
+    """A camera, and the model that looks at its frames."""
+
+    settings: CameraSettings
+    model: str | None
+
+
+class Sources:
+    """Builds MQTT connections, cameras and models, and knows those that run, for figures and status."""
+
+    def __init__(self, intake: Intake, alerts: Alerts, outbox: Outbox, encoder: Encoder, host: ModelHost) -> None:
+        self._intake = intake
+        self._alerts = alerts
+        self._outbox = outbox
+        self._encoder = encoder
+        self._host = host
+        self.slots: dict[str | None, FrameSlots] = {}
+        self.connections: dict[str, MqttDriver] = {}
+        self.cameras: dict[str, CameraDriver] = {}
+        self.runners: dict[str, ModelRunner] = {}
+        self.inference: dict[str, Histogram] = {}
+
+    def plan(self, config: Config) -> list[Planned]:
+        """In the order in which data flows: what looks is there before what brings."""
+        site = config.gateway.site
+        return [
+            *(
+                Planned(
+                    f"model:{model.name}",
+                    ModelSettings(model.name, model.path, model.threads, model.score_threshold),
+                    self._model,
+                )
+                for model in config.models
+            ),
+            *(
+                Planned(f"mqtt:{connection.name}", (connection.local, mqtt_settings(connection, config)), self._mqtt)
+                for connection in config.mqtt
+            ),
+            *(
+                Planned(
+                    f"camera:{camera.name}",
+                    WatchedCamera(
+                        CameraSettings(
+                            name=camera.name,
+                            source=camera.source,
+                            tank_id=camera.tank,
+                            site_id=site,
+                            fps=camera.fps,
+                            loop=camera.loop,
+                            heartbeat_timeout_s=camera.heartbeat_timeout_s,
+                            max_width=camera.max_width,
+                            max_height=camera.max_height,
+                        ),
+                        camera.model,
+                    ),
+                    self._camera,
+                )
+                for camera in config.cameras
+            ),
+        ]
+
+    def _mqtt(self, planned: tuple[bool, MqttSettings]) -> Part:
+        local, settings = planned
+        driver: MqttDriver | None = None
+
+        async def run() -> None:
+            # Made here, so that what its constructor refuses is the supervisor's to judge, like all the rest.
+            nonlocal driver
+            driver = self.connections[settings.name] = MqttDriver(settings)
+            if local:
+                driver.on_connect = self._alerts.connected
+                self._alerts.local = driver
+            try:
+                await driver.run(self._intake.take)
+            finally:
+                if self.connections.get(settings.name) is driver:
+                    del self.connections[settings.name]
+                if self._alerts.local is driver:
+                    self._alerts.local = None
+
+        async def adapt(fresh: tuple[bool, MqttSettings]) -> bool:
+            nonlocal settings
+            if driver is None or fresh[0] != local or not await driver.reconfigure(fresh[1]):
+                return False
+            settings = fresh[1]
+            return True
+
+        def up() -> str | None:
+            return (
+                None if driver is not None and driver.connected else f"connecting to {settings.host}:{settings.port}"
+            )
+
+        return Part(Unit(f"mqtt:{settings.name}", Stage.SOURCE, run, up=up), adapt)
+
+    def _camera(self, watched: WatchedCamera) -> Part:
+        settings = watched.settings
+        slots = self._slots_of(watched.model)
+        driver: CameraDriver | None = None
+
+        async def run() -> None:
+            nonlocal driver
+            if driver is None:
+                driver = CameraDriver(settings)
+            self.cameras[settings.name] = driver
+            await driver.run(slots.put)
+
+        def up() -> str | None:
+            return None if driver is not None and driver.stats.open else "no picture yet"
+
+        return Part(Unit(f"camera:{settings.name}", Stage.SOURCE, run, up=up))
+
+    def _model(self, settings: ModelSettings) -> Part:
+        seconds = self.inference.setdefault(settings.name, Histogram())
+
+        def observe(prediction: Prediction) -> None:
+            seconds.observe(prediction.inference_s)
+
+        runner = ModelRunner(
+            lambda: self._host.load(settings.name, settings.path, settings.threads, settings.score_threshold),
+            self._slots_of(settings.name),
+            self._outbox,
+            self._encoder,
+            observe,
+        )
+        self.runners[settings.name] = runner
+        return Part(Unit(f"model:{settings.name}", Stage.PROCESS, runner.run))
+
+    def _slots_of(self, model: str | None) -> FrameSlots:
+        return self.slots.setdefault(model, FrameSlots())
+
+
+def mqtt_settings(connection: Mqtt, config: Config) -> MqttSettings:
+    """A connection as the driver takes it, with the sensors that config knows by name."""
+    tls = connection.tls
+    return MqttSettings(
+        name=connection.name,
+        client_id=connection.client_id or f"tidegate-{config.gateway.id}-{connection.name}",
+        site=config.gateway.site,
+        host=connection.host,
+        port=connection.port,
+        version=connection.version,
+        username=connection.username,
+        password_file=connection.password_file,
+        tls=TlsSettings(tls.ca_file, tls.cert_file, tls.key_file, tls.insecure_skip_verify) if tls else None,
+        keepalive_s=connection.keepalive_s,
+        session_expiry_s=connection.session_expiry_s,
+        receive_maximum=connection.receive_maximum,
+        subscriptions=tuple(_subscription(item) for item in connection.subscriptions),
+        sensors=tuple(KnownSensor(known.id, known.type, known.unit, known.tank) for known in config.sensors),
+        subscriptions_file=config.gateway.state_dir / f"mqtt-{connection.name}.subscriptions",
+    )
+
+
+def _subscription(item: Subscription) -> SubscriptionSettings:
+    return SubscriptionSettings(
+        topic=item.topic,
+        qos=item.qos,
+        payload=PayloadSettings(item.payload.format, item.payload.value, item.payload.at, item.payload.unit),
+        sensor_id=item.sensor_id,
+        sensor_type=item.sensor_type,
+        tank=item.tank,
+        site=item.site,
+        unit=item.unit,
+    )

@@ -1,0 +1,141 @@
+"""The units that ship what the log holds and fetch what the fleet desires."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from agent.events import Alert, AlertState, Severity
+from agent.metrics import Histogram
+from agent.reload import Part, Planned
+from agent.supervisor import Stage, Unit
+from sync.kafka import DesiredSettings, DesiredState, KafkaSettings, KafkaSink
+from sync.shipper import Held, LinkBack, LinkLost, Recovered, Shipper, ShipperSettings, Waiting
+from sync.shipper.circuit import CircuitState
+from sync.values import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from agent.config import Config
+    from agent.pipeline import Alerts
+    from sync.shipper import ShipperEvent
+    from sync.values import Batch, Log
+
+    OnPush = Callable[[int, bytes], Awaitable[None]]
+
+log = logging.getLogger("tidegate.uplink")
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkSettings:
+    """The shipper and its sink."""
+
+    kafka: KafkaSettings
+    shipper: ShipperSettings
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """Where pushes come from."""
+
+    kafka: KafkaSettings
+    desired: DesiredSettings
+
+
+class Uplink:
+    """Builds shipper and fleet, and turns what the shipper reports into alerts."""
+
+    def __init__(self, durable: Log, alerts: Alerts, site_id: str) -> None:
+        self._log = durable
+        self._alerts = alerts
+        self._site_id = site_id
+        self.shipper: Shipper | None = None
+        self.latency = {lane: Histogram() for lane in Lane}
+
+    def plan(self, config: Config, on_push: OnPush) -> list[Planned]:
+        """The shipper, and the fleet where config names it."""
+        kafka = kafka_settings(config)
+        shipping = UplinkSettings(kafka, ShipperSettings(backfill_after_s=config.kafka.backfill_after_s))
+        planned = [Planned("shipper", shipping, self._shipper)]
+        if config.fleet is not None:
+            desired = DesiredSettings(
+                topic=config.fleet.topic,
+                partition=config.fleet.partition,
+                key=config.gateway.id.encode(),
+                poll_interval_s=config.fleet.poll_interval_s,
+            )
+            planned.append(
+                Planned("fleet", FleetSettings(kafka, desired), lambda settings: self._fleet(settings, on_push))
+            )
+        return planned
+
+    def _shipper(self, settings: UplinkSettings) -> Part:
+        shipper = Shipper(self._log, KafkaSink(settings.kafka), settings.shipper, self._reported, self._delivered)
+        self.shipper = shipper
+
+        def up() -> str | None:
+            stats = shipper.stats()
+            return None if stats.circuit is CircuitState.CLOSED else stats.link_reason or "connecting to Kafka"
+
+        return Part(Unit("shipper", Stage.SHIP, shipper.run, up=up))
+
+    def _fleet(self, settings: FleetSettings, on_push: OnPush) -> Part:
+        fleet = DesiredState(settings.kafka, settings.desired, self._log)
+        return Part(Unit("fleet", Stage.SHIP, lambda: fleet.run(on_push), up=lambda: fleet.stats.waits_for))
+
+    def _delivered(self, batch: Batch) -> None:
+        age_s = max(time.time_ns() - batch.taken_at_ns, 0) / 1e9
+        self.latency[batch.claim.stream.lane].observe(age_s, batch.count)
+
+    def _reported(self, event: ShipperEvent) -> None:
+        match event:
+            case LinkLost(reason):
+                log.warning("Kafka is out of reach: %s; the log keeps everything", reason)
+            case LinkBack(after_s):
+                log.info("Kafka answers again after %.0f s", after_s)
+            case Waiting(topic, reason, hint):
+                self._say(f"kafka/{topic}", AlertState.RAISED, f"{topic} is not taken: {reason}. {hint}".rstrip())
+            case Recovered(topic):
+                self._say(f"kafka/{topic}", AlertState.CLEARED, f"{topic} is taken again")
+            case Held(stream, reason):
+                name = f"{stream.lane} records of {stream.topic}"
+                self._say(f"kafka/held_{stream.lane}_{stream.topic}", AlertState.RAISED, f"{name} are held: {reason}")
+            case _:
+                # A dead letter: the log's own figures raise the alert.
+                log.warning("%s", event)
+
+    def _say(self, alert_id: str, state: AlertState, text: str) -> None:
+        self._alerts.say(
+            Alert(
+                alert_id=alert_id,
+                state=state,
+                severity=Severity.WARNING if state is AlertState.RAISED else Severity.INFO,
+                kind="uplink",
+                source="shipper",
+                text=text,
+                at=datetime.now(UTC),
+                site_id=self._site_id,
+            )
+        )
+
+
+def kafka_settings(config: Config) -> KafkaSettings:
+    """The cluster as the spoke takes it."""
+    kafka = config.kafka
+    return KafkaSettings(
+        brokers=tuple(kafka.brokers),
+        client_id=f"tidegate-{config.gateway.id}",
+        delivery=kafka.delivery,
+        request_timeout_s=kafka.request_timeout_s,
+        security=kafka.security,
+        ca_file=kafka.ca_file,
+        cert_file=kafka.cert_file,
+        key_file=kafka.key_file,
+        sasl_mechanism=kafka.sasl_mechanism,
+        username=kafka.username,
+        password_file=kafka.password_file,
+    )

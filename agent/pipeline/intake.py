@@ -1,0 +1,151 @@
+"""What drivers emit: readings are judged on receipt, encoded and posted; frames go to their model's slot."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agent.events import Alert, AlertState, Severity
+from agent.farm.limits import Limits, LimitWatch
+from agent.pipeline.unreadable import UnreadableSampler
+from drivers import Frame, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from agent.events import Encoder
+    from agent.farm.limits import Crossing
+    from agent.pipeline.alerts import Alerts
+    from agent.pipeline.outbox import Outbox
+    from drivers import Observation
+    from sync.values import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class SensorLimits:
+    """The limits of one sensor, by its id."""
+
+    sensor_id: str
+    limits: Limits
+
+
+@dataclass(slots=True)
+class IntakeStats:
+    """What has come in."""
+
+    readings: int = 0
+    by_type: dict[str, int] = field(default_factory=dict)
+
+
+class Intake:
+    """Takes batches. Never blocks: judging is done when `take` returns, the disk when its awaitable is."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        alerts: Alerts,
+        encoder: Encoder,
+        observe_ack: Callable[[float, int], None],
+    ) -> None:
+        self._outbox = outbox
+        self._alerts = alerts
+        self._encoder = encoder
+        self._observe_ack = observe_ack
+        self._watches: dict[str, LimitWatch] = {}
+        self._limits: dict[str, Limits] = {}
+        self._places: dict[str, Reading] = {}
+        self.stats = IntakeStats()
+        self.unreadable = UnreadableSampler()
+
+    def reconfigure(self, sensors: Sequence[SensorLimits]) -> None:
+        """Take new limits. A watch whose limits stay the same keeps its state; one that goes clears its alarms."""
+        wanted: Mapping[str, Limits] = {sensor.sensor_id: sensor.limits for sensor in sensors}
+        for sensor_id in [name for name, limits in self._limits.items() if wanted.get(name) != limits]:
+            for kind, _ in self._watches[sensor_id].raised():
+                last = self._places[sensor_id]
+                self._alerts.say(_ended(last, kind))
+            del self._watches[sensor_id], self._limits[sensor_id]
+        for sensor_id, limits in wanted.items():
+            if sensor_id not in self._limits:
+                self._limits[sensor_id] = limits
+                self._watches[sensor_id] = LimitWatch(limits)
+
+    def take(self, batch: Sequence[Observation]) -> Awaitable[None]:
+        """Judge and log a batch of readings and unreadable messages (drivers.Emit)."""
+        envelopes: list[Envelope] = []
+        first_ns: int | None = None
+        watches, encode = self._watches, self._encoder.reading
+        by_type = self.stats.by_type
+        count = 0
+        for seen in batch:
+            if type(seen) is Reading:
+                if first_ns is None:
+                    first_ns = seen.received_ns
+                count += 1
+                by_type[seen.sensor_type] = by_type.get(seen.sensor_type, 0) + 1
+                watch = watches.get(seen.sensor_id)
+                if watch is not None:
+                    for crossing in watch.judge(seen.value):
+                        self._cross(seen, crossing)
+                    self._places[seen.sensor_id] = seen
+                envelopes.append(encode(seen))
+            elif not isinstance(seen, Reading | Frame):
+                event = self.unreadable.see(seen)
+                if event is not None:
+                    envelopes.append(self._encoder.system_event(event))
+        self.stats.readings += count
+        if not envelopes:
+            # Unreadable and not this one's turn to be shown: counted, so there is nothing left to lose.
+            nothing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            nothing.set_result(None)
+            return nothing
+        posted = self._outbox.post(envelopes)
+        if first_ns is not None:
+            since_ns = first_ns
+            posted.add_done_callback(
+                lambda future: (
+                    None
+                    if future.cancelled() or future.exception()
+                    else self._observe_ack((time.monotonic_ns() - since_ns) / 1e9, count)
+                )
+            )
+        return posted
+
+    def _cross(self, reading: Reading, crossing: Crossing) -> None:
+        over = "above" if crossing.kind == "high" else "below"
+        verb = "is" if crossing.raised else "is no longer"
+        self._alerts.say(
+            Alert(
+                alert_id=f"{reading.sensor_id}/{crossing.kind}",
+                state=AlertState.RAISED if crossing.raised else AlertState.CLEARED,
+                severity=Severity.ALARM,
+                kind=crossing.kind,
+                source=reading.sensor_id,
+                text=f"{reading.sensor_type} in {reading.tank_id} {verb} {over} {crossing.limit:g} {reading.unit}: "
+                f"{reading.value:g} {reading.unit}",
+                at=reading.at,
+                site_id=reading.site_id,
+                tank_id=reading.tank_id,
+                value=reading.value,
+                unit=reading.unit,
+                limit=crossing.limit,
+            ),
+            upstream=crossing.raised or not crossing.first,
+        )
+
+
+def _ended(last: Reading, kind: str) -> Alert:
+    """An alarm that ends because its limit is gone or changed; a new limit judges the next reading afresh."""
+    return Alert(
+        alert_id=f"{last.sensor_id}/{kind}",
+        state=AlertState.CLEARED,
+        severity=Severity.INFO,
+        kind=kind,
+        source=last.sensor_id,
+        text=f"the {kind} limit of {last.sensor_id} was changed",
+        at=last.at,
+        site_id=last.site_id,
+        tank_id=last.tank_id,
+    )

@@ -1,0 +1,52 @@
+"""The one way from the hub into the log: what is given is on disk when its future is done, or counted as lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from sync.values import LogStalled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sync.values import Envelope, Log
+
+log = logging.getLogger("tidegate.outbox")
+
+
+class Outbox:
+    """Appends, and turns a stalled log into a loss that is counted instead of an error that spreads."""
+
+    def __init__(self, durable: Log) -> None:
+        self._log = durable
+        self._pending: set[asyncio.Future[None]] = set()
+
+    def post(self, envelopes: Sequence[Envelope]) -> asyncio.Future[None]:
+        """Append without waiting. The future is done when they are on disk, or given up to a stalled log.
+
+        The log counts what a stall loses; the future then ends well all the same, for nothing is gained
+        by asking the sender again.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        appended = asyncio.ensure_future(self._log.append(envelopes))
+        self._pending.add(appended)
+        appended.add_done_callback(lambda future: self._settle(future, done))
+        return done
+
+    def _settle(self, appended: asyncio.Future[None], done: asyncio.Future[None]) -> None:
+        self._pending.discard(appended)
+        if appended.cancelled():
+            done.cancel()
+            return
+        fault = appended.exception()
+        if done.cancelled():
+            return
+        if fault is None or isinstance(fault, LogStalled):
+            done.set_result(None)
+        else:
+            # Not acknowledged: whoever waits gets the error, and a broker will send the messages again.
+            log.error("the log did not take %s", fault)
+            done.set_exception(fault)
+            done.exception()

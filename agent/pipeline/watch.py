@@ -1,0 +1,88 @@
+"""What the log says of itself, turned into alerts and events: a stall, losses, a file put aside."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from agent.events import Alert, AlertState, Severity, SystemEvent, SystemEventKind
+
+if TYPE_CHECKING:
+    from agent.events import Encoder
+    from agent.pipeline.alerts import Alerts
+    from agent.pipeline.outbox import Outbox
+    from sync.values import Log, LogStats
+
+_EVERY_S = 1.0
+
+
+class LogWatch:
+    """Looks at the log's figures every second. Reads memory only, so a dead disk cannot hold it up."""
+
+    def __init__(self, durable: Log, outbox: Outbox, alerts: Alerts, encoder: Encoder, site_id: str) -> None:
+        self._log = durable
+        self._outbox = outbox
+        self._alerts = alerts
+        self._encoder = encoder
+        self._site_id = site_id
+        self._lost: dict[str, int] = {}
+        self._quarantined = 0
+        self._dead_letters: int | None = None
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            self.look(self._log.stats())
+            await asyncio.sleep(_EVERY_S)
+
+    def look(self, stats: LogStats) -> None:
+        """Compare with the last look, and tell what is new."""
+        self._alert(
+            "log/stalled",
+            raised=stats.stalled,
+            text="the log's disk takes no commit: readings are judged but not kept"
+            if stats.stalled
+            else "the log's disk takes commits again",
+        )
+        if stats.quarantined > self._quarantined:
+            self._quarantined = stats.quarantined
+            self._event(
+                SystemEventKind.LOG_QUARANTINED,
+                f"a damaged log file was put aside; new records are named by log {stats.log_id}",
+                {"log_id": stats.log_id, "files": stats.quarantined},
+            )
+        for reason, count in stats.lost.items():
+            more = count - self._lost.get(reason, 0)
+            # A stalled log cannot take the event either; it is told once the stall is over.
+            if more > 0 and not stats.stalled:
+                self._lost[reason] = count
+                self._event(
+                    SystemEventKind.RECORDS_LOST, f"{more} records lost: {reason}", {"reason": reason, "count": more}
+                )
+        if self._dead_letters is not None and stats.dead_letters > self._dead_letters:
+            self._alert("log/dead_letters", raised=True, text="Kafka refused records: see tidegate log dead-letters")
+        self._dead_letters = stats.dead_letters
+
+    def _alert(self, alert_id: str, *, raised: bool, text: str) -> None:
+        known = any(alert.alert_id == alert_id for alert in self._alerts.active())
+        if raised == known:
+            return
+        self._alerts.say(
+            Alert(
+                alert_id=alert_id,
+                state=AlertState.RAISED if raised else AlertState.CLEARED,
+                severity=Severity.ALARM if raised else Severity.INFO,
+                kind=alert_id.split("/")[1],
+                source="log",
+                text=text,
+                at=datetime.now(UTC),
+                site_id=self._site_id,
+            )
+        )
+
+    def _event(self, kind: SystemEventKind, text: str, data: dict[str, object]) -> None:
+        event = SystemEvent(
+            event=kind, severity=Severity.ALARM, source="log", text=text, at=datetime.now(UTC), data=data
+        )
+        self._outbox.post([self._encoder.system_event(event)])
