@@ -1,4 +1,8 @@
-"""uvicorn inside the daemon's own loop, on loopback TCP and on the unix socket at once."""
+"""uvicorn inside the daemon's own loop, on loopback TCP and on the unix socket at once.
+
+H1  Nothing that changes the daemon is reachable over TCP: the two listeners serve two different applications.
+H2  The socket's mode is 0660 from the first moment; a socket file that nobody serves is replaced, a live one never.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _BACKLOG = 64
+_MOST_CONNECTIONS = 64
 _LEAVE_S = 2
 
 
@@ -46,61 +51,99 @@ class HttpServer:
         """Serve until cancelled.
 
         Raises:
-            sync.values.NotReady: the port is in use, or another daemon answers on the socket.
-            sync.values.Misconfigured: the address is none of this machine's, or may not be bound.
+            sync.values.NotReady: the port is in use, the address not there yet, the runtime directory not
+                writable, or another daemon answers on the socket.
+            sync.values.Misconfigured: the address may not be bound.
         """
         path = self._runtime_dir / "tidegate.sock"
-        self._runtime_dir.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as held:
             tcp = held.enter_context(self._listen_tcp())
             unix = held.enter_context(self._listen_unix(path))
             held.callback(path.unlink, missing_ok=True)
             self.port = tcp.getsockname()[1]
+            held.callback(setattr, self, "port", None)
             port_file = self._runtime_dir / "http.port"
-            port_file.write_text(f"{self.port}\n")
             held.callback(port_file.unlink, missing_ok=True)
+            try:
+                port_file.write_text(f"{self.port}\n")
+            except OSError as fault:
+                raise self._no_runtime_dir(fault) from fault
             async with asyncio.TaskGroup() as group:
                 for name, listener, control in (("tcp", tcp, False), ("unix", unix, True)):
                     app = build_app(self._health, control=control)
                     group.create_task(_serve(app, listener), name=f"http:{name}")
 
     def _listen_tcp(self) -> socket.socket:
+        where = f"{self._host}:{self._wanted_port}"
         try:
-            return socket.create_server((self._host, self._wanted_port), backlog=_BACKLOG)
+            found = socket.getaddrinfo(
+                self._host, self._wanted_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            family, _, _, _, address = found[0]
+            return socket.create_server(address, family=family, backlog=_BACKLOG)
+        except socket.gaierror as fault:
+            raise NotReady(
+                f"{self._host} has no address: {fault.strerror}", "http.host, or the name server"
+            ) from fault
         except OSError as fault:
-            where = f"{self._host}:{self._wanted_port}"
             if fault.errno == errno.EADDRINUSE:
-                raise NotReady(f"{where} is in use", "another program, or http.port of another gateway") from fault
-            raise Misconfigured(f"cannot listen on {where}: {fault.strerror}", "http.host") from fault
+                hint = "another program listens there: end it, or change http.port"
+                raise NotReady(f"{where} is in use", hint) from fault
+            if fault.errno == errno.EADDRNOTAVAIL:
+                raise NotReady(f"this machine has no address {self._host} now", "http.host") from fault
+            hint = "ports below 1024 are for root" if fault.errno == errno.EACCES else ""
+            raise Misconfigured(f"cannot listen on {where}: {fault.strerror}", "http", hint) from fault
 
     def _listen_unix(self, path: Path) -> socket.socket:
         if _answers(path):
-            raise NotReady(f"another daemon answers on {path}", "one daemon a runtime_dir")
+            raise NotReady(f"another daemon answers on {path}", "one daemon a runtime_dir: end the other")
         listener = socket.socket(socket.AF_UNIX)
         # The mode must hold from the first moment, so it is set before anyone can connect.
-        before = os.umask(0o117)
         try:
+            self._runtime_dir.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
-            listener.bind(str(path))
+            with _umask(0o117):
+                listener.bind(str(path))
             listener.listen(_BACKLOG)
         except OSError as fault:
             listener.close()
-            raise NotReady(f"cannot listen on {path}: {fault.strerror}", "gateway.runtime_dir") from fault
-        finally:
-            os.umask(before)
+            raise self._no_runtime_dir(fault) from fault
         return listener
+
+    def _no_runtime_dir(self, fault: OSError) -> NotReady:
+        reason = f"cannot make a socket in {self._runtime_dir}: {fault.strerror or fault}"
+        return NotReady(reason, "gateway.runtime_dir: it must be there and writable for the agent")
+
+
+@contextlib.contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 async def _serve(app: FastAPI, listener: socket.socket) -> None:
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=_LEAVE_S
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=_LEAVE_S,
     )
     server = _Server(config)
+    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
     try:
-        await server.serve(sockets=[listener])
+        await asyncio.shield(serving)
     except asyncio.CancelledError:
+        # Cancelled midway uvicorn would leave connections open; asked to exit it ends in an orderly way.
         server.should_exit = True
-        await server.shutdown(sockets=[listener])
+        await serving
         raise
 
 

@@ -1,115 +1,188 @@
+"""The real server on ephemeral ports and a socket of its own, asked by httpx."""
+
+from __future__ import annotations
+
 import asyncio
+import contextlib
+import shutil
 import socket
 import stat
-from contextlib import asynccontextmanager
+import tempfile
+from pathlib import Path
 
 import httpx
 import pytest
 
 from agent.http import HttpServer
+from agent.metrics import CONTENT_TYPE, Metrics, Sample
 from sync.values import NotReady
 
 
-class Patient:
+class Hub:
+    """A small hub in place of the daemon's."""
+
     def __init__(self):
+        self.alive = True
         self.reasons = []
         self.outcome = "applied"
+        self.reloads = 0
+        self.figures = Metrics()
+        self.figures.source(lambda: [Sample("tidegate_build_info", 1, ("0",))])
 
     def live(self):
-        return True
+        return self.alive
 
     def ready(self):
         return self.reasons
 
     def detailed(self):
-        return {"units": []}
+        return {"gateway": "g", "units": []}
 
     def metrics(self):
-        return b"a 1\n", "text/plain; version=0.0.4; charset=utf-8"
+        return self.figures.page(), CONTENT_TYPE
 
     async def reload(self):
+        self.reloads += 1
         return {"outcome": self.outcome}
 
 
 @pytest.fixture
-def patient():
-    return Patient()
+def hub():
+    return Hub()
 
 
-@asynccontextmanager
-async def serving(server):
+@pytest.fixture
+def folder():
+    # A socket's path may have 107 bytes, which pytest's own folders may be past.
+    path = Path(tempfile.mkdtemp(prefix="tg-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@contextlib.asynccontextmanager
+async def served(hub, folder, port=0, host="127.0.0.1"):
+    server = HttpServer(host, port, folder, hub)
     task = asyncio.create_task(server.run())
-    async with asyncio.timeout(20):
-        while server.port is None:
-            assert not task.done(), task
-            await asyncio.sleep(0.01)
     try:
-        yield
+        async with asyncio.timeout(20):
+            while not task.done():
+                with contextlib.suppress(httpx.TransportError):
+                    async with over_unix(folder) as client:
+                        await client.get("/health/live")
+                        break
+                await asyncio.sleep(0.01)
+        if task.done():
+            task.result()
+        yield server
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError, NotReady):
+            await task
 
 
-def tcp(server):
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=10)
+def over_unix(folder):
+    return httpx.AsyncClient(
+        transport=httpx.AsyncHTTPTransport(uds=str(folder / "tidegate.sock")), base_url="http://tidegate"
+    )
 
 
-def unix(folder):
-    transport = httpx.AsyncHTTPTransport(uds=str(folder / "tidegate.sock"))
-    return httpx.AsyncClient(base_url="http://gateway", transport=transport, timeout=10)
+def over_tcp(server):
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}")
 
 
-async def test_tcp_answers_what_may_be_read_and_changes_nothing(tmp_path, patient):
-    server = HttpServer("127.0.0.1", 0, tmp_path, patient)
-    async with serving(server), tcp(server) as client:
-        page = await client.get("/metrics")
-        assert (page.text, page.headers["content-type"]) == ("a 1\n", "text/plain; version=0.0.4; charset=utf-8")
+async def test_health_says_whether_it_lives_whether_it_serves_and_why_not(hub, folder):
+    async with served(hub, folder) as server, over_tcp(server) as client:
         assert (await client.get("/health/live")).json() == {"live": True}
-        assert (await client.get("/health/detailed")).json() == {"units": []}
-        assert (await client.post("/reload")).status_code == 404
-        assert (await client.get("/openapi.json")).status_code == 404
+        assert (await client.get("/health/ready")).json() == {"ready": True, "reasons": []}
+        assert (await client.get("/health/detailed")).json() == {"gateway": "g", "units": []}
+        hub.alive, hub.reasons = False, ["log: the disk takes no commit"]
+        live, ready = await client.get("/health/live"), await client.get("/health/ready")
+        assert (live.status_code, live.json()) == (503, {"live": False})
+        assert (ready.status_code, ready.json()) == (503, {"ready": False, "reasons": hub.reasons})
 
 
-async def test_ready_fails_with_its_reasons(tmp_path, patient):
-    server = HttpServer("127.0.0.1", 0, tmp_path, patient)
-    patient.reasons = ["log stalled"]
-    async with serving(server), tcp(server) as client:
-        answer = await client.get("/health/ready")
-        assert (answer.status_code, answer.json()) == (503, {"ready": False, "reasons": ["log stalled"]})
-        patient.reasons = []
-        assert (await client.get("/health/ready")).status_code == 200
+async def test_metrics_come_in_the_text_format_on_both(hub, folder):
+    async with served(hub, folder) as server, over_tcp(server) as tcp, over_unix(folder) as unix:
+        for client in (tcp, unix):
+            answer = await client.get("/metrics")
+            assert answer.headers["content-type"] == CONTENT_TYPE
+            assert 'tidegate_build_info{version="0"} 1.0' in answer.text
 
 
-async def test_the_unix_socket_takes_verbs_and_is_closed_to_others(tmp_path, patient):
-    server = HttpServer("127.0.0.1", 0, tmp_path, patient)
-    async with serving(server), unix(tmp_path) as client:
-        assert (await client.post("/reload")).json() == {"outcome": "applied"}
-        patient.outcome = "refused"
-        assert (await client.post("/reload")).status_code == 409
-        assert stat.S_IMODE((tmp_path / "tidegate.sock").stat().st_mode) == 0o660
-    assert not (tmp_path / "tidegate.sock").exists()
+async def test_a_reload_is_for_the_unix_socket_alone(hub, folder):
+    async with served(hub, folder) as server, over_tcp(server) as tcp, over_unix(folder) as unix:
+        assert (await tcp.post("/reload")).status_code == 404
+        assert hub.reloads == 0
+        assert (await unix.post("/reload")).json() == {"outcome": "applied"}
+        hub.outcome = "refused"
+        assert (await unix.post("/reload")).status_code == 409
+        assert hub.reloads == 2
 
 
-async def test_the_bound_port_stands_in_a_file(tmp_path, patient):
-    server = HttpServer("127.0.0.1", 0, tmp_path, patient)
-    async with serving(server):
-        assert int((tmp_path / "http.port").read_text()) == server.port
+async def test_nothing_is_described_to_strangers(hub, folder):
+    async with served(hub, folder) as server, over_tcp(server) as client:
+        for path in ("/docs", "/redoc", "/openapi.json", "/"):
+            assert (await client.get(path)).status_code == 404
+        assert "server" not in (await client.get("/metrics")).headers
 
 
-async def test_a_port_in_use_waits_and_leaves_no_socket_behind(tmp_path, patient):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        server = HttpServer("127.0.0.1", taken.getsockname()[1], tmp_path, patient)
-        with pytest.raises(NotReady, match="in use"):
-            await server.run()
-    assert list(tmp_path.iterdir()) == []
+async def test_the_port_that_was_found_is_written_beside_the_socket_and_goes_with_it(hub, folder):
+    async with served(hub, folder) as server:
+        assert int((folder / "http.port").read_text()) == server.port > 0
+        assert stat.S_IMODE((folder / "tidegate.sock").stat().st_mode) == 0o660
+    assert list(folder.iterdir()) == []
+    assert server.port is None
 
 
-async def test_a_stale_socket_is_replaced_and_a_live_one_refused(tmp_path, patient):
-    with socket.socket(socket.AF_UNIX) as stale:
-        stale.bind(str(tmp_path / "tidegate.sock"))
-    server = HttpServer("127.0.0.1", 0, tmp_path, patient)
-    async with serving(server):
+async def test_a_socket_file_that_nobody_serves_is_replaced(hub, folder):
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(folder / "tidegate.sock"))
+    async with served(hub, folder), over_unix(folder) as client:
+        assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_a_daemon_that_answers_is_not_pushed_out(hub, folder):
+    async with served(hub, folder), over_unix(folder) as client:
         with pytest.raises(NotReady, match="another daemon answers"):
-            await HttpServer("127.0.0.1", 0, tmp_path, patient).run()
-        async with unix(tmp_path) as client:
-            assert (await client.get("/health/live")).status_code == 200
+            await HttpServer("127.0.0.1", 0, folder, Hub()).run()
+        assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_a_port_in_use_waits_and_says_what_to_do(hub, folder):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(NotReady, match="is in use") as caught:
+        await HttpServer("127.0.0.1", taken.getsockname()[1], folder, hub).run()
+    assert "http.port" in caught.value.hint
+    assert not (folder / "tidegate.sock").exists()
+
+
+async def test_an_address_that_is_not_there_yet_is_waited_for(hub, folder):
+    # 192.0.2.0/24 is set aside for documents; no machine has it.
+    with pytest.raises(NotReady, match="no address"):
+        await HttpServer("192.0.2.1", 0, folder, hub).run()
+
+
+async def test_a_runtime_directory_that_cannot_be_had_is_waited_for(hub, folder):
+    (folder / "file").write_text("")
+    with pytest.raises(NotReady, match="cannot make a socket") as caught:
+        await HttpServer("127.0.0.1", 0, folder / "file" / "run", hub).run()
+    assert "gateway.runtime_dir" in caught.value.hint
+
+
+async def test_it_stops_in_order_and_at_once_although_a_client_holds_its_connection(hub, folder):
+    async with served(hub, folder) as server, over_tcp(server) as client:
+        await client.get("/health/live")
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /health/live HTTP/1.1\r\n")
+        await writer.drain()
+    async with asyncio.timeout(20):
+        await reader.read()
+    writer.close()
+
+
+async def test_the_same_port_serves_again_after_a_stop(hub, folder):
+    async with served(hub, folder) as server, over_tcp(server) as client:
+        await client.get("/health/live")
+        port = server.port
+    async with served(hub, folder, port=port) as again, over_tcp(again) as client:
+        assert again.port == port
+        assert (await client.get("/health/live")).status_code == 200
