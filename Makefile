@@ -98,6 +98,8 @@ check: $(STAMP) ## format, lint, types, Dockerfile, alert rules, unit file, lock
 	@if command -v promtool >/dev/null; then (set -x; promtool check rules deploy/prometheus/*.rules.yml; \
 		promtool test rules deploy/prometheus/tests/*.yml); \
 		else echo "promtool is not here (apt-get install prometheus): alert rules were not checked" >&2; fi
+	@if command -v shellcheck >/dev/null; then (set -x; shellcheck .ci/run deploy/arm64/build-and-start); \
+		else echo "shellcheck is not here (apt-get install shellcheck): scripts were not checked" >&2; fi
 
 .PHONY: bench
 bench: $(VENV)/.installed tools ## measure, and write docs/BENCHMARKS.md
