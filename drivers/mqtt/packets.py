@@ -108,6 +108,8 @@ class Splitter:
                     if start == 0:
                         self._need = size - position + 1
                         break
+                    if length > MOST_BYTES:
+                        head = 0  # whatever it is, it is not of the usual kind
                 end = start + length
                 if head != _PUBLISH_QOS_1 or end > size:
                     taken = self._take(data, position, start, end, into)

@@ -13,7 +13,7 @@ from drivers.values import Observation, Reading, Unreadable
 
 if TYPE_CHECKING:
     from drivers.mqtt.packets import Received
-    from drivers.mqtt.topics import Resolved, Routes
+    from drivers.mqtt.topics import Resolved, Routes, Source
 
 _LONGEST_UNIT = 32
 
@@ -62,7 +62,7 @@ def observe(received: Received, routes: Routes, source_name: str) -> tuple[list[
         for source in resolved.sources:
             try:
                 value, at, unit = source.read(payload)
-                unit = source.unit if unit is None else _checked(unit, source.unit)
+                unit = source.unit if unit is None else _checked(unit, source)
                 if at is None and head & RETAINED:
                     # The broker repeats it for a new subscription; when it was measured nobody knows.
                     raise Unread(_STALE)  # noqa: TRY301 - the same end as for a codec's own reasons
@@ -93,12 +93,12 @@ _TOO_LARGE = f"its payload is larger than {MOST_BYTES // 1024} KiB"
 _STALE = "it is a retained message without a time of its own, so its age is unknown"
 
 
-def _checked(unit: str, wanted: str) -> str:
-    """The unit that a payload names, as config writes it where it names one too."""
-    if wanted:
-        if not same_unit(unit, wanted):
+def _checked(unit: str, source: Source) -> str:
+    """The unit that a payload names; as config writes it, where that knows the sensor."""
+    if source.unit_known:
+        if not same_unit(unit, source.unit):
             raise Unread("its unit is not the one that config names")
-        return wanted
+        return source.unit
     if not 0 < len(unit) <= _LONGEST_UNIT or not unit.isprintable():
         raise Unread("its unit is no name of a unit")
     return unit

@@ -38,13 +38,18 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One sensor behind one topic, and how its payload is read. `unit` is config's; if empty, the payload's."""
+    """One sensor behind one topic, and how its payload is read.
+
+    `unit` is what a value has where the payload names none. With `unit_known` config says it of this very sensor,
+    and a payload that names another one is not believed.
+    """
 
     sensor_id: str
     sensor_type: str
     tank_id: str
     site_id: str
     unit: str
+    unit_known: bool
     read: Codec
     tally: Tally
 
@@ -152,13 +157,14 @@ class _Route:
         site = _fill(settings.site, levels)
         sensor = self._known.get(sensor_id)
         if sensor is not None:
-            return Source(sensor_id, sensor.type, sensor.tank, site, sensor.unit, self._read, self.tally)
+            return Source(sensor_id, sensor.type, sensor.tank, site, sensor.unit, True, self._read, self.tally)
         return Source(
             sensor_id,
             _fill(settings.sensor_type, levels),
             _fill(settings.tank, levels),
             site,
             settings.unit or "",
+            False,
             self._read,
             self.tally,
         )

@@ -1,0 +1,147 @@
+"""Topic patterns, what they make of a topic, and what is subscribed to."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.client import topic_matches_sub
+
+from drivers.mqtt import KnownSensor, MqttSettings, PayloadSettings, SubscriptionSettings
+from drivers.mqtt.topics import CACHED_TOPICS, Pattern, Routes, cover
+from drivers.values import Misconfigured
+
+LEVELS = st.sampled_from(["a", "b", "", "$SYS", "ä", "0"])
+TOPICS = st.lists(LEVELS, min_size=1, max_size=4).map("/".join).filter(bool)
+FILTERS = (
+    st.tuples(st.lists(st.sampled_from(["a", "b", "", "+", "$SYS"]), min_size=0, max_size=4), st.booleans())
+    .map(lambda parts: "/".join([*parts[0], "#"] if parts[1] else parts[0]))
+    .filter(bool)
+)
+
+
+def routes(*subscriptions: SubscriptionSettings, sensors=(), site="home") -> Routes:
+    return Routes(MqttSettings("barge", "c", site, subscriptions=subscriptions, sensors=sensors))
+
+
+def test_named_levels_make_the_sensor():
+    (source,) = (
+        routes(SubscriptionSettings("farm/{site}/{tank}/{metric}", unit="degC"))
+        .resolve(b"farm/fjord/pen-3/temperature")
+        .sources
+    )
+    assert (source.sensor_id, source.sensor_type) == ("pen-3_temperature", "temperature")
+    assert (source.tank_id, source.site_id, source.unit) == ("pen-3", "fjord", "degC")
+
+
+def test_the_gateways_site_stands_in_where_the_topic_has_none():
+    (source,) = routes(SubscriptionSettings("{tank}/{metric}")).resolve(b"t/ph").sources
+    assert source.site_id == "home"
+
+
+def test_a_known_sensor_has_the_type_unit_and_tank_of_config():
+    known = KnownSensor("t_1_ph", "acidity", "pH", "tank_1")
+    (source,) = routes(SubscriptionSettings("{tank}/{metric}", unit="?"), sensors=[known]).resolve(b"t_1/ph").sources
+    assert (source.sensor_type, source.tank_id, source.unit) == ("acidity", "tank_1", "pH")
+
+
+def test_a_fixed_sensor_that_config_knows_needs_no_named_levels():
+    known = KnownSensor("pond", "temperature", "degC", "pond-1")
+    (source,) = (
+        routes(SubscriptionSettings("pond-node/sensor/+/state", sensor_id="pond"), sensors=[known])
+        .resolve(b"pond-node/sensor/water/state")
+        .sources
+    )
+    assert (source.sensor_id, source.tank_id) == ("pond", "pond-1")
+
+
+def test_one_topic_may_carry_several_sensors():
+    shared = "zigbee2mqtt/{tank}"
+    found = routes(
+        SubscriptionSettings(shared, payload=PayloadSettings("json", "temperature"), sensor_type="temperature",
+                             sensor_id="{tank}_temperature"),
+        SubscriptionSettings(shared, payload=PayloadSettings("json", "humidity"), sensor_type="humidity",
+                             sensor_id="{tank}_humidity"),
+    )  # fmt: skip
+    assert [source.sensor_id for source in found.resolve(b"zigbee2mqtt/shed").sources] == [
+        "shed_temperature",
+        "shed_humidity",
+    ]
+    assert found.filters == {"zigbee2mqtt/+": 1}
+
+
+def test_of_two_subscriptions_that_name_one_sensor_the_first_counts():
+    found = routes(
+        SubscriptionSettings("farm/x/{metric}", sensor_id="one", sensor_type="special", tank="x"),
+        SubscriptionSettings("farm/{tank}/{metric}", sensor_id="one"),
+    ).resolve(b"farm/x/ph")
+    assert [source.sensor_type for source in found.sources] == ["special"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "reason"),
+    [
+        (b"farm/a/b", "its topic matches no subscription"),
+        (b"farm/a/\x01/ph", "the level tank of its topic is no name (1 to 64 printable characters)"),
+        (b"farm/a//ph", "the level tank of its topic is no name (1 to 64 printable characters)"),
+        (b"farm/a/../ph", "the level tank of its topic is no name (1 to 64 printable characters)"),
+        (b"farm/a/" + b"x" * 65 + b"/ph", "the level tank of its topic is no name (1 to 64 printable characters)"),
+        (b"farm/\xff/t/ph", "its topic is not UTF-8"),
+    ],
+)
+def test_a_topic_that_leads_nowhere_says_why(topic, reason):
+    found = routes(SubscriptionSettings("farm/{site}/{tank}/{metric}")).resolve(topic)
+    assert (found.sources, found.reason) == ((), reason)
+
+
+@pytest.mark.parametrize(
+    "topic", ["", "a/#/b", "a/b+", "tank-{tank}/x", "{tank}/{tank}", "{Tank}/x", "a/{}", "a\0b", "a#", "{tank"]
+)
+def test_a_wrong_pattern_is_refused_with_the_field(topic):
+    with pytest.raises(Misconfigured) as refused:
+        routes(SubscriptionSettings("ok/{tank}/{metric}"), SubscriptionSettings(topic))
+    assert refused.value.field == "subscriptions[1].topic"
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("subscription", "field"),
+    [
+        (SubscriptionSettings("x/{metric}"), "sensor_id"),
+        (SubscriptionSettings("x/{metric}", sensor_id="a"), "tank"),
+        (SubscriptionSettings("x/{tank}", sensor_id="a"), "sensor_type"),
+        (SubscriptionSettings("{tank}/{metric}", site="{farm}"), "site"),
+        (SubscriptionSettings("{tank}/{metric}", payload=PayloadSettings("json", "a..b")), "payload"),
+        (SubscriptionSettings("{tank}/{metric}", payload=PayloadSettings("json", "")), "payload"),
+    ],
+)
+def test_a_name_without_its_level_is_refused_with_the_field(subscription, field):
+    with pytest.raises(Misconfigured) as refused:
+        routes(subscription)
+    assert refused.value.field == f"subscriptions[0].{field}"
+
+
+@given(FILTERS, TOPICS)
+def test_a_pattern_matches_what_mqtt_says(pattern, topic):
+    assert (Pattern(pattern).match(topic) is not None) == topic_matches_sub(pattern, topic)
+
+
+@given(st.dictionaries(FILTERS, st.integers(0, 1), min_size=1, max_size=4), TOPICS)
+def test_fewer_filters_match_the_same_topics_at_no_lower_qos(wanted, topic):
+    kept = cover(wanted)
+    before = [qos for name, qos in wanted.items() if topic_matches_sub(name, topic)]
+    after = [qos for name, qos in kept.items() if topic_matches_sub(name, topic)]
+    assert bool(before) == bool(after)
+    assert max(after, default=0) >= max(before, default=0)
+
+
+def test_a_filter_inside_another_is_not_subscribed_to():
+    assert cover({"farm/a/+": 1, "farm/#": 0, "x": 0}) == {"farm/#": 1, "x": 0}
+
+
+def test_topics_of_strangers_do_not_fill_the_memory():
+    found = routes(SubscriptionSettings("{tank}/{metric}"))
+    for number in range(CACHED_TOPICS * 2 + 10):
+        found.resolve(b"t/%d" % number)
+    assert len(found._cache) <= CACHED_TOPICS
+    assert found.resolve(b"t/1").sources[0].sensor_id == "t_1"
