@@ -87,16 +87,18 @@ def decode(rows: npt.NDArray[np.float32], placement: Placement, spec: ModelSpec)
     if rows.ndim != 3 or rows.shape[0] != 1 or rows.shape[2] != 4 + len(spec.classes):
         raise ValueError(f"expected detections of shape (1, n, {4 + len(spec.classes)}), got {rows.shape}")
     table = rows[0]
-    probabilities = table[:, 4:]
-    labels = probabilities.argmax(axis=1) if len(spec.classes) > 1 else np.zeros(len(table), np.intp)
-    scores = probabilities.max(axis=1)
-    # Written so that NaN fails: what is no number is no detection.
-    chosen = np.flatnonzero((scores >= spec.score_threshold) & np.isfinite(table[:, :4]).all(axis=1))
+    if len(spec.classes) == 1:
+        labels, scores = np.zeros(len(table), np.intp), table[:, 4]
+    else:
+        labels, scores = table[:, 4:].argmax(axis=1), table[:, 4:].max(axis=1)
+    chosen = np.flatnonzero(scores >= spec.score_threshold)  # false for NaN: what is no number is no detection
+    chosen = chosen[np.isfinite(table[chosen, :4]).all(axis=1)]
     if not chosen.size:
         return ()
     chosen = chosen[np.argsort(-scores[chosen], kind="stable")[:CANDIDATES]]
-    centres, sizes = table[chosen, :2], table[chosen, 2:4]
-    boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1).astype(np.float64)
+    # In 64 bits: the largest float32 is a finite side whose half, added, is not.
+    centres, halves = table[chosen, :2].astype(np.float64), table[chosen, 2:4].astype(np.float64) / 2
+    boxes = np.concatenate([centres - halves, centres + halves], axis=1)
     kept = suppress(boxes, labels[chosen], spec.iou_threshold)
     offset = np.array([placement.left, placement.top] * 2)
     placed = np.array([placement.placed_width, placement.placed_height] * 2)
@@ -113,19 +115,16 @@ def suppress(
     boxes: npt.NDArray[np.float64], labels: npt.NDArray[np.intp], iou_threshold: float
 ) -> npt.NDArray[np.intp]:
     """Give the indices of boxes (left, top, right, bottom; best first) that no better one of their class covers."""
-    areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1)
+    low, high = boxes[:, :2], boxes[:, 2:]
+    areas = np.maximum(high - low, 0.0).prod(axis=1)
+    inner = np.maximum(np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None]), 0.0)
+    shared = inner[..., 0] * inner[..., 1]
+    # Compared without dividing: two boxes without area overlap by nothing.
+    covers = (shared > iou_threshold * (areas[:, None] + areas[None] - shared)) & (labels[:, None] == labels[None])
     alive = np.ones(len(boxes), bool)
     kept: list[int] = []
     for index in range(len(boxes)):
-        if not alive[index]:
-            continue
-        kept.append(index)
-        rest = index + 1 + np.flatnonzero(alive[index + 1 :])
-        if not rest.size:
-            break
-        corner = np.maximum(boxes[rest, :2], boxes[index, :2])
-        shared = np.prod(np.maximum(np.minimum(boxes[rest, 2:], boxes[index, 2:]) - corner, 0.0), axis=1)
-        # Compared without dividing: two boxes without area overlap by nothing.
-        covered = shared > iou_threshold * (areas[rest] + areas[index] - shared)
-        alive[rest[covered & (labels[rest] == labels[index])]] = False
+        if alive[index]:
+            kept.append(index)
+            alive &= ~covers[index]
     return np.array(kept, np.intp)

@@ -123,6 +123,12 @@ def test_numbers_that_are_none_are_no_detections():
     assert [round(box.score, 1) for box in decode(table, placement_of(288, 512), SPEC)] == [0.6]
 
 
+def test_the_largest_number_is_a_box_over_the_whole_image():
+    largest = float(np.finfo(np.float32).max)
+    (box,) = decode(rows([100, 100, largest, largest, 0.9]), placement_of(288, 512), SPEC)
+    assert (box.left, box.top, box.width, box.height) == (0, 0, 1, 1)
+
+
 def test_noise_in_every_row_ends_in_boxes_that_do_not_overlap():
     random = np.random.default_rng(3)
     table = np.concatenate([random.uniform(0, 288, (2304, 4)), random.uniform(0.5, 1, (2304, 1))], axis=1)
