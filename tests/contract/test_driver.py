@@ -52,6 +52,10 @@ def case(request, tmp_path) -> Case:
     return request.param(tmp_path)
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 class Listener:
     """Takes what is emitted and gives frames back."""
 
@@ -98,7 +102,7 @@ async def test_it_emits_batches_that_hold_something_each_observation_once(case):
 
 
 async def test_after_cancelling_nothing_more_is_emitted_and_nothing_stays_behind(case):
-    files = len(list(Path("/proc/self/fd").iterdir()))
+    files = open_files()
     listener = Listener()
     running = asyncio.create_task(case.driver.run(listener.emit))
     await listener.heard(3)
@@ -107,7 +111,7 @@ async def test_after_cancelling_nothing_more_is_emitted_and_nothing_stays_behind
     await asyncio.sleep(0.1)
     assert len(listener.batches) == count
     assert len(asyncio.all_tasks()) == 1
-    assert len(list(Path("/proc/self/fd").iterdir())) <= files
+    assert open_files() <= files
 
 
 async def test_it_can_be_cancelled_while_nobody_listens(case):

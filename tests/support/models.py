@@ -84,10 +84,12 @@ def misshapen(folder: Path) -> Path:
     """A model that leaves its answer's shape open in the graph, and then answers another one than a detector's."""
     image, answer = _ends("image", _BYTE, (1, HEIGHT, WIDTH, 3), "detections", _FLOAT, (1, "n", "columns"))
     nodes = [
-        helper.make_node("Cast", ["image"], ["pixels"], to=_FLOAT),
-        helper.make_node("ReduceMean", ["pixels"], ["detections"], axes=[3], keepdims=0),
+        helper.make_node("NonZero", ["image"], ["places"]),
+        helper.make_node("Cast", ["places"], ["numbers"], to=_FLOAT),
+        helper.make_node("Unsqueeze", ["numbers", "first"], ["detections"]),
     ]
-    return write(folder, helper.make_graph(nodes, "misshapen", [image], [answer]))
+    first = numpy_helper.from_array(np.array([0], np.int64), "first")
+    return write(folder, helper.make_graph(nodes, "misshapen", [image], [answer], [first]))
 
 
 def _ends(*ends: Any) -> list[onnx.ValueInfoProto]:
