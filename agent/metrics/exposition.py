@@ -47,19 +47,27 @@ class Metrics(Collector):
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """For prometheus_client: one family for each metric of which there are samples."""
-        by_name: dict[str, list[Sample]] = {}
+        """For prometheus_client: one family for each metric of which there are samples.
+
+        Raises:
+            ValueError: a sample that the catalog does not know, or the same one twice: Prometheus would refuse
+                the whole page, and say so to nobody here.
+        """
+        by_name: dict[str, dict[tuple[str, ...], Sample]] = {}
         for source in self._sources:
             for sample in source():
-                by_name.setdefault(sample.name, []).append(sample)
-        unknown = by_name.keys() - CATALOG.keys()
-        if unknown:
-            raise KeyError(f"not in the catalog: {', '.join(sorted(unknown))}")
+                definition = CATALOG.get(sample.name)
+                if definition is None or len(sample.labels) != len(definition.labels):
+                    raise ValueError(f"not in the catalog: {sample.name} with labels {sample.labels}")
+                known = by_name.setdefault(sample.name, {})
+                if sample.labels in known:
+                    raise ValueError(f"twice: {sample.name} with labels {sample.labels}")
+                known[sample.labels] = sample
         for name, definition in CATALOG.items():
             if name not in by_name:
                 continue
             family = _FAMILIES[definition.kind](name, definition.help, labels=definition.labels)
-            for sample in by_name[name]:
+            for sample in by_name[name].values():
                 if isinstance(sample.value, Histogram):
                     family.add_metric(sample.labels, sample.value.buckets(), sample.value.sum)
                 else:
