@@ -18,5 +18,6 @@ Its invariants, which the code and the tests cite by number:
 
 from sync.log.memory import MemoryLog
 from sync.log.settings import LogSettings
+from sync.log.sqlite import SqliteLog
 
-__all__ = ["LogSettings", "MemoryLog"]
+__all__ = ["LogSettings", "MemoryLog", "SqliteLog"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.partitioner import murmur2
 
@@ -36,7 +36,9 @@ class Book:
     """The content of the open file, as of the last commit and the transaction under way.
 
     `delivered`, `lost` and `body_bytes` are what this transaction adds to the figures; `more` says that
-    something came back to be leased; `names_changed` that the file beside is out of date.
+    something came back to be leased; `names_changed` that the file beside is out of date. `uncertain_from`: a
+    COMMIT failed, but may be on disk all the same; its numbers begin there. `newest` is the last number that was
+    found at opening.
     """
 
     def __init__(self, connection: sqlite3.Connection, settings: LogSettings, clock: Clock, names: Names) -> None:
@@ -54,6 +56,9 @@ class Book:
         self.next_number = 1
         self.now_ms = 0
         self.synced = False
+        self.newest = 0
+        self.uncertain_from: int | None = None
+        self._began_at = 1
         self.delivered: Counter[Lane] = Counter()
         self.lost: Counter[str] = Counter()
         self.body_bytes = 0
@@ -73,8 +78,8 @@ class Book:
         cell = self.connection.execute
         meta = dict(cell("SELECT name, value FROM meta").fetchall())
         self.load()
-        newest = max((self._newest(state.id) for state in self.streams.values()), default=0)
-        first = int(meta.get("clean") or max(int(meta.get("reserved", 1)), newest + 1))
+        self.newest = max((self._newest(state.id) for state in self.streams.values()), default=0)
+        first = int(meta.get("clean") or max(int(meta.get("reserved", 1)), self.newest + 1))
         self.names.run = max(self.names.run, int(meta.get("run", 0))) + 1
         self.names.log_id = str(meta.get("log_id") or secrets.token_hex(6))
         self.namer = Namer(self.settings.gateway_id, self.names.log_id)
@@ -110,6 +115,8 @@ class Book:
     def begin(self) -> None:
         """Start a transaction."""
         self.connection.execute("BEGIN IMMEDIATE")
+        self.uncertain_from = None
+        self._began_at = self.next_number
         self._touched.clear()
         self._holders = {state.id: state.holder for state in self.streams.values()}
         self.delivered.clear()
@@ -131,7 +138,9 @@ class Book:
             streams.refresh_oldest(self.connection, state)
             streams.save(self.connection, state)
         self.pages_touched += len(self._touched)
+        self.uncertain_from = self._began_at
         self.connection.execute("COMMIT")
+        self.uncertain_from = None
 
     def rollback(self) -> None:
         """Undo the transaction, in memory too. Numbers that it gave stay unused (L2).
@@ -144,6 +153,21 @@ class Book:
         self.load()
         for state in self.streams.values():
             state.holder = self._holders.get(state.id)
+
+    def probe(self) -> None:
+        """Have the disk take something small.
+
+        Raises:
+            sqlite3.Error: it does not.
+        """
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._meta(probed_ms=self.clock.wall_ms())
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
 
     def close_clean(self) -> None:
         """Note that the run ended in order, so that the next goes on with the next number."""
@@ -221,6 +245,14 @@ class Book:
         ).fetchone()
         return _row(row) if row else None
 
+    def records_in(self, origin: int, first: int, last: int) -> int:
+        """How many records blocks that begin with numbers from `first` to `last` hold; reads every row."""
+        row = self.connection.execute(
+            "SELECT total(records) FROM blocks WHERE key BETWEEN ? AND ?",
+            (key_of(origin, first), key_of(origin, last)),
+        ).fetchone()
+        return int(row[0])
+
     def delete(self, origin: int, first: int) -> None:
         """Remove one block."""
         self.connection.execute("DELETE FROM blocks WHERE key=?", (key_of(origin, first),))
@@ -295,6 +327,12 @@ class Book:
         self.connection.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", list(values.items()))
 
 
-def _row(row: tuple[int, int, bytes, int, int]) -> tuple[Block, int, bool]:
+def _row(row: tuple[Any, ...]) -> tuple[Block, int, bool]:
+    """A row as it is on the disk; where a field is not even of its type, the block is not intact."""
     key, records, body, at_ms, checksum = row
-    return Block(key & MAX_NUMBER, records, body), at_ms, blocks.checksum(key, records, body) == checksum
+    number = key & MAX_NUMBER
+    if not (
+        isinstance(records, int) and isinstance(body, bytes) and isinstance(at_ms, int) and 0 < records < 1 << 31
+    ):
+        return Block(number, 1, b""), 0, False
+    return Block(number, records, body), at_ms, blocks.checksum(key, records, body) == checksum

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sync.log import retention
@@ -13,9 +13,10 @@ from sync.log.work import Answer, Offer, Unreadable, Work, carry_out
 from sync.values import Lane, LogStats, Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from sync.log.book import Book
+    from sync.log.salvage import Salvage
 
 COMMIT_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _TRIM_DEAD_LETTERS_EVERY: Final = 256
@@ -76,44 +77,63 @@ class Engine:
         self._waiting = frozenset(state.id for state in book.streams.values() if state.pending)
         self._publish(book, trim_more=False)
 
-    def transact(self, book: Book, work: Work, also: Callable[[Book], object] | None = None) -> list[Answer]:
+    def transact(self, book: Book, work: Work, salvage: Salvage | None = None) -> list[Answer]:
         """Do the work in one commit; the answers hold from now on. On any error nothing was done.
 
         Raises:
             sqlite3.Error: as the disk or the file has it; the work can be given again.
         """
         self._stand(work)
-        began = time.monotonic()
+        work.tried = len(work.appends)
+        began_s, changes = time.monotonic(), book.connection.total_changes
         refused: list[Answer] = []
         try:
+            book.begin()
             try:
-                book.begin()
                 answers = carry_out(book, work, self.standing)
             except Unreadable as fault:
                 book.rollback()
                 bad = {id(append) for append, _ in fault.refused}
                 refused = [Answer(append.done, error=error) for append, error in fault.refused]
                 work.appends = [append for append in work.appends if id(append) not in bad]
+                work.tried = len(work.appends)
                 book.begin()
                 answers = carry_out(book, work, self.standing)
-            if also is not None:
-                also(book)
+            if salvage is not None:
+                salvage.step(book)
             trim_more = retention.trim(book, self.max_bytes)
             if self._commits % _TRIM_DEAD_LETTERS_EVERY == 0:
                 retention.trim_dead_letters(book)
             book.commit()
         except BaseException:
+            if salvage is not None:
+                salvage.rewind()
             book.rollback()
             raise
-        self._count(book, time.monotonic() - began)
+        if salvage is not None:
+            salvage.keep()
+        if book.connection.total_changes != changes:
+            self._count_commit(time.monotonic() - began_s)
+        self._count(book)
         self._settle_offers(answers)
         self._publish(book, trim_more=trim_more)
         return [*refused, *answers]
 
-    def count_lost(self, reason: str, records: int) -> None:
-        """Records that never came into a file."""
-        self._lost[reason] += records
-        self.figures = replace(self.figures, stats=replace(self.figures.stats, lost=dict(self._lost)))
+    def squeeze(self, book: Book, max_bytes: int) -> None:
+        """Trim down to fewer bytes, for a disk that others filled; one slice.
+
+        Raises:
+            sqlite3.Error: as the disk has it.
+        """
+        try:
+            book.begin()
+            retention.trim(book, max_bytes)
+            book.commit()
+        except BaseException:
+            book.rollback()
+            raise
+        self._count(book)
+        self._publish(book, trim_more=False)
 
     def _stand(self, work: Work) -> None:
         """Let offers stand until something can be leased for them; a later one for a stream takes its place."""
@@ -133,15 +153,17 @@ class Engine:
             if answer.holder is not None and answer.holder.lease is not None:
                 answer.holder.holder = answer.done
 
-    def _count(self, book: Book, took_s: float) -> None:
-        self._delivered.update(book.delivered)
-        self._lost.update(book.lost)
-        self._body_bytes += book.body_bytes
+    def _count_commit(self, took_s: float) -> None:
         self._commits += 1
         self._commit_s += took_s
         for bound in COMMIT_BUCKETS_S:
             if took_s <= bound:
                 self._buckets[bound] += 1
+
+    def _count(self, book: Book) -> None:
+        self._delivered.update(book.delivered)
+        self._lost.update(book.lost)
+        self._body_bytes += book.body_bytes
         waiting = frozenset(state.id for state in book.streams.values() if state.pending)
         if book.more or waiting - self._waiting:
             self._version += 1

@@ -119,10 +119,11 @@ class Front:
             last_commit_age_s=time.monotonic() - self._last_commit_s,
         )
 
-    def _deliver(self, answers: Iterable[Answer], figures: Figures) -> None:
+    def _deliver(self, answers: Iterable[Answer], figures: Figures, *, committed: bool) -> None:
         """Take a commit's figures and answer all that waited for it."""
         self._figures = figures
-        self._last_commit_s = time.monotonic()
+        if committed:
+            self._last_commit_s = time.monotonic()
         for answer in answers:
             if answer.done.done():
                 continue

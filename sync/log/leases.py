@@ -179,14 +179,11 @@ def _leased(book: Book, batch: Batch) -> StreamState | None:
     state = book.by_name.get((batch.claim.stream.lane.value, batch.claim.stream.topic))
     if state is None or state.lease is None:
         return None
-    lease = state.lease
-    same = (lease.first, lease.last, lease.producer, lease.base_sequence) == (
-        batch.first,
-        batch.last,
-        batch.claim.producer,
-        batch.claim.base_sequence,
-    )
-    return state if same else None
+    lease, claim = state.lease, batch.claim
+    if (lease.producer, lease.base_sequence, lease.records) != (claim.producer, claim.base_sequence, batch.count):
+        return None
+    # Under a producer id the sequence is name enough, also where a salvage gave the blocks other numbers.
+    return state if claim.producer.id >= 0 or lease.first == batch.first else None
 
 
 def _withdraw(book: Book, state: StreamState, parts: list[Range]) -> None:
@@ -203,16 +200,19 @@ def _gather(book: Book, state: StreamState, part: Range, max_bytes: int) -> list
     total = records = 0
     at = part.first
     while at <= part.last:
-        rows = book.next_row(part.origin, at, part.last)
-        if rows is None:
+        row = book.next_row(part.origin, at, part.last)
+        if row is None:
             break
-        block, at_ms, intact = rows
+        block, at_ms, intact = row
         if not intact:
             if not found:
                 book.delete(part.origin, block.first)
-                state.take(part, block.last, min(block.records, part.records))
+                # What the row itself says of its records is not to be trusted.
+                rest = book.records_in(part.origin, block.first + 1, part.last)
+                lost = max(part.records - rest, 0)
+                state.take(part, block.first, lost)
                 book.touch(state)
-                ledger.lose(book, state, Missing(block.first, block.last, block.records, "corrupt"))
+                ledger.lose(book, state, Missing(block.first, block.first + max(lost, 1) - 1, lost, "corrupt"))
                 return []
             break
         if found and (

@@ -60,6 +60,6 @@ class MemoryLog(Front):
         self._planned = False
         work, self._work = self._work, Work()
         answers = self._engine.transact(self._book, work)
-        self._deliver(answers, self._engine.figures)
+        self._deliver(answers, self._engine.figures, committed=True)
         if self._figures.trim_more:
             self._plan()

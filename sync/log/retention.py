@@ -32,6 +32,11 @@ def bytes_used(book: Book) -> int:
     return int(pages - free) * PAGE_BYTES
 
 
+def bytes_free(book: Book) -> int:
+    """Pages inside the file that the next blocks can take, in bytes."""
+    return int(book.connection.execute("PRAGMA freelist_count").fetchone()[0]) * PAGE_BYTES
+
+
 def trim(book: Book, max_bytes: int) -> bool:
     """Remove what is too much or too old, for one slice of time; True where there is more to remove."""
     # A clock that nobody set must not age anything.

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Append:
-    """Records of one call, and since when (monotonic, s) they wait."""
+    """Records of one call, and since when (monotonic, s) they wait. `given_up`: nobody waits for them any more."""
 
     records: Sequence[Envelope]
     done: asyncio.Future[None]
     since: float
+    given_up: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -46,13 +47,17 @@ class Offer:
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """What one commit takes on. `given_up`: nobody waits for its appends any more."""
+    """What one commit takes on. `tried` of the appends were in the last attempt; `stalled` ones came too late."""
 
     appends: list[Append] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     offers: list[Offer] = field(default_factory=list)
     stalled: Counter[tuple[Lane, str]] | None = None
-    given_up: bool = False
+    tried: int = 0
+
+    def attempted(self) -> list[Append]:
+        """The appends that were in the last attempt."""
+        return self.appends[: self.tried]
 
     def merge(self, later: Work) -> None:
         """Take on what came since."""

@@ -1,0 +1,249 @@
+"""The log's files: one daemon at a time, a bounded WAL, room kept for a full disk, a damaged file put aside."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sync.log import schema
+from sync.log.book import Book
+from sync.log.schema import Names
+from sync.values import Misconfigured
+
+if TYPE_CHECKING:
+    from sync.log.clock import Clock
+    from sync.log.settings import LogSettings
+
+log = logging.getLogger("tidegate.log")
+
+_CHECKPOINT_PAGES: Final = 1_000
+_WAL_LIMIT_BYTES: Final = 4 * 1024**2
+_HELD_AFTER: Final = 3
+_KEEP_DAMAGED: Final = 2
+NOISE: Final = (schema.Foreign, ValueError, TypeError, KeyError, OverflowError)
+"""What a damaged file brings into the types that its rows are read into."""
+
+_CORRUPT: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT}
+
+
+def damaged(error: BaseException) -> bool:
+    """Whether the file itself is at fault, so that trying again cannot help."""
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT
+
+
+def unreadable(error: BaseException) -> bool:
+    """The same of an error while opening, where a missing table or an odd value says it too."""
+    if isinstance(error, sqlite3.Error):
+        return damaged(error) or getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_ERROR
+    return isinstance(error, NOISE)
+
+
+def full(error: BaseException) -> bool:
+    """Whether the disk has no room left."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def damaged_files(path: Path) -> list[Path]:
+    """The files put aside, oldest first."""
+    found = path.parent.glob(f"{path.name}.damaged-*")
+    return sorted(file for file in found if not file.name.endswith(("-wal", "-shm")))
+
+
+class LogFile:
+    """The open file and what lies beside it. All of it on the writer's thread, but for `lock` and `unlock`."""
+
+    def __init__(self, settings: LogSettings, clock: Clock) -> None:
+        self.path = settings.path
+        self.book: Book | None = None
+        self.written_bytes = 0
+        self.wal_bytes = 0
+        self.held = False
+        self._settings = settings
+        self._clock = clock
+        self._lock: int | None = None
+        self._pages = 0
+        self._held_for = 0
+        self._checkpoint_failed = False
+        self._ballast = self.path.with_name(self.path.name + ".ballast")
+        self._names = self.path.with_name(self.path.name + ".names")
+
+    def lock(self) -> None:
+        """Keep every other daemon out, until `unlock` or the end of this process.
+
+        Raises:
+            Misconfigured: another daemon has the log.
+            OSError: the folder is missing or cannot be written.
+        """
+        if self._lock is not None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(file, 20).decode(errors="replace").strip() or "unknown"
+            os.close(file)
+            raise Misconfigured(
+                f"another daemon (process {owner}) has the log {self.path}",
+                "gateway.state_dir",
+                "stop it, or give this gateway a state_dir of its own",
+            ) from None
+        with contextlib.suppress(OSError):  # the number is for people; a full disk must not keep us out
+            os.ftruncate(file, 0)
+            os.pwrite(file, str(os.getpid()).encode(), 0)
+        self._lock = file
+
+    def unlock(self) -> None:
+        """Let another daemon have the log."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def open(self) -> Book:
+        """Open the file, made new where there is none, and begin a run.
+
+        Raises:
+            sqlite3.Error, OSError, Foreign, ValueError, TypeError, KeyError: as the disk or a damaged file has it.
+            Misconfigured: the file is of a later version.
+        """
+        connection = schema.connect(self.path)
+        try:
+            connection.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT_BYTES}")
+            book = Book(connection, self._settings, self._clock, Names.read(self._names))
+            book.open()
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+            raise
+        self.book = book
+        self.keep_room()
+        self.write_names()
+        return book
+
+    def names(self) -> Names:
+        """What must outlive the file, as far as it is known."""
+        return Names.read(self._names) if self.book is None else self.book.names_now()
+
+    def write_names(self) -> None:
+        """Write what must outlive the file, where it changed; tried again after the next commit where it fails."""
+        if self.book is not None and self.book.names_changed:
+            try:
+                self.book.names_now().write(self._names)
+            except OSError as error:
+                log.warning("%s cannot be written: %s", self._names, error)
+            else:
+                self.book.names_changed = False
+
+    def committed(self) -> None:
+        """After a commit: bound the WAL.
+
+        Raises:
+            sqlite3.DatabaseError: the file is damaged.
+        """
+        if self.book is None:
+            return
+        self._pages += self.book.pages_touched
+        if self._pages >= _CHECKPOINT_PAGES:
+            self._pages = 0
+            self.checkpoint()
+        with contextlib.suppress(OSError):
+            self.wal_bytes = self.path.with_name(self.path.name + "-wal").stat().st_size
+
+    def checkpoint(self) -> None:
+        """Copy the WAL into the file. What the disk refuses is tried again later; nothing is lost by that.
+
+        Raises:
+            sqlite3.DatabaseError: the file is damaged.
+        """
+        if self.book is None:
+            return
+        try:
+            _, frames, copied = self.book.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:
+            if damaged(error):
+                raise
+            if not self._checkpoint_failed:
+                log.warning("the log's WAL cannot be copied into its file: %s", error)
+            self._checkpoint_failed = True
+            return
+        self._checkpoint_failed = False
+        self._held_for = self._held_for + 1 if copied < frames else 0
+        self.held = self._held_for >= _HELD_AFTER
+        self.written_bytes = _written() or self.written_bytes
+
+    def keep_room(self) -> None:
+        """Set a little room aside, which lets the log go on trimming when others fill the disk."""
+        size = (2 if self._settings.max_bytes >= 64 * 1024**2 else 0.5) * 1024**2
+        if self._ballast.exists():
+            return
+        with contextlib.suppress(OSError):
+            file = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            try:
+                os.posix_fallocate(file, 0, int(size))
+            except OSError:
+                self._ballast.unlink()
+                raise
+            finally:
+                os.close(file)
+
+    def use_room(self) -> None:
+        """Give back what was set aside, and what was put aside but for the newest."""
+        self._ballast.unlink(missing_ok=True)
+        for file in damaged_files(self.path)[:-1]:
+            _remove(file)
+
+    def put_aside(self) -> Path:
+        """Close a damaged file and move it away with all that belongs to it.
+
+        Raises:
+            OSError: it cannot be moved.
+        """
+        self.close(clean=False)
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
+        for end in ("-wal", "-shm", ""):
+            with contextlib.suppress(FileNotFoundError):
+                self.path.with_name(self.path.name + end).rename(aside.with_name(aside.name + end))
+        for file in damaged_files(self.path)[:-_KEEP_DAMAGED]:
+            _remove(file)
+        return aside
+
+    def close(self, *, clean: bool) -> None:
+        """Close the file; `clean` notes that nothing is under way."""
+        book, self.book = self.book, None
+        self._pages = 0
+        if book is None:
+            return
+        try:
+            if clean:
+                book.close_clean()
+                book.names_now().write(self._names)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("the log could not be closed in order: %s", error)
+        finally:
+            with contextlib.suppress(sqlite3.Error):
+                book.connection.close()
+
+
+def _remove(file: Path) -> None:
+    for end in ("-wal", "-shm", ""):
+        with contextlib.suppress(OSError):
+            file.with_name(file.name + end).unlink(missing_ok=True)
+
+
+def _written() -> int:
+    """What this thread has had written to storage since it began, in bytes; 0 where the kernel does not say."""
+    try:
+        with Path("/proc/thread-self/io").open() as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("write_bytes")), 0)
+    except OSError:
+        return 0

@@ -1,0 +1,240 @@
+"""What a damaged file still holds undelivered is brought over, in slices between commits.
+
+Bodies go over as they are, so each record keeps its name. A lease goes over with its batch, so that it is sent
+again under its own id and sequence. What was `live` becomes `backfill`. Where the file no longer says what was
+delivered, everything readable goes, marked `possibly_repeated`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sqlite3
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from sync.log import blocks, ledger, streams
+from sync.log.blocks import Block
+from sync.log.ledger import Missing
+from sync.log.schema import MAX_NUMBER, key_of
+from sync.log.streams import Lease, Range
+from sync.values import Lane
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sync.log.book import Book
+    from sync.log.schema import Names
+
+log = logging.getLogger("tidegate.log")
+
+SLICE_S: Final = 0.01
+_META: Final = "salvage"
+# What the types that rows are read into make of noise.
+_NOISE: Final = (sqlite3.Error, ValueError, TypeError, KeyError, OverflowError)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Undelivered blocks of a stream of the old file. `records` is None where it cannot say how many."""
+
+    lane: Lane
+    topic: str
+    blocks: Range
+    records: int | None
+    mark: bool = False
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a salvage is: the part, the next number in it, records saved of the part and in all."""
+
+    part: int = 0
+    at: int = 0
+    of_part: int = 0
+    saved: int = 0
+
+
+class Salvage:
+    """Reads an old file part by part. How far it came is on disk with what it brought over."""
+
+    def __init__(
+        self, path: Path, parts: list[Part], connection: sqlite3.Connection | None, progress: Progress | None
+    ) -> None:
+        self.path = path
+        self._parts = parts
+        self._connection = connection
+        self._kept = self._now = progress or Progress(at=parts[0].blocks.first if parts else 0)
+
+    @staticmethod
+    def of(path: Path, names: Names, progress: Progress | None = None) -> Salvage:
+        """Look into a file that was put aside; `names` says what its streams were, where it cannot."""
+        connection = None
+        try:
+            connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
+            connection.execute("PRAGMA cell_size_check=1")
+            return Salvage(path, _parts(connection, names), connection, progress)
+        except _NOISE:
+            if connection is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.close()
+            return Salvage(path, [], None, progress)
+
+    @staticmethod
+    def resume(book: Book) -> Salvage | None:
+        """The salvage that an earlier run did not finish."""
+        row = book.connection.execute("SELECT value FROM meta WHERE name=?", (_META,)).fetchone()
+        if row is None:
+            return None
+        noted = json.loads(row[0])
+        path = book.settings.path.with_name(noted.pop("file"))
+        return Salvage.of(path, book.names_now(), Progress(**noted))
+
+    @property
+    def saved(self) -> int:
+        """Records brought over so far, on disk."""
+        return self._kept.saved
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to bring over."""
+        return self._kept.part >= len(self._parts)
+
+    def step(self, book: Book) -> None:
+        """Bring over what a slice of time allows, in the book's transaction; `keep` or `rewind` follows."""
+        until = time.monotonic() + SLICE_S
+        while self._now.part < len(self._parts) and time.monotonic() < until:
+            part = self._parts[self._now.part]
+            if part.lease is not None:
+                self._bring_lease(book, part, part.lease)
+                self._next_part()
+            elif not self._bring_block(book, part):
+                self._finish(book, part)
+                self._next_part()
+        book.more = True
+        if self._now.part < len(self._parts):
+            noted = {"file": self.path.name, **asdict(self._now)}
+            book.connection.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (_META, json.dumps(noted)))
+        else:
+            book.connection.execute("DELETE FROM meta WHERE name=?", (_META,))
+
+    def keep(self) -> None:
+        """The transaction is on disk."""
+        self._kept = self._now
+
+    def rewind(self) -> None:
+        """The transaction was undone."""
+        self._now = self._kept
+
+    def close(self) -> None:
+        """Let go of the old file."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _bring_block(self, book: Book, part: Part) -> bool:
+        found = self._read(part.blocks.origin, self._now.at, part.blocks.last)
+        if found is None:
+            return False
+        number, block, at_ms = found
+        if part.mark:
+            block = blocks.mark_repeated(block, book.settings.compression_level)
+        lane = Lane.BACKFILL if part.lane is Lane.LIVE else part.lane
+        book.add(book.stream(lane, part.topic), replace(block, first=book.next_number), at_ms)
+        self._now = Progress(
+            self._now.part,
+            number + block.records,
+            self._now.of_part + block.records,
+            self._now.saved + block.records,
+        )
+        return True
+
+    def _bring_lease(self, book: Book, part: Part, lease: Lease) -> None:
+        """Bring a leased batch over as a whole, under its lease; or what is left of it, marked."""
+        found: list[tuple[Block, int]] = []
+        at = lease.first
+        while (row := self._read(lease.origin, at, lease.last)) is not None:
+            found.append((row[1], row[2]))
+            at = row[0] + row[1].records
+        left = sum(block.records for block, _ in found)
+        state = book.stream(part.lane, part.topic)
+        whole = left == lease.records and not state.depth
+        first = book.next_number
+        for block, at_ms in found:
+            kept = block if whole else blocks.mark_repeated(block, book.settings.compression_level)
+            book.add(state, replace(kept, first=book.next_number), at_ms)
+        if whole:
+            state.take(Range(state.id, state.head, MAX_NUMBER, left), book.next_number - 1, left)
+            state.lease = replace(lease, origin=state.id, first=first, last=book.next_number - 1)
+        self._now = replace(self._now, saved=self._now.saved + left)
+        if left < lease.records:
+            ledger.lose(book, state, Missing(lease.first, lease.last, lease.records - left, "corrupt"))
+
+    def _read(self, origin: int, at: int, last: int) -> tuple[int, Block, int] | None:
+        """The next block that can be read; damage is stepped over in growing steps."""
+        if self._connection is None:
+            return None
+        stride = 1
+        while at <= last:
+            try:
+                row = self._connection.execute(
+                    "SELECT key, records, body, at_ms, checksum FROM blocks WHERE key BETWEEN ? AND ?"
+                    " ORDER BY key LIMIT 1",
+                    (key_of(origin, at), key_of(origin, last)),
+                ).fetchone()
+                if row is None:
+                    return None
+                key, records, body, at_ms, checksum = row
+                number = int(key) & MAX_NUMBER
+                if number >= at and blocks.checksum(key, records, body) == checksum:
+                    return number, Block(number, int(records), body), int(at_ms)
+                at = max(at, number) + 1
+            except (*_NOISE, BufferError):
+                at += stride
+                stride *= 2
+        return None
+
+    def _finish(self, book: Book, part: Part) -> None:
+        if part.records is not None and part.records > self._now.of_part:
+            missing = Missing(None, None, part.records - self._now.of_part, "corrupt")
+            ledger.lose(book, book.stream(part.lane, part.topic), missing)
+
+    def _next_part(self) -> None:
+        number = self._now.part + 1
+        at = self._parts[number].blocks.first if number < len(self._parts) else 0
+        self._now = Progress(number, at, 0, self._now.saved)
+
+
+def _parts(connection: sqlite3.Connection, names: Names) -> list[Part]:
+    """What the file holds undelivered: leases first, then by lane."""
+    try:
+        states = streams.load(connection)
+    except _NOISE:
+        states = {}
+    if not states:
+        return [
+            Part(Lane(lane), topic, Range(number, 1, MAX_NUMBER, 0), None, mark=True)
+            for number, (lane, topic) in names.streams.items()
+        ]
+    ordered = sorted(states.values(), key=lambda state: (streams.ORDER[state.lane], state.id))
+    parts = [
+        Part(
+            state.lane,
+            state.topic,
+            Range(state.lease.origin, state.lease.first, state.lease.last, 0),
+            None,
+            lease=state.lease,
+        )
+        for state in ordered
+        if state.lease is not None
+    ]
+    for state in ordered:
+        parts += [Part(state.lane, state.topic, part, part.records) for part in state.ranges]
+        if state.open_records:
+            own = Range(state.id, state.head, MAX_NUMBER, state.open_records)
+            parts.append(Part(state.lane, state.topic, own, state.open_records))
+    return parts
