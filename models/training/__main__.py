@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--version", default="1", help="version of the model; default %(default)s")
     parser.add_argument("--steps", type=int, default=COURSE.steps, help="training steps; default %(default)s")
     parser.add_argument("--seed", type=int, default=COURSE.seed)
-    parser.add_argument("--threads", type=int, default=2, help="threads; another number gives other weights")
+    parser.add_argument("--threads", type=int, default=1, help="threads; another number gives other weights")
     parser.add_argument(
         "--with-validation",
         type=float,

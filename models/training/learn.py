@@ -25,10 +25,10 @@ log = logging.getLogger("tidegate.training")
 class Course:
     """How to train. The first `crops` of the steps see crops of two thirds the size, at two fifths of the cost."""
 
-    steps: int = 3000
-    batch: int = 16
-    rate: float = 2e-3
-    crops: float = 0.65
+    steps: int = 3200
+    batch: int = 8
+    rate: float = 1.5e-3
+    crops: float = 0.88
     input_height: int = 288
     input_width: int = 512
     seed: int = 1

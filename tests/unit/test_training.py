@@ -29,7 +29,7 @@ def labelled():
 def course():
     from models.training.learn import Course
 
-    return Course(steps=8, batch=2, input_height=96, input_width=160, crops=0.5, seed=5)
+    return Course(steps=40, batch=4, input_height=96, input_width=160, crops=0.5, seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -76,25 +76,33 @@ def test_the_quantized_file_is_smaller_and_means_the_same(network, course, label
     assert np.corrcoef(wide[0, :, 2], narrow[0, :, 2])[0, 1] > 0.9
 
 
-def test_training_lowers_the_loss(network, labelled, course):
+def test_training_brings_boxes_closer_and_tells_fish_from_water(network, labelled, course):
     import torch
 
-    from models.training.loss import detection_loss
-    from models.training.network import FishNet, cells
+    from models.training.loss import assign, overlap
+    from models.training.network import FishNet, boxes, cells
 
     height, width = course.input_height, course.input_width
     scenes = Scenes(labelled, 9, height, width)
-    drawn = [scenes.draw(height, width) for _ in range(8)]
+    drawn = [scenes.draw(height, width) for _ in range(16)]
     images = torch.from_numpy(np.stack([image for image, _ in drawn])).permute(0, 3, 1, 2).float()
-    truths = [torch.from_numpy(boxes) for _, boxes in drawn]
     torch.manual_seed(course.seed)
-    losses = []
-    for candidate in (FishNet().train(), network.train()):
+    figures = []
+    for candidate in (FishNet().eval(), network):
         with torch.no_grad():
-            found = candidate(images).flatten(2).transpose(1, 2)
-            losses.append(float(detection_loss(found, truths, cells(height, width))))
-    network.eval()
-    assert losses[1] < losses[0]
+            answers = candidate(images).flatten(2).transpose(1, 2)
+        overlaps, fish, water = [], [], []
+        for answer, (_, truth) in zip(answers, drawn, strict=True):
+            owner, _ = assign(torch.from_numpy(truth), cells(height, width))
+            own = owner >= 0
+            wanted = torch.from_numpy(truth)[owner[own]]
+            overlaps.append(overlap(boxes(answer, cells(height, width))[own], wanted)[0])
+            fish.append(answer[own, 4])
+            water.append(answer[~own, 4])
+        figures.append((float(torch.cat(overlaps).mean()), float(torch.cat(fish).mean() - torch.cat(water).mean())))
+    (overlap_before, apart_before), (overlap_after, apart_after) = figures
+    assert overlap_after > overlap_before
+    assert apart_after > apart_before
 
 
 def test_the_same_seed_gives_the_same_weights(labelled, course):
@@ -118,7 +126,7 @@ def test_each_fish_has_a_cell_and_the_smaller_one_has_it_where_two_meet():
     truth = torch.tensor([[10.0, 10, 150, 90], [70.0, 45, 78, 52], [81.0, 1, 84, 3]])
     owner, weight = assign(truth, cells(96, 160))
     assert set(owner.tolist()) == {-1, 0, 1, 2}
-    assert owner[5 * 20 + 8] == 1  # the cell around (68, 44) lies in both
+    assert owner[6 * 20 + 9] == 1  # the cell around (76, 52) lies in both
     assert weight[owner == 1].sum() < weight[owner == 0].sum()
 
 
