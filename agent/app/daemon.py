@@ -163,7 +163,7 @@ class Daemon:
     def _unit_changed(self, report: UnitReport) -> None:
         failed = report.state is State.FAILED
         known = any(alert.alert_id == f"unit/{report.name}" for alert in self.alerts.active())
-        if failed == known or report.state in (State.STARTING, State.STOPPED):
+        if failed == known or report.state is State.STARTING:
             return
         self.alerts.say(
             Alert(
@@ -172,7 +172,7 @@ class Daemon:
                 severity=Severity.WARNING if failed else Severity.INFO,
                 kind="unit_failed",
                 source=report.name,
-                text=f"{report.name} failed: {report.reason}" if failed else f"{report.name} runs again",
+                text=f"{report.name} failed: {report.reason}" if failed else f"{report.name} is {report.state.value}",
                 at=datetime.now(UTC),
                 site_id=self.identity.site,
             )

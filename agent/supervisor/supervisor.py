@@ -89,6 +89,8 @@ class Supervisor:
     async def remove(self, name: str) -> None:
         """Stop one unit, waiting for its orderly end at most the policy's time, and forget it."""
         await self._cancel([name])
+        if name in self._units:
+            self._become(self._units[name], State.STOPPED)
         for table in (self._units, self._fortunes, self._tasks, self._kicks):
             table.pop(name, None)
 

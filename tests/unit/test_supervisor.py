@@ -176,3 +176,13 @@ async def test_a_finished_unit_stays_visible_as_finished():
     async with supervised(Unit("camera:clip", Stage.SOURCE, once)) as supervisor:
         await until(lambda: state(supervisor, "camera:clip").state is State.FINISHED)
         assert supervisor.answers()
+
+
+async def test_the_end_of_a_removed_unit_is_told():
+    async def fail():
+        raise drivers.Misconfigured("bad password")
+
+    async with supervised(Unit("mqtt:barge", Stage.SOURCE, fail)) as supervisor:
+        await until(lambda: state(supervisor, "mqtt:barge").state is State.FAILED)
+        await supervisor.remove("mqtt:barge")
+        assert [report.state for report in supervisor.seen][-2:] == [State.FAILED, State.STOPPED]
