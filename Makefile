@@ -110,8 +110,8 @@ train: $(VENV)/.installed-torch ## train and export the fish detector: ARGS="--f
 	@$(BIN)/python -m models.training $(ARGS)
 
 .PHONY: soak
-soak: $(VENV)/.installed tools ## ten minutes with no broker, no link and no camera
-	@$(BIN)/python -m tests.soak $(ARGS)
+soak: $(VENV)/.installed ## ten minutes with no broker, no link and no camera
+	@$(BIN)/python -m tests.shows.soak $(ARGS)
 
 .PHONY: systemd-test
 systemd-test: $(VENV)/.installed ## boot a real systemd and put the unit through its paces (root)
