@@ -92,6 +92,7 @@ class MqttDriver:
         self._emit: Emit | None = None
         self._failed: asyncio.Future[None] | None = None
         self._had_session = False
+        self._subscriptions_stand = False
         self._short_lived = 0
         self._changing = asyncio.Lock()
         self.stats = MqttStats()
@@ -100,8 +101,8 @@ class MqttDriver:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker has accepted the connection and it stands."""
-        return self._session is not None and self._session.connected
+        """Whether the connection stands and its subscriptions are made, so that nothing published now is missed."""
+        return self._subscriptions_stand and self._session is not None and self._session.connected
 
     def by_subscription(self) -> dict[str, tuple[int, int]]:
         """Readings and unreadable messages of each topic pattern, added up over subscriptions that share it."""
@@ -142,6 +143,7 @@ class MqttDriver:
             self.stats.disconnects += session.connected_at > 0
             session.close()
             self._session = None
+            self._subscriptions_stand = False
             self._failed.cancel()
 
     async def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
@@ -189,8 +191,9 @@ class MqttDriver:
         self.stats.connects += 1
         if not present:
             if self._had_session:
+                if not self.stats.sessions_lost:  # once, then counted
+                    log.warning("%s: the broker has lost the session, and with it what it held", self._settings.name)
                 self.stats.sessions_lost += 1
-                log.warning("%s: the broker has lost the session, and with it what it held", self._settings.name)
             self._held.clear()
         self._had_session = True
         async with self._changing:
@@ -199,6 +202,7 @@ class MqttDriver:
                 self._confirmed.clear()
                 self._subscribed.filters.clear()
             await self._match_subscriptions(session, self._routes.filters)
+        self._subscriptions_stand = True
         if self.on_connect is not None:
             self.on_connect()
 
@@ -290,18 +294,15 @@ class MqttDriver:
         await session.leave()
 
     def _watch_for_take_over(self, session: Session) -> None:
-        """MQTT 3.1.1 does not say that another client took the session; being thrown out again and again does.
+        """Not every broker says that another client took the session; being thrown out again and again does.
+
+        MQTT 3.1.1 has no word for it, and mosquitto 2.0 does not use that of MQTT 5.
 
         Raises:
             Misconfigured: five connections in a row were closed by the broker within seconds.
         """
         lived_s = asyncio.get_running_loop().time() - session.connected_at
-        if (
-            session.connected_at
-            and session.dropped
-            and lived_s < _SHORT_LIVED_S
-            and self._settings.version == "3.1.1"
-        ):
+        if session.connected_at and session.dropped and lived_s < _SHORT_LIVED_S:
             self._short_lived += 1
         else:
             self._short_lived = 0
