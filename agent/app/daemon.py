@@ -75,7 +75,7 @@ class Daemon:
         self.watch = LogWatch(self.log, self.outbox, self.alerts, self.encoder, config.gateway.site)
         self.host = ModelHost()
         self.sources = Sources(self.intake, self.alerts, self.outbox, self.encoder, self.host)
-        self.uplink = Uplink(self.log, self.alerts, config.gateway.site)
+        self.uplink = Uplink(self.log, self.outbox, self.alerts, config.gateway.site)
         self.supervisor = Supervisor(self._unit_changed)
         self.reload = Reload(
             path,

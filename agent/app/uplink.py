@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent.config import Config
-    from agent.pipeline import Alerts
+    from agent.pipeline import Alerts, Outbox
     from sync.shipper import ShipperEvent
     from sync.values import Batch, Log
 
     OnPush = Callable[[int, bytes], Awaitable[None]]
 
 log = logging.getLogger("tidegate.uplink")
+
+_FAREWELL_S = 1.5
+"""With the time that a batch in flight may then take, within what a stage has to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,9 @@ class FleetSettings:
 class Uplink:
     """Builds shipper and fleet, and turns what the shipper reports into alerts."""
 
-    def __init__(self, durable: Log, alerts: Alerts, site_id: str) -> None:
+    def __init__(self, durable: Log, outbox: Outbox, alerts: Alerts, site_id: str) -> None:
         self._log = durable
+        self._outbox = outbox
         self._alerts = alerts
         self._site_id = site_id
         self.shipper: Shipper | None = None
@@ -81,7 +86,23 @@ class Uplink:
             stats = shipper.stats()
             return None if stats.circuit is CircuitState.CLOSED else stats.link_reason or "connecting to Kafka"
 
-        return Part(Unit("shipper", Stage.SHIP, shipper.run, up=up))
+        return Part(Unit("shipper", Stage.SHIP, lambda: self._ship(shipper), up=up))
+
+    async def _ship(self, shipper: Shipper) -> None:
+        """Ship until cancelled; what the log holds then may still go for a moment, if Kafka answers."""
+        shipping = asyncio.ensure_future(shipper.run())
+        try:
+            await asyncio.shield(shipping)
+        except asyncio.CancelledError:
+            until = time.monotonic() + _FAREWELL_S
+            await self._outbox.written(_FAREWELL_S)
+            while not shipping.done() and shipper.stats().circuit is CircuitState.CLOSED:
+                if not any(self._log.stats().depth.values()) or time.monotonic() > until:
+                    break
+                await asyncio.sleep(0.02)
+            shipping.cancel()
+            await asyncio.wait((shipping,))
+            raise
 
     def _fleet(self, settings: FleetSettings, on_push: OnPush) -> Part:
         fleet = DesiredState(settings.kafka, settings.desired, self._log)

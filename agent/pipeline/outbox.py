@@ -35,6 +35,11 @@ class Outbox:
         appended.add_done_callback(lambda future: self._settle(future, done))
         return done
 
+    async def written(self, timeout_s: float) -> None:
+        """Wait until all that was posted so far is on disk or given up, at most so long."""
+        if self._pending:
+            await asyncio.wait(set(self._pending), timeout=timeout_s)
+
     def _settle(self, appended: asyncio.Future[None], done: asyncio.Future[None]) -> None:
         self._pending.discard(appended)
         if appended.cancelled():

@@ -45,6 +45,7 @@ class LastGood:
         Raises:
             OSError: the disk does not take it; the old one stays.
         """
+        self._path.parent.mkdir(parents=True, exist_ok=True)  # at a first start the log may not have made it yet
         fresh = self._path.with_suffix(".new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         with open(descriptor, "wb") as file:  # noqa: PTH123 - Path.open takes no descriptor
