@@ -198,14 +198,18 @@ class Client:
                 return await self.connection(node, CONTROL)
             except Unreachable as error:
                 reasons.append(error.reason)
-        for host, port, _ in collect_hosts(list(self._settings.brokers)):
-            try:
-                connection = await self._dial(host, port)
-            except Unreachable as error:
-                reasons.append(error.reason)
-                continue
-            self._connections[_NO_LEADER, CONTROL] = connection
-            return connection
+        async with self._dialling.setdefault((_NO_LEADER, CONTROL), asyncio.Lock()):
+            kept = self._connections.get((_NO_LEADER, CONTROL))
+            if kept is not None and kept.connected():
+                return kept  # another question dialled meanwhile
+            for host, port, _ in collect_hosts(list(self._settings.brokers)):
+                try:
+                    connection = await self._dial(host, port)
+                except Unreachable as error:
+                    reasons.append(error.reason)
+                    continue
+                self._connections[_NO_LEADER, CONTROL] = connection
+                return connection
         raise Unreachable("; ".join(dict.fromkeys(reasons)) or "no broker is named", "is the link up?")
 
     async def reach(self) -> None:
