@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -96,8 +97,8 @@ class Daemon:
         self._prefix = list(prefix)
         self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notices.bind(str(self.folder / "notify"))
-        self._notices.setblocking(False)
-        self.notified: list[str] = []
+        self._notified: list[str] = []
+        threading.Thread(target=self._hear, name="notices", daemon=True).start()
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
 
@@ -232,12 +233,14 @@ class Daemon:
         """Wait until nothing is left to send."""
         self.until(lambda: self.total("tidegate_log_depth_records") == 0, "drained", timeout_s)
 
+    def _hear(self) -> None:
+        # Read as systemd would: a queue that nobody empties turns notifications away.
+        while notice := self._notices.recv(65_536):
+            self._notified += notice.decode(errors="replace").splitlines()
+
     def notices(self) -> list[str]:
         """All that it has told systemd so far, line by line."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                self.notified += self._notices.recv(65_536).decode(errors="replace").splitlines()
-        return self.notified
+        return list(self._notified)
 
     def status(self) -> str:
         """The newest STATUS line."""
@@ -261,6 +264,7 @@ class Daemon:
     def __exit__(self, *_: object) -> None:
         if self.running:
             self.kill()
+        self._notices.shutdown(socket.SHUT_RDWR)
         self._notices.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
