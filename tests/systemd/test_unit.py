@@ -103,6 +103,16 @@ def test_a_reload_keeps_the_process_and_comes_back_ready(started):
     assert started.unit("MainPID", "NRestarts") == before
 
 
+def test_a_reload_of_nonsense_is_refused_and_the_old_document_goes_on(started):
+    before = started.unit("MainPID")
+    started.put("/etc/tidegate/config.yaml", CONFIG + "nonsense: true\n")
+    started.ask("systemctl", "reload", "tidegate")
+    started.until(lambda: "nonsense" in started.journal(), "refused")
+    started.put("/etc/tidegate/config.yaml", CONFIG)
+    started.until(lambda: is_active(started), "ready after the refusal")
+    assert started.unit("MainPID") == before
+
+
 def test_killed_it_is_back(started):
     before = started.unit("MainPID", "NRestarts")
     started.ask("systemctl", "kill", "--kill-who=main", "--signal=KILL", "tidegate")
