@@ -291,6 +291,9 @@ class MqttDriver:
         if waiting:
             await asyncio.wait(waiting, timeout=_DRAIN_S)
             await asyncio.sleep(0)  # their callbacks, which acknowledge, were scheduled before this
+        for batch in self._outstanding:
+            if isinstance(batch.done, asyncio.Task):
+                batch.done.cancel()  # a coroutine of the hub's that we made a task of: it ends with the run
         await session.leave()
 
     def _watch_for_take_over(self, session: Session) -> None:

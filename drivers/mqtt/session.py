@@ -266,9 +266,9 @@ class Session:
             self._end(NotReady(f"the connection to {self._where} is lost: {str(code).lower()}"))
 
     def _lost(self, why: str) -> None:
-        if not self.connected and not why:
+        if not self._connack.done():
             hint = "is this a port for TLS, and what does the broker's log say?"
-            self._end(NotReady(f"{self._where} closed the connection without an answer", hint))
+            self._end(NotReady(f"{self._where} closed the connection without an answer{why and ': '}{why}", hint))
         else:
             self.dropped = not why
             self._end(NotReady(f"the connection to {self._where} is lost{why and ': '}{why}"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from typing import TYPE_CHECKING
@@ -29,14 +28,16 @@ async def connect(settings: MqttSettings) -> socket.socket:
     """
     context = None if settings.tls is None else _context(settings.tls)
     where = f"{settings.host}:{settings.port}"
+    hint = "is the broker running, and is this its address?"
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             sock = await _connect_tcp(settings.host, settings.port)
             if context is None:
                 return sock
-            return await _shake_hands(sock, context, settings)
+            hint = "does the broker speak TLS on this port, and what does its log say?"
+            return await _shake_hands(sock, context, settings.host)
     except TimeoutError:
-        raise NotReady(f"{where} does not answer", "is the broker running, and is this its address?") from None
+        raise NotReady(f"{where} does not answer", hint) from None
     except ssl.SSLCertVerificationError as error:
         if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
             raise NotReady(
@@ -50,10 +51,9 @@ async def connect(settings: MqttSettings) -> socket.socket:
     except ssl.SSLError as error:
         if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
             raise Misconfigured(f"{where} does not speak TLS", "tls", "remove tls, or use the port for it") from error
-        raise NotReady(f"{where}: {error.reason or error}", "what does the broker's log say?") from error
+        raise NotReady(f"{where}: {error.reason or error}", hint) from error
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise NotReady(f"{where}: {reason}", "is the broker running, and is this its address?") from error
+        raise NotReady(f"{where}: {error.strerror or error}", hint) from error
 
 
 async def _connect_tcp(host: str, port: int) -> socket.socket:
@@ -76,9 +76,9 @@ async def _connect_tcp(host: str, port: int) -> socket.socket:
     raise failure
 
 
-async def _shake_hands(raw: socket.socket, context: ssl.SSLContext, settings: MqttSettings) -> ssl.SSLSocket:
+async def _shake_hands(raw: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
     try:
-        sock = context.wrap_socket(raw, server_hostname=settings.host, do_handshake_on_connect=False)
+        sock = context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
     except BaseException:
         raw.close()
         raise
@@ -135,7 +135,6 @@ def _context(tls: TlsSettings) -> ssl.SSLContext:
 
 
 def _why(error: OSError) -> str:
-    with contextlib.suppress(AttributeError):
-        if isinstance(error, ssl.SSLError):
-            return f"cannot be used ({error.reason})"
+    if isinstance(error, ssl.SSLError):
+        return f"cannot be used ({error.reason})"
     return error.strerror or str(error)

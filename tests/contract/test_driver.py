@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +15,14 @@ import pytest
 from drivers import Driver, NotReady, Observation, Reading
 from drivers.camera import CameraDriver, CameraSettings
 from drivers.memory import ReplayDriver
+from drivers.mqtt import MqttDriver, MqttSettings, SubscriptionSettings
 from tests.support import clips
+from tests.support.kafka import free_ports
+from tests.support.mosquitto import Mosquitto
+from tests.support.publisher import Publisher
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 PATIENCE_S = 30
 
@@ -47,9 +53,31 @@ def camera(folder) -> Case:
     return Case(driver(clips.write(folder / "clip.avi")), driver(folder / "none.avi"))
 
 
-@pytest.fixture(params=[replay, camera], ids=["replay", "camera"])
-def case(request, tmp_path) -> Case:
-    return request.param(tmp_path)
+@contextlib.contextmanager
+def mqtt(folder) -> Iterator[Case]:
+    def driver(port: int) -> MqttDriver:
+        subscription = SubscriptionSettings("farm/{site}/{tank}/{metric}")
+        return MqttDriver(MqttSettings("barge", "gateway", "s", port=port, subscriptions=(subscription,)))
+
+    enough = threading.Event()
+    with Mosquitto(folder) as broker, Publisher(broker.host, broker.port) as device:
+        sending = threading.Thread(
+            target=device.publish_evenly, args=(1, 50_000, 200.0, ["farm/s/t/temperature"], enough), daemon=True
+        )
+        sending.start()
+        (nobody,) = free_ports(1)
+        try:
+            yield Case(driver(broker.port), driver(nobody))
+        finally:
+            enough.set()
+            sending.join()
+
+
+@pytest.fixture(params=[replay, camera, mqtt], ids=["replay", "camera", "mqtt"])
+def case(request, tmp_path) -> Iterator[Case]:
+    made = request.param(tmp_path)
+    with contextlib.nullcontext(made) if isinstance(made, Case) else made as case:
+        yield case
 
 
 def open_files() -> int:
@@ -86,9 +114,9 @@ async def stop(task: asyncio.Task) -> None:
             await task
 
 
-def name(one: Observation) -> int:
+def name(one: Observation) -> float:
     """What tells one observation from another."""
-    return one.received_ns if isinstance(one, Reading) else one.captured_ns
+    return one.value if isinstance(one, Reading) else one.captured_ns
 
 
 async def test_it_emits_batches_that_hold_something_each_observation_once(case):
