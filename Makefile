@@ -113,6 +113,13 @@ train: $(VENV)/.installed-torch ## train and export the fish detector: ARGS="--f
 soak: $(VENV)/.installed ## ten minutes with no broker, no link and no camera
 	@$(BIN)/python -m tests.shows.soak $(ARGS)
 
+SHOWS := kill outage restart disk
+.PHONY: shows $(SHOWS:%=show-%)
+shows: $(SHOWS:%=show-%) ## kills under load, outages, restarts, bad disks; one alone: make show-kill
+
+$(SHOWS:%=show-%): show-%: $(VENV)/.installed tools
+	@$(BIN)/python -m tests.shows.$* $(ARGS)
+
 .PHONY: systemd-test
 systemd-test: $(VENV)/.installed ## boot a real systemd and put the unit through its paces (root)
 	@test -n "$(IS_ROOT)" || { echo "Booting a container needs root" >&2; exit 1; }
