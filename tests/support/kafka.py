@@ -220,7 +220,8 @@ class _Broker:
 
 
 class ApacheKafka(_Broker):
-    """Apache Kafka, one node with both KRaft roles; `config` overrides lines of its server.properties.
+    """Apache Kafka, one node with both KRaft roles; `config` overrides lines of its server.properties, `scram` names
+    users and passwords known to it from the start.
 
     Topics asked for and not there are created by the broker, as its own default is, unless `config` says
     otherwise. What it acknowledged survives `kill`: the page cache outlives the process.
@@ -231,9 +232,15 @@ class ApacheKafka(_Broker):
 
     durable = True
 
-    def __init__(self, folder: Path | None = None, config: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        config: Mapping[str, str] | None = None,
+        scram: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(folder)
         self._config = dict(config or {})
+        self._scram = dict(scram or {})
         self._controller_port = 0
         self.link_port = 0
         self.behind_link_port = 0
@@ -280,6 +287,8 @@ class ApacheKafka(_Broker):
         (self.folder / "server.properties").write_text(lines)
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         arguments = ["format", "--standalone", "-t", cluster, "-c", "server.properties"]
+        for user, password in self._scram.items():
+            arguments += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
         with (self.folder / "broker.log").open("ab") as log:
             java = ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", f"{libs}/*", "kafka.tools.StorageTool"]
             command = [*java, *arguments]
