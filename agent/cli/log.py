@@ -1,0 +1,185 @@
+"""`tidegate log`: what is in the durable log, read from its file, whether or not a daemon runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Never, TypeVar
+
+import click
+
+from agent.cli import NOT_WELL, options
+from agent.cli.table import duration, printable, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sync.log.blocks import Record
+    from sync.log.reader import LogReader
+
+Answer = TypeVar("Answer")
+
+_LANES = ("alert", "live", "backfill", "bulk")
+_count = click.option(
+    "-n", "--count", type=click.IntRange(1, 100_000), default=10, show_default=True, help="At most so many."
+)
+
+
+@click.group(invoke_without_command=True)
+@options.config
+@options.folder("--state-dir", "Folder of the log.")
+@options.as_json
+@click.pass_context
+def log(ctx: click.Context, config_path: Path, state_dir: Path | None, *, as_json: bool) -> None:
+    """Look into the durable log. Without a further word: `lanes`.
+
+    Read from the file itself, in short transactions: it does no harm to a daemon that runs.
+    """
+    if state_dir is None:
+        from agent.config import folders  # noqa: PLC0415 - pydantic, where the folder was not named
+
+        state_dir = folders(config_path).state_dir
+    ctx.obj = state_dir / "log.sqlite"
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(lanes, as_json=as_json)
+
+
+@log.command()
+@options.as_json
+@click.pass_obj
+def lanes(path: Path, *, as_json: bool) -> None:
+    """Show what waits to be delivered, by lane and topic."""
+    waiting = _read(path, lambda reader: reader.waiting())
+    if as_json:
+        _print_json([asdict(stream) for stream in waiting])
+        return
+    now_ms = time.time() * 1000
+    rows = [
+        [
+            stream.lane,
+            f"{stream.records:,}",
+            f"{stream.in_flight:,}",
+            "-" if stream.oldest_at_ms is None else duration(max(now_ms - stream.oldest_at_ms, 0) / 1000),
+            stream.topic,
+        ]
+        for stream in waiting
+    ]
+    for line in table(("LANE", "PENDING", "IN FLIGHT", "OLDEST", "TOPIC"), rows, right=(1, 2, 3)):
+        click.echo(line)
+
+
+@log.command()
+@click.option("--lane", type=click.Choice(_LANES), help="Only of this lane.")
+@options.as_json
+@click.pass_obj
+def depth(path: Path, lane: str | None, *, as_json: bool) -> None:
+    """Print how many records are not delivered yet: one number."""
+    waiting = _read(path, lambda reader: reader.waiting())
+    depths = {name: sum(stream.records for stream in waiting if stream.lane == name) for name in _LANES}
+    if as_json:
+        _print_json(depths)
+    else:
+        click.echo(depths[lane] if lane else sum(depths.values()))
+
+
+@log.command()
+@_count
+@click.option("--lane", type=click.Choice(_LANES), help="Only of this lane.")
+@click.option("--topic", help="Only of this topic.")
+@options.as_json
+@click.pass_obj
+def tail(path: Path, count: int, lane: str | None, topic: str | None, *, as_json: bool) -> None:
+    """Print the newest records, the newest last. With --json one object a line, headers included."""
+    for entry in _read(path, lambda reader: reader.tail(count, lane=lane, topic=topic)):
+        if as_json:
+            found = {
+                "number": entry.number,
+                "lane": entry.lane,
+                "topic": entry.topic,
+                "at": _time(entry.at_ms),
+                "standing": entry.standing,
+                **_record(entry.record),
+            }
+            click.echo(json.dumps(found, ensure_ascii=False))
+        else:
+            key = (entry.record.key or b"").decode(errors="replace")
+            value = (entry.record.value or b"").decode(errors="replace")
+            line = f"{entry.number} {_time(entry.at_ms)} {entry.lane}/{entry.topic} {entry.standing} {key} {value}"
+            click.echo(printable(line))
+
+
+@log.command("dead-letters")
+@_count
+@options.as_json
+@click.pass_obj
+def dead_letters(path: Path, count: int, *, as_json: bool) -> None:
+    """Print the newest records that Kafka refused for themselves, and why."""
+    for letter in _read(path, lambda reader: reader.dead_letters(count)):
+        if as_json:
+            found = {
+                "number": letter.number,
+                "lane": letter.lane,
+                "topic": letter.topic,
+                "at": _time(letter.at_ms),
+                "reason": letter.reason,
+                **(_record(letter.record) if letter.record else {}),
+            }
+            click.echo(json.dumps(found, ensure_ascii=False))
+        else:
+            value = (letter.record.value or b"").decode(errors="replace") if letter.record else "(does not read)"
+            line = f"{letter.number} {_time(letter.at_ms)} {letter.lane}/{letter.topic} {letter.reason}: {value}"
+            click.echo(printable(line))
+
+
+@log.command()
+@_count
+@options.as_json
+@click.pass_obj
+def losses(path: Path, count: int, *, as_json: bool) -> None:
+    """Print the newest entries of the loss ledger: records that left the log undelivered, and why."""
+    for loss in _read(path, lambda reader: reader.losses(count)):
+        if as_json:
+            click.echo(json.dumps(asdict(loss) | {"at": _time(loss.at_ms)}))
+        else:
+            span = "" if loss.first is None else f", {loss.first} to {loss.last}"
+            line = f"{_time(loss.at_ms)} {loss.lane}/{loss.topic} {loss.records} records{span}: {loss.reason}"
+            click.echo(printable(line))
+
+
+def _read(path: Path, question: Callable[[LogReader], list[Answer]]) -> list[Answer]:
+    from sync.log.reader import LogReader, LogUnreadable  # noqa: PLC0415 - the log's codecs; not for --help
+
+    try:
+        return question(LogReader(path))
+    except LogUnreadable as fault:
+        _end(str(fault))
+
+
+def _end(message: str) -> Never:
+    click.echo(message, err=True)
+    sys.exit(NOT_WELL)
+
+
+def _record(record: Record) -> dict[str, Any]:
+    value = (record.value or b"").decode(errors="replace")
+    try:
+        body = json.loads(value)
+    except ValueError:
+        body = value
+    return {
+        "key": None if record.key is None else record.key.decode(errors="replace"),
+        "headers": {name: None if text is None else text.decode(errors="replace") for name, text in record.headers},
+        "value": body,
+    }
+
+
+def _print_json(answer: object) -> None:
+    click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
