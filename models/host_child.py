@@ -24,6 +24,7 @@ _QUIET = {
     # Threads are the model's, as config says; fewer malloc arenas, each of which keeps megabytes.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
     "MALLOC_ARENA_MAX": "2",
 }
 

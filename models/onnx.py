@@ -117,6 +117,7 @@ def _check(session: ort.InferenceSession, spec: ModelSpec) -> None:
     wanted_out = (1, "n", 4 + len(spec.classes))
     if len(inputs) != 1 or len(outputs) != 1:
         raise _refused(f"it has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")
+    wrong = []
     for node, name, kind, wanted in (
         (inputs[0], "image", "tensor(uint8)", wanted_in),
         (outputs[0], "detections", "tensor(float)", wanted_out),
@@ -125,7 +126,9 @@ def _check(session: ort.InferenceSession, spec: ModelSpec) -> None:
         fits = len(shape) == len(wanted) and all(map(_agree, shape, wanted))
         if node.name != name or node.type != kind or not fits:
             it_has = f"{node.name[:40]}: {node.type} {_shown(shape)}"
-            raise _refused(f"it has {it_has} where a detector has {name}: {kind} {_shown(wanted)}")
+            wrong.append(f"{it_has} where a detector has {name}: {kind} {_shown(wanted)}")
+    if wrong:
+        raise _refused("it has " + ", and ".join(wrong))
 
 
 def _agree(has: Any, wanted: object) -> bool:

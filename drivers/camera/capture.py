@@ -96,8 +96,8 @@ class Pace:
         return now >= self.due - self._interval_s / 4
 
     def taken(self, now: float) -> None:
-        """A frame was taken."""
-        self.due = max(self.due, now - self._interval_s) + self._interval_s
+        """A frame was taken. What is more than a quarter late is not caught up with."""
+        self.due = max(self.due, now - self._interval_s / 4) + self._interval_s
 
 
 def capture(link: Link, pictures: Pictures, *, fps: float, live: bool, loop: bool) -> None:
