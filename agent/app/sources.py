@@ -108,8 +108,11 @@ class Sources:
 
         async def run() -> None:
             # Made here, so that what its constructor refuses is the supervisor's to judge, like all the rest.
+            # Once: over its reconnects it counts, and knows what the session at the broker holds.
             nonlocal driver
-            driver = self.connections[settings.name] = MqttDriver(settings)
+            if driver is None:
+                driver = MqttDriver(settings)
+            self.connections[settings.name] = driver
             if local:
                 driver.on_connect = self._alerts.connected
                 self._alerts.local = driver
