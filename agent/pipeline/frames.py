@@ -21,6 +21,9 @@ class LoadedModel(Protocol):
     def predict_shared(self, fd: int, offset: int, height: int, width: int) -> Prediction:
         """Look at one image."""
 
+    def close(self) -> None:
+        """Give its memory back."""
+
 
 class FrameSlots:
     """The waiting frames of one model's cameras, at most one each; the longest waiting camera is served first."""
@@ -125,6 +128,8 @@ class ModelRunner:
                 await self._outbox.post([self._encoder.prediction(frame, prediction)])
         finally:
             self._slots.clear()
+            # Its process goes on for other models, and must not keep one that nobody asks any more.
+            await asyncio.to_thread(model.close)
 
     @staticmethod
     async def _ask(model: LoadedModel, frame: Frame) -> Prediction:
