@@ -25,6 +25,15 @@ MOST_LEVELS: Final = 32
 MOST_VALUES: Final = 20_000
 
 _NOT_SET = frozenset(("", "~", "null", "Null", "NULL"))
+_CURE = "check quotes, brackets and indentation of this line and the one above"
+_CURES = {
+    "mapping values are not allowed": "put a value that holds `: ` in quotes, and check the indentation",
+    "flow": "close the bracket where the list or mapping ends",
+    "quoted scalar": "close the quote where the text ends",
+    "could not find expected ':'": "a key ends with a colon and a space",
+    "expected <block end>": "keys of one level must begin in the same column",
+    "cannot start any token": "put the value in quotes",
+}
 # libyaml's parser where the wheel brings it: ten times as fast, the same events.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -142,17 +151,7 @@ def _syntax(fault: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
         message += f" {fault.context}"
     if fault.context_mark and fault.context_mark.line + 1 != number:
         message += f" that begins at line {fault.context_mark.line + 1}"
-    hint = ""
-    if "mapping values are not allowed" in message:
-        hint = "put a value that holds `: ` in quotes, and check the indentation of this line and the one above"
-    elif "could not find expected ':'" in message:
-        hint = "a key ends with a colon and a space"
-    elif "expected <block end>" in message:
-        hint = "keys of one level must begin in the same column"
-    elif "undefined alias" in message:
-        hint = "put a value that begins with * in quotes"
-    elif "cannot start any token" in message:
-        hint = "put the value in quotes"
+    hint = next((hint for sign, hint in _CURES.items() if sign in message), _CURE)
     return Problem(file, number, "", message, hint)
 
 
@@ -205,7 +204,7 @@ class _Builder:
         if self._open and isinstance(self._open[-1], Mapping) and self._keys[-1] is None:
             raise self._refused(line, "a key must be plain text", "put text that holds { or [ in quotes")
         if len(self._open) >= MOST_LEVELS:
-            raise self._refused(line, f"is nested more than {MOST_LEVELS} levels deep", "")
+            raise self._refused(line, f"is nested more than {MOST_LEVELS} levels deep", "no configuration needs that")
         self._open.append(Mapping(line) if isinstance(event, yaml.MappingStartEvent) else Sequence(line))
         self._keys.append(None)
         self._open_anchors.append(event.anchor)
@@ -227,7 +226,9 @@ class _Builder:
         holder = self._open[-1]
         holder.size += node.size
         if holder.size > MOST_VALUES:
-            raise self._refused(line, f"holds more than {MOST_VALUES} values, aliases followed", "")
+            raise self._refused(
+                line, f"holds more than {MOST_VALUES} values, aliases followed", "no configuration needs that"
+            )
         if isinstance(holder, Sequence):
             holder.items.append(node)
             return
@@ -238,7 +239,7 @@ class _Builder:
             holder.entries.setdefault(key[1], (key[0], node))
             return
         if not isinstance(node, Scalar):
-            raise self._refused(line, "a key must be plain text", "")
+            raise self._refused(line, "a key must be plain text", "write it out")
         self._keys[-1] = (line, node.text)
         if node.text == "<<" and node.plain:
             raise self._refused(line, "merge keys are not read", "write the keys out")

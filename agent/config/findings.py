@@ -59,6 +59,6 @@ class Findings:
         """The same, short enough for a message."""
         return shortened(self.raw(location))
 
-    def say(self, location: Location, message: str, hint: str = "") -> None:
+    def say(self, location: Location, message: str, hint: str) -> None:
         """Note a problem."""
         self.problems.append(Problem(self._file, self.line(location), path_text(location), message, hint))

@@ -42,7 +42,8 @@ def read(path: Path | str) -> bytes:
         return Path(path).read_bytes()
     except OSError as fault:
         message = f"cannot be read: {(fault.strerror or str(fault)).lower()}"
-        hint = "name another with --config" if isinstance(fault, FileNotFoundError) else ""
+        missing = isinstance(fault, FileNotFoundError)
+        hint = "name another with --config" if missing else "it must be a file that this user may read"
         raise ConfigErrors([Problem(str(path), 0, "", message, hint)]) from None
 
 

@@ -9,19 +9,22 @@ _SHOWN = 60
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing to put right. `line` counts from 1; 0 where no line can be named. `path` is that of the key."""
+    """One thing to put right. `line` counts from 1; 0 where no line can be named. `path` is that of the key.
+
+    There is always a hint: what to do, or what the key is for.
+    """
 
     file: str
     line: int
     path: str
     message: str
-    hint: str = ""
+    hint: str
 
     def __str__(self) -> str:
         """`config.yaml:12: mqtt[0].subscriptions[1].qos: must be 0 or 1, not 3 (hint: …)`, without line breaks."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         said = f"{self.path}: {self.message}" if self.path else self.message
-        line = f"{place}: {said} (hint: {self.hint})" if self.hint else f"{place}: {said}"
+        line = f"{place}: {said} (hint: {self.hint})"
         # A value that is quoted in a message may hold anything; a terminal or a journal must not obey it.
         return "".join(letter if letter.isprintable() else " " for letter in line)
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from agent.config.findings import Findings, Location
 
 _TRUE = frozenset(("true", "yes", "on", "1", "t", "y"))
+_FALSE = frozenset(("false", "no", "off", "0", "f", "n"))
 _NAMED = (("mqtt", "name"), ("sensors", "id"), ("cameras", "name"), ("models", "name"))
 # Linux takes 107 bytes for the path of a unix socket.
 _LONGEST_SOCKET = 107
@@ -60,7 +61,9 @@ def _sessions(findings: Findings) -> None:
 def _local(findings: Findings) -> None:
     connections = findings.items("mqtt")
     local = [location for location, item in connections if str(item.get("local")).lower() in _TRUE]
-    if connections and not local:
+    said = {str(item.get("local") or False).lower() for _, item in connections}
+    # A value that is neither is the schema's to report, and may have been meant for true.
+    if connections and not local and said <= _FALSE:
         hint = "put it on the broker on the farm's own network: alerts and status go there"
         findings.say(("mqtt",), "one connection needs local: true", hint)
     for second in local[1:]:

@@ -63,12 +63,12 @@ def look_at_secrets(findings: Findings, place: Callable[[Path], Path]) -> list[t
             try:
                 read_secret(path)
             except SecretUnreadable as fault:
-                hint = "make the file, readable for the user that runs the agent"
+                hint = "put it there, readable for the user that runs the agent"
                 findings.say((*location, key), f"the file {findings.written((*location, key))} {fault}", hint)
         has = [key for key in ("cert_file", "key_file") if section.get(key) is not None]
         if len(has) == 1:
             lacking = "key_file" if has == ["cert_file"] else "cert_file"
-            findings.say((*location, has[0]), f"needs {lacking} beside it")
+            findings.say((*location, has[0]), f"needs {lacking} beside it", f"add {lacking}: …")
     return found
 
 

@@ -15,7 +15,7 @@ def faults(topic: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     levels = topic.split("/")
     if len(topic.encode()) > _MOST_BYTES:
-        found.append(("is longer than MQTT allows", ""))
+        found.append(("is longer than MQTT allows", "65,535 bytes are the most"))
     for number, level in enumerate(levels, start=1):
         name = _PLACEHOLDER.fullmatch(level)
         if name is not None:
@@ -28,11 +28,15 @@ def faults(topic: str) -> list[tuple[str, str]]:
                 (f"level {number}, {level}: a placeholder stands for one whole level", "put it between slashes")
             )
         elif "#" in level and (level != "#" or number != len(levels)):
-            found.append(("# may only be the whole last level", ""))
+            found.append(("# may only be the whole last level", "+ stands for any one level"))
         elif "+" in level and level != "+":
             found.append((f"level {number}, {level}: + stands for one whole level", "put it between slashes"))
     names = named(topic)
-    found += [(f"{{{name}}} stands in it twice", "") for name in PLACEHOLDERS if names.count(name) > 1]
+    found += [
+        (f"{{{name}}} stands in it twice", "use + for the other level")
+        for name in PLACEHOLDERS
+        if names.count(name) > 1
+    ]
     return found
 
 

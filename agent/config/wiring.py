@@ -121,7 +121,9 @@ def _unit(findings: Findings, location: Location, kind: Any, unit: Any) -> None:
         return
     right = units.meant(kind, unit)
     message = f"the unit of {kind} must be {_and(list(known), 'or')}, not {findings.written(location)}"
-    findings.say(location, message, f"did you mean {right}?" if right else "")
+    findings.say(
+        location, message, f"did you mean {right}?" if right else f"{known[0]} is usual; or is the type wrong?"
+    )
 
 
 def _listed(names: list[str]) -> str:

@@ -87,7 +87,8 @@ def _say(error: ErrorDetails, location: Location) -> tuple[str, str]:
         said = "must be a list", "each entry begins with `- `"
     elif kind == "too_short":
         said = "needs at least one entry", _description(location)
-    return said or (_bound(context) or _type(kind) or error["msg"].lower(), "")
+    message, hint = said or (_bound(context) or _type(kind) or error["msg"].lower(), "")
+    return message, hint or _description(location)
 
 
 def _bound(context: dict[str, Any]) -> str | None:
@@ -120,10 +121,15 @@ def _nearest_choice(error: ErrorDetails, expected: str) -> str:
 
 
 def _description(location: Location) -> str:
+    """What the key is for, in the schema's words: the hint where there is none of its own."""
+    while location and isinstance(location[-1], int):
+        location = location[:-1]
     section = section_at(location[:-1])
-    field = section.model_fields.get(str(location[-1])) if section is not None else None
+    field = section.model_fields.get(str(location[-1])) if section is not None and location else None
     description = (field.description or "") if field is not None else ""
-    return description.split(". ")[0].split("; ")[0].rstrip(".").replace("`", "")
+    first = description.split(". ")[0].split("; ")[0].rstrip(".").replace("`", "")
+    # Abbreviations keep their capitals.
+    return (first[0].lower() + first[1:] if first[1:2].islower() else first) or "docs/CONFIG.md lists all keys"
 
 
 def _keys(location: Location) -> str:

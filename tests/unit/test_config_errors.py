@@ -52,7 +52,7 @@ def test_the_document_that_the_mistakes_are_made_in_is_good():
 
 
 UNITS = "the unit of temperature must be degC, degF or K"
-SECRET = "(hint: make the file, readable for the user that runs the agent)"
+SECRET = "(hint: put it there, readable for the user that runs the agent)"
 WIRES = "(hint: write $${ for the characters themselves)"
 MISTAKES = {
     "unknown key": (
@@ -68,26 +68,44 @@ MISTAKES = {
     "missing key": (
         "  site: site_001\n",
         "",
-        "c.yaml:1: gateway.site: is missing (hint: The farm site on which it stands)",
+        "c.yaml:1: gateway.site: is missing (hint: the farm site on which it stands)",
     ),
     "key without a value": (
         "site: site_001",
         "site:",
-        "c.yaml:3: gateway.site: is empty (hint: The farm site on which it stands)",
+        "c.yaml:3: gateway.site: is empty (hint: the farm site on which it stands)",
     ),
-    "wrong type": ("    fps: 5", "    fps: fast", "c.yaml:26: cameras[0].fps: must be a number, not fast"),
+    "wrong type": (
+        "    fps: 5",
+        "    fps: fast",
+        "c.yaml:26: cameras[0].fps: must be a number, not fast (hint: at most so many frames a second are looked at)",
+    ),
     "no whole number": (
         "    local: true",
         "    local: true\n    keepalive_s: 3.5",
-        "c.yaml:9: mqtt[0].keepalive_s: must be a whole number, not 3.5",
+        (
+            "c.yaml:9: mqtt[0].keepalive_s: must be a whole number, not 3.5 "
+            "(hint: how soon a dead connection is noticed)"
+        ),
     ),
     "no number at all": (
         "low: 4",
         "low: .nan",
-        "c.yaml:17: sensors[0].limits.low: must be a number, not .nan",
+        "c.yaml:17: sensors[0].limits.low: must be a number, not .nan (hint: values below it raise an alert)",
     ),
-    "no switch": ("local: true", "local: maybe", "c.yaml:8: mqtt[0].local: must be true or false, not maybe"),
-    "a list where a value belongs": ("id: barge-1", "id: [a]", "c.yaml:2: gateway.id: must be one value"),
+    "no switch": (
+        "local: true",
+        "local: maybe",
+        (
+            "c.yaml:8: mqtt[0].local: must be true or false, not maybe "
+            "(hint: alerts and status are published on this connection)"
+        ),
+    ),
+    "a list where a value belongs": (
+        "id: barge-1",
+        "id: [a]",
+        "c.yaml:2: gateway.id: must be one value (hint: name of this gateway, unique in the company)",
+    ),
     "a value where a list belongs": (
         "    subscriptions:\n      - topic: farm/{site}/{tank}/{metric}\n        qos: 1",
         "    subscriptions: all",
@@ -101,11 +119,18 @@ MISTAKES = {
             "(hint: its keys: low, high, hysteresis)"
         ),
     ),
-    "out of range": ("    fps: 5", "    fps: 500", "c.yaml:26: cameras[0].fps: must be at most 120, not 500"),
+    "out of range": (
+        "    fps: 5",
+        "    fps: 500",
+        (
+            "c.yaml:26: cameras[0].fps: must be at most 120, not 500 "
+            "(hint: at most so many frames a second are looked at)"
+        ),
+    ),
     "none of the choices": (
         "qos: 1",
         "qos: 3",
-        "c.yaml:11: mqtt[0].subscriptions[0].qos: must be 0 or 1, not 3",
+        "c.yaml:11: mqtt[0].subscriptions[0].qos: must be 0 or 1, not 3 (hint: 1: acknowledged once on disk)",
     ),
     "a choice misspelled": (
         "kafka:",
@@ -120,7 +145,7 @@ MISTAKES = {
         "id: barge 1",
         (
             "c.yaml:2: gateway.id: must be a name: up to 63 letters, digits and . _ -, first a letter or digit, "
-            "not barge 1"
+            "not barge 1 (hint: name of this gateway, unique in the company)"
         ),
     ),
     "a broker without its port": (
@@ -131,14 +156,18 @@ MISTAKES = {
     "no broker": (
         "[127.0.0.1:9092]",
         "[]",
-        "c.yaml:5: kafka.brokers: needs at least one entry (hint: Where to ask first, each host:port)",
+        "c.yaml:5: kafka.brokers: needs at least one entry (hint: where to ask first, each host:port)",
     ),
     "a unit of another spelling": (
         "unit: degC",
         "unit: celsius",
         f"c.yaml:15: sensors[0].unit: {UNITS}, not celsius (hint: did you mean degC?)",
     ),
-    "a unit of another kind": ("unit: degC", "unit: NTU", f"c.yaml:15: sensors[0].unit: {UNITS}, not NTU"),
+    "a unit of another kind": (
+        "unit: degC",
+        "unit: NTU",
+        f"c.yaml:15: sensors[0].unit: {UNITS}, not NTU (hint: degC is usual; or is the type wrong?)",
+    ),
     "limits the wrong way round": (
         "{low: 4, high: 18}",
         "{low: 18, high: 4}",
@@ -199,7 +228,10 @@ MISTAKES = {
     "a wildcard in the middle": (
         "farm/{site}/{tank}/{metric}",
         "farm/#/{site}/{tank}/{metric}",
-        "c.yaml:10: mqtt[0].subscriptions[0].topic: # may only be the whole last level",
+        (
+            "c.yaml:10: mqtt[0].subscriptions[0].topic: # may only be the whole last level "
+            "(hint: + stands for any one level)"
+        ),
     ),
     "a placeholder within a level": (
         "farm/{site}/{tank}/{metric}",
@@ -262,7 +294,7 @@ MISTAKES = {
     "a certificate without its key": (
         "    local: true",
         "    local: true\n    tls:\n      cert_file: /dev/null",
-        "c.yaml:10: mqtt[0].tls.cert_file: needs key_file beside it",
+        "c.yaml:10: mqtt[0].tls.cert_file: needs key_file beside it (hint: add key_file: …)",
     ),
     "a login without a password": (
         "kafka:",
@@ -325,8 +357,14 @@ UNREADABLE = {
         b"[a, b]: 1\n",
         "c.yaml:1: a key must be plain text (hint: put text that holds { or [ in quotes)",
     ),
-    "too deep": (b"a: " + b"[" * 40, "c.yaml:1: is nested more than 32 levels deep"),
-    "absurdly deep": (b"[" * 500_000, "c.yaml:1: is nested more than 32 levels deep"),
+    "too deep": (
+        b"a: " + b"[" * 40,
+        "c.yaml:1: is nested more than 32 levels deep (hint: no configuration needs that)",
+    ),
+    "absurdly deep": (
+        b"[" * 500_000,
+        "c.yaml:1: is nested more than 32 levels deep (hint: no configuration needs that)",
+    ),
     "too large": (b"#" * (2 * 1024**2), "c.yaml: is larger than 1024 KiB (hint: is it the right file?)"),
 }
 
@@ -357,7 +395,9 @@ def test_broken_yaml_is_named_by_its_line_in_one_line(text, line):
 def test_aliases_that_multiply_are_stopped_before_they_grow():
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
-    assert problems_of("\n".join(levels)) == ["c.yaml:5: holds more than 20000 values, aliases followed"]
+    assert problems_of("\n".join(levels)) == [
+        "c.yaml:5: holds more than 20000 values, aliases followed (hint: no configuration needs that)"
+    ]
 
 
 def test_one_pass_finds_mistakes_of_all_kinds_in_order_of_lines():
@@ -385,3 +425,10 @@ def test_what_the_environment_holds_is_never_shown():
 def test_a_message_obeys_no_control_characters():
     (line,) = problems_of(changed("id: barge-1", r'id: "\e[31m\nx"'))
     assert line.isprintable()
+
+
+@pytest.mark.parametrize(("old", "new", "line"), MISTAKES.values(), ids=MISTAKES)
+def test_every_line_says_what_to_do(old, new, line):
+    assert all(
+        "(hint: " in problem and not problem.endswith("(hint: )") for problem in problems_of(changed(old, new))
+    )
