@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import time
 import uuid
 
 import pytest
@@ -248,6 +250,30 @@ async def test_a_broker_that_does_not_answer_gives_unknown_and_closes_the_connec
     await patient.close()
     await sink.close()
     assert [record.value for record in await read_topic(kafka.bootstrap, topic)] == [b"a", b"b"]
+
+
+@pytest.mark.broker
+async def test_a_slow_link_may_take_longer_than_the_time_out_as_long_as_bytes_leave(kafka):
+    """A request is given up for lack of progress, not of completion (D14)."""
+    topic, patience_s, slept_s = f"sink-{uuid.uuid4().hex[:8]}", 2.0, 0.0
+
+    def slowly(upward, _data):
+        nonlocal slept_s
+        if upward:
+            time.sleep(0.1)
+            slept_s += 0.1
+
+    with Proxy(kafka.host, kafka.behind_link_port, at=kafka.link_port, tap=slowly) as proxy:
+        # What the proxy has not read yet must not count as gone: keep its buffers small.
+        proxy._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+        sink = KafkaSink(KafkaSettings((f"{kafka.host}:{kafka.link_port}",), request_timeout_s=patience_s))
+        await ready(sink.partition_count, topic)
+        batch = batch_of([os.urandom(500_000)], topic=topic, producer=NOBODY, base_sequence=-1)
+        before = slept_s
+        outcome = await sink.send(batch)
+        await sink.close()
+    assert isinstance(outcome, Accepted)
+    assert slept_s - before > patience_s, "the link was not slow enough to show anything"
 
 
 @pytest.mark.broker

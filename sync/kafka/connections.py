@@ -1,0 +1,170 @@
+"""Connections to brokers, and requests that are given up for lack of progress, not of completion (D14).
+
+The one place that touches aiokafka's connections. Its client is not used: it keeps a metadata task of its own,
+retries and logs at each attempt, and shares its connections. Here every failure goes to the caller, who decides
+what follows.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import fcntl
+import logging
+import socket
+import ssl
+import termios
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.conn import create_conn
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    IllegalSaslStateError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
+
+from sync.kafka.settings import password, tls_context
+from sync.values import Misconfigured, Unreachable
+
+if TYPE_CHECKING:
+    from sync.kafka.settings import KafkaSettings
+
+# It logs each connection, and each password sent in the clear; what goes wrong reaches the caller as an error.
+logging.getLogger("aiokafka").setLevel(logging.ERROR)
+
+_IDLE_MS = 180_000
+"""Sooner than routers forget a silent connection: an alarm must not be the one to find that out."""
+
+_REFUSALS = 5
+_BULK_SEND_BUFFER_BYTES = 16 * 1024
+
+_FOREVER_MS = 10 * 24 * 3600 * 1000
+"""aiokafka's own time-out is one of completion; `Connector.ask` has a better one."""
+
+
+class _Watch:
+    """Closes a connection on which neither a byte has left nor an answer has come for `timeout_s`."""
+
+    def __init__(self, connection: Any, timeout_s: float) -> None:
+        self._connection = connection
+        self._timeout_s = timeout_s
+        self._period_s = timeout_s / 8
+        self._unsent = -1
+        self._quiet_s = 0.0
+        self.verdict = ""
+        self._timer = asyncio.get_running_loop().call_later(self._period_s, self._look)
+
+    def _look(self) -> None:
+        unsent = _unsent_bytes(self._connection)
+        self._quiet_s = self._quiet_s + self._period_s if unsent == self._unsent else 0.0
+        self._unsent = unsent
+        if self._quiet_s >= self._timeout_s:
+            self.verdict = f"no progress for {self._timeout_s:g} s"
+            self._connection.close()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(self._period_s, self._look)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+
+class Connector:
+    """Makes connections with one set of credentials, and asks on them."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._let_in = False
+        self._refusals = 0
+
+    async def dial(self, host: str, port: int) -> Any:
+        """A new connection, logged in.
+
+        Raises:
+            Unreachable: nobody answers there.
+            Misconfigured: our certificate or credentials are refused.
+        """
+        settings = self._settings
+        where = f"{host}:{port}"
+        tls, secret = tls_context(settings), password(settings)
+        try:
+            async with asyncio.timeout(settings.connect_timeout_s):
+                connection = await create_conn(
+                    host,
+                    port,
+                    client_id=settings.client_id,
+                    request_timeout_ms=_FOREVER_MS,
+                    ssl_context=tls,
+                    security_protocol=settings.security.upper(),
+                    sasl_mechanism=settings.sasl_mechanism if secret is not None else None,
+                    sasl_plain_username=settings.username,
+                    sasl_plain_password=secret,
+                    max_idle_ms=_IDLE_MS,
+                )
+        except TimeoutError as error:
+            raise Unreachable(f"{where} did not answer within {settings.connect_timeout_s:g} s") from error
+        except (SaslAuthenticationFailed, AuthenticationFailedError, IllegalSaslStateError) as error:
+            raise self._refused(f"{where} refuses user {settings.username!r}", "kafka.password_file") from error
+        except UnsupportedSaslMechanismError as error:
+            raise self._refused(f"{where}: {error}", "kafka.sasl_mechanism") from error
+        except ssl.SSLCertVerificationError as error:
+            hint = "the brokers' certificate must be signed by this CA and name their host"
+            raise self._refused(f"{where}: {error.verify_message}", "kafka.ca_file", hint) from error
+        except (OSError, KafkaError) as error:
+            raise Unreachable(f"{where}: {_said(error)}") from error
+        self._let_in, self._refusals = True, 0
+        return connection
+
+    def _refused(self, reason: str, field: str, hint: str = "") -> Misconfigured | Unreachable:
+        """A cluster that has let us in before may refuse us for a moment, in the middle of its own restart."""
+        self._refusals += 1
+        if self._let_in and self._refusals < _REFUSALS:
+            return Unreachable(reason, hint)
+        return Misconfigured(reason, field, hint)
+
+    async def ask(self, connection: Any, request: Any) -> Any:
+        """Send a request and wait for its answer; anything else closes the connection.
+
+        Time runs only while nothing moves: as long as bytes leave, a slow link may take what it needs.
+
+        Raises:
+            Unreachable: no answer.
+        """
+        watch = _Watch(connection, self._settings.request_timeout_s)
+        answered = False
+        try:
+            answer = await connection.send(request)
+            answered = True
+        # NotImplementedError: no version in common; ValueError: an answer that cannot be decoded
+        except (OSError, KafkaError, EOFError, NotImplementedError, ValueError) as error:
+            raise Unreachable(watch.verdict or _said(error)) from error
+        finally:
+            watch.stop()
+            if not answered:
+                connection.close()
+        return answer
+
+
+def _said(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def keep_send_buffer_small(connection: Any) -> None:
+    """Keep at most a little of a batch in the kernel, so that what it holds is never minutes ahead of an alarm."""
+    sock = connection._writer.get_extra_info("socket")  # noqa: SLF001 - aiokafka shows its socket nowhere else
+    if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _BULK_SEND_BUFFER_BYTES)
+
+
+def _unsent_bytes(connection: Any) -> int:
+    """Bytes of requests that the other side's TCP has not acknowledged yet."""
+    writer = connection._writer  # noqa: SLF001 - aiokafka shows its transport nowhere else
+    if writer is None:
+        return -1
+    waiting = array.array("i", [0])
+    sock = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError):  # closed meanwhile
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, waiting)
+    return int(writer.transport.get_write_buffer_size()) + waiting[0]
