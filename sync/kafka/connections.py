@@ -15,6 +15,7 @@ import logging
 import socket
 import ssl
 import termios
+import time
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.conn import create_conn
@@ -38,7 +39,9 @@ logging.getLogger("aiokafka").setLevel(logging.ERROR)
 _IDLE_MS = 180_000
 """Sooner than routers forget a silent connection: an alarm must not be the one to find that out."""
 
-_REFUSALS = 5
+_PARDON_S = 60.0
+"""How long a cluster that let us in before may refuse us: it may be in the middle of its own restart."""
+
 _BULK_SEND_BUFFER_BYTES = 16 * 1024
 
 _FOREVER_MS = 10 * 24 * 3600 * 1000
@@ -77,7 +80,7 @@ class Connector:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._let_in = False
-        self._refusals = 0
+        self._refused_since: float | None = None
 
     async def dial(self, host: str, port: int) -> Any:
         """A new connection, logged in.
@@ -114,13 +117,13 @@ class Connector:
             raise self._refused(f"{where}: {error.verify_message}", "kafka.ca_file", hint) from error
         except (OSError, KafkaError) as error:
             raise Unreachable(f"{where}: {_said(error)}") from error
-        self._let_in, self._refusals = True, 0
+        self._let_in, self._refused_since = True, None
         return connection
 
     def _refused(self, reason: str, field: str, hint: str = "") -> Misconfigured | Unreachable:
-        """A cluster that has let us in before may refuse us for a moment, in the middle of its own restart."""
-        self._refusals += 1
-        if self._let_in and self._refusals < _REFUSALS:
+        now_s = time.monotonic()
+        self._refused_since = self._refused_since or now_s
+        if self._let_in and now_s - self._refused_since < _PARDON_S:
             return Unreachable(reason, hint)
         return Misconfigured(reason, field, hint)
 
