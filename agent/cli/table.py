@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -10,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_LEAST_COLUMNS: Final = 10
 _COLORS: Final = {
     "running": "green",
     "waiting": "yellow",
@@ -21,16 +23,20 @@ _COLORS: Final = {
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
-    """Lines of columns as wide as needed; the last is cut to the terminal. `right` names columns of numbers."""
+    """Lines of columns as wide as needed. `right` names columns of numbers.
+
+    On a terminal the last column is cut to its width; a pipe gets everything.
+    """
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    room = shutil.get_terminal_size((120, 24)).columns - sum(widths[:-1]) - 2 * (len(head) - 1)
+    room = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(head) - 1)
+    most = max(room, _LEAST_COLUMNS) if sys.stdout.isatty() else None
     lines = []
     for number, row in enumerate(cells):
         parts = []
         for column, cell in enumerate(row):
             last = column == len(row) - 1
-            text = cell[: max(room, 10)] if last else cell
+            text = cell[:most] if last else cell
             text = text.rjust(widths[column]) if column in right else text.ljust(0 if last else widths[column])
             parts.append(click.style(text, bold=True) if number == 0 else colored(text))
         lines.append("  ".join(parts).rstrip())
