@@ -101,7 +101,7 @@ class Engine:
                 answers = carry_out(book, work, self.standing)
             if salvage is not None:
                 salvage.step(book)
-            trim_more = retention.trim(book, self.max_bytes)
+            trim_more = retention.trim(book, self.max_bytes, going_on=self.figures.trim_more)
             if self._commits % _TRIM_DEAD_LETTERS_EVERY == 0:
                 retention.trim_dead_letters(book)
             book.commit()
@@ -127,7 +127,7 @@ class Engine:
         """
         try:
             book.begin()
-            retention.trim(book, max_bytes)
+            retention.trim(book, max_bytes, going_on=True)
             book.commit()
         except BaseException:
             book.rollback()

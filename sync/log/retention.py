@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sync.log.streams import StreamState
 
 SLICE_S: Final = 0.003
+_BURST_BYTES: Final = 512 * 1024
 _LEAST_BLOCKS: Final = 4
 """Removed in a slice at least, so that a slow disk cannot outrun the trimming."""
 _KEEP_DEAD_LETTERS: Final = 10_000
@@ -37,18 +38,22 @@ def bytes_free(book: Book) -> int:
     return int(book.connection.execute("PRAGMA freelist_count").fetchone()[0]) * PAGE_BYTES
 
 
-def trim(book: Book, max_bytes: int) -> bool:
-    """Remove what is too much or too old, for one slice of time; True where there is more to remove."""
+def trim(book: Book, max_bytes: int, *, going_on: bool) -> bool:
+    """Remove what is too much or too old, for one slice of time; True where there is more to remove.
+
+    Once over the bound it goes a little below it (`going_on`), because bursts write fewer pages.
+    """
     # A clock that nobody set must not age anything.
     oldest_ms = book.now_ms - int(book.settings.max_age_s * 1_000) if book.synced else -(1 << 62)
     until = time.monotonic() + SLICE_S
     removed = 0
-    over = bytes_used(book) > max_bytes
+    enough = max_bytes - min(_BURST_BYTES, max_bytes // 32)
+    over = bytes_used(book) > (enough if going_on else max_bytes)
     while removed < _LEAST_BLOCKS or time.monotonic() < until:
         if not (_trim_settled(book, oldest_ms, over=over) or _evict(book, oldest_ms, over=over)):
             return False
         removed += 1
-        over = over and bytes_used(book) > max_bytes
+        over = over and bytes_used(book) > enough
     return True
 
 
