@@ -4,7 +4,7 @@ Built on PyYAML's events rather than its composer: nothing recurses, nothing is 
 
 Y1  A scalar stays the text that was written; what it means (number, switch, text) the schema says. So `version: 5`,
     `id: 007` and `site: no` are what they look like. A plain `null`, `~` or nothing at all means "not set".
-Y2  A document is one mapping, at most 1 MiB, 32 levels and, aliases followed, 20,000 values.
+Y2  A document is one mapping, at most 1 MiB, 32 levels and, aliases followed, 100,000 values.
 Y3  No tags, no merge keys, no two equal keys.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES: Final = 1024**2
 MOST_LEVELS: Final = 32
-MOST_VALUES: Final = 20_000
+MOST_VALUES: Final = 100_000
 
 _NOT_SET = frozenset(("", "~", "null", "Null", "NULL"))
 _CURE = "check quotes, brackets and indentation of this line and the one above"
