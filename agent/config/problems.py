@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_PROBLEMS = 200
 _SHOWN = 60
 
 
@@ -30,10 +31,16 @@ class Problem:
 
 
 class ConfigErrors(Exception):  # noqa: N818 - it holds several, and callers print them all
-    """A document that cannot be used. Holds every problem that one pass found, in order of lines; at least one."""
+    """A document that cannot be used. Holds what one pass found, in order of lines: at least one, at most 200."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        self.problems = sorted(set(problems))
+        found = sorted(set(problems))
+        if len(found) > MOST_PROBLEMS:
+            # A document that is wrong throughout must not become a report as long as itself.
+            shown = found[: MOST_PROBLEMS - 1]
+            message = f"{len(found) - len(shown)} more problems"
+            found = [*shown, Problem(found[0].file, 0, "", message, "mend these first")]
+        self.problems = found
         super().__init__("\n".join(map(str, self.problems)))
 
 

@@ -79,5 +79,11 @@ def test_aliases_that_multiply_are_stopped_before_they_grow():
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     assert problems_of("\n".join(levels)) == [
-        "c.yaml:6: holds more than 100000 values, aliases followed (hint: no configuration needs that)"
+        "c.yaml:5: holds more than 100000 values, aliases followed (hint: no configuration needs that)"
     ]
+
+
+def test_a_document_that_is_wrong_throughout_gives_a_report_of_bounded_length():
+    lines = problems_of("sensors: [" + "x, " * 5_000 + "x]")
+    assert len(lines) == 200
+    assert lines[-1] == "c.yaml: 4805 more problems (hint: mend these first)"
