@@ -1,0 +1,109 @@
+"""Documents pushed over Kafka: one that adds a subscription, one that cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+
+import pytest
+import yaml
+from aiokafka import AIOKafkaProducer
+
+from tests.support.account import of_gateway
+from tests.support.consumer import read_topic_blocking
+from tests.support.farm import TOPICS, Farm
+from tests.support.publisher import Publisher
+
+pytestmark = pytest.mark.broker
+
+KNOWN = {"topic": "farm/{site}/{tank}/{metric}", "unit": "1"}
+MORE = {"topic": "more/{tank}/{metric}", "unit": "1"}
+
+
+def _push(farm: Farm, document: bytes) -> None:
+    async def send() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=farm.kafka.bootstrap)
+        await producer.start()
+        try:
+            await producer.send_and_wait("fleet-desired", document, key=farm.gateway.encode(), partition=0)
+        finally:
+            await producer.stop()
+
+    asyncio.run(send())
+
+
+def _reported(farm: Farm, outcome: str, timeout_s: float = 30.0):
+    deadline = time.monotonic() + timeout_s
+    while True:
+        records = of_gateway(read_topic_blocking(farm.kafka.bootstrap, "fleet-reported"), farm.gateway)
+        said = [json.loads(record.value) for record in records]
+        found = [report for report in said if report["source"] == "push" and report["outcome"] == outcome]
+        if found:
+            return found[-1]
+        assert time.monotonic() < deadline, f"not reported as {outcome}: {said}"
+        time.sleep(0.3)
+
+
+@pytest.fixture
+def farm(kafka):
+    kafka.create_topic("fleet-desired", configs={"cleanup.policy": "compact"})
+    with Farm(kafka, fleet={"partition": 0, "poll_interval_s": 0.5}) as farm:
+        farm.daemon.start().until_ready()
+        yield farm
+
+
+def test_a_push_adds_a_subscription_and_no_reading_of_the_others_is_lost(farm):
+    with Publisher(farm.mosquitto.host, farm.mosquitto.port, "sensors") as publisher:
+        sending = threading.Thread(target=publisher.publish_evenly, args=(0, 5_000, 1_000, TOPICS), daemon=True)
+        sending.start()
+        document = farm.document(farm.daemon.folder)
+        document["mqtt"][0]["subscriptions"] = [KNOWN, MORE]
+        _push(farm, yaml.safe_dump(document).encode())
+        report = _reported(farm, "applied")
+        assert report["changed_units"] == ["mqtt:barge"], "nothing else was touched"
+        publisher.publish(9_000, "more/tank-1/count", "9000")
+        sending.join()
+        acknowledged = set(publisher.wait_acked())
+        assert len(acknowledged) == 5_001
+        there = farm.until_arrived(acknowledged)
+        assert not there.missing(acknowledged)
+        assert there.repeated_ce_ids == 0
+        assert farm.daemon.total("tidegate_mqtt_disconnects_total") == 0
+
+
+def test_a_pushed_document_outlives_a_restart(farm):
+    document = farm.document(farm.daemon.folder)
+    document["mqtt"][0]["subscriptions"] = [KNOWN, MORE]
+    _push(farm, yaml.safe_dump(document).encode())
+    _reported(farm, "applied")
+    farm.daemon.kill()
+    farm.daemon.start().until_ready()
+    assert farm.daemon.health()["config"]["source"] == "push"
+    with Publisher(farm.mosquitto.host, farm.mosquitto.port, "sensors") as publisher:
+        publisher.publish(9_001, "more/tank-1/count", "9001")
+        publisher.wait_acked()
+        assert not farm.until_arrived({9_001}).missing({9_001})
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("an unknown key", {"surprise": 1}),
+        ("no local broker", {"mqtt": [{"name": "barge"}]}),
+        ("another gateway's", {"gateway": {"id": "gw-other", "site": "site"}}),
+        ("not YAML", None),
+    ],
+)
+def test_an_invalid_push_is_refused_and_reported_and_the_old_document_goes_on(farm, kind, change):
+    document = {**farm.document(farm.daemon.folder), **(change or {})}
+    _push(farm, yaml.safe_dump(document).encode() if change is not None else b"mqtt: [")
+    report = _reported(farm, "refused")
+    assert report["problems"], kind
+    with Publisher(farm.mosquitto.host, farm.mosquitto.port, "sensors") as publisher:
+        publisher.publish_evenly(0, 100, 1_000, TOPICS)
+        acknowledged = set(publisher.wait_acked())
+        assert not farm.until_arrived(acknowledged).missing(acknowledged)
+    assert farm.daemon.health()["config"]["source"] == "file"
+    assert "Traceback" not in farm.daemon.output

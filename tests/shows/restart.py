@@ -1,0 +1,106 @@
+"""mosquitto restarted under load, in order and after kill -9: what was lost, and by whom."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.support.farm import TOPICS, Farm
+from tests.support.overheard import Overheard
+from tests.support.proxy import Proxy
+from tests.support.publisher import Publisher
+
+if TYPE_CHECKING:
+    from tests.support.kafka import ApacheKafka
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Counts of readings. What mosquitto acknowledged and the gateway did not is mosquitto's to answer for."""
+
+    how: str
+    published: int
+    acknowledged_by_mosquitto: int
+    acknowledged_by_gateway: int
+    lost_by_mosquitto: int
+    never_handed_over: int
+    lost_by_gateway: int
+    repeated_ce_ids: int
+    away_s: float
+
+    @property
+    def good(self) -> bool:
+        nothing_lost = self.lost_by_mosquitto == 0 or self.how == "kill"
+        return self.acknowledged_by_gateway > 0 and self.lost_by_gateway == self.repeated_ce_ids == 0 and nothing_lost
+
+    def __str__(self) -> str:
+        how = "killed with -9" if self.how == "kill" else "restarted in order"
+        return (
+            f"mosquitto {how}, {self.away_s:.1f} s away: "
+            f"{self.acknowledged_by_mosquitto} of {self.published} readings acknowledged by mosquitto, "
+            f"{self.acknowledged_by_gateway} by the gateway; lost by mosquitto {self.lost_by_mosquitto} "
+            f"({self.never_handed_over} of them never handed to the gateway), lost by the gateway "
+            f"{self.lost_by_gateway}, duplicated by ce_id {self.repeated_ce_ids}"
+        )
+
+
+def restart(how: str, readings: int, per_second: float, away_s: float, kafka: ApacheKafka | None = None) -> Outcome:
+    """End mosquitto ("order" or "kill") at a third of the readings, start it again on its data."""
+    with Farm(kafka) as farm:
+        overheard = Overheard()
+        host, port = farm.mosquitto.host, farm.mosquitto.port
+        with Proxy(host, port, tap=overheard) as proxy, Publisher(host, port, "sensors") as publisher:
+            farm.mqtt_port = proxy.port
+            farm.reconfigure()
+            farm.daemon.start().until_ready()
+            arguments = (0, readings, per_second, TOPICS)
+            sending = threading.Thread(target=publisher.publish_evenly, args=arguments, daemon=True)
+            sending.start()
+            while publisher.sent < readings / 3:
+                time.sleep(0.01)
+            if how == "kill":
+                farm.mosquitto.kill()
+            else:
+                farm.mosquitto.stop()
+            time.sleep(away_s)
+            farm.mosquitto.start()
+            sending.join()
+            acknowledged = set(publisher.wait_acked())
+            farm.daemon.until_ready()
+            expected = overheard.acknowledged if how == "kill" else acknowledged
+            there = farm.until_arrived(set(expected))
+            farm.daemon.stop()
+            taken = set(overheard.acknowledged)
+            there = farm.arrival()
+            gone = there.missing(acknowledged)
+            return Outcome(
+                how,
+                publisher.sent,
+                len(acknowledged),
+                len(taken),
+                len(gone - taken),
+                len(gone - overheard.handed_over),
+                len(there.missing(taken)),
+                there.repeated_ce_ids,
+                away_s,
+            )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.shows.restart", description=__doc__)
+    parser.add_argument("--readings", type=int, default=60_000)
+    parser.add_argument("--per-second", type=float, default=2_000.0)
+    parser.add_argument("--away", type=float, default=5.0, metavar="SECONDS")
+    given = parser.parse_args()
+    outcomes = [restart(how, given.readings, given.per_second, given.away) for how in ("order", "kill")]
+    for outcome in outcomes:
+        print(outcome)
+    return 0 if all(outcome.good for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
