@@ -2,6 +2,7 @@
 #
 #   TORCH=1        with PyTorch: training, export, and the tests of both (gigabytes on x86-64)
 #   SECONDS=n      make demo ends by itself after n seconds
+#   SPEED=x        make demo publishes x times as fast as the data was taken (1200)
 #   ARGS="..."     goes to the program behind test, demo, bench, train and soak
 #   PYTHON=...     the interpreter to make .venv from; 3.11 or newer is looked for unless it is named
 
@@ -77,7 +78,8 @@ packages:
 
 .PHONY: demo
 demo: $(VENV)/.installed ## watch a fish farm's gateway work, with brokers, data and a camera of its own
-	@$(BIN)/python -m tests.demo $(if $(filter command line environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
+	@$(BIN)/python -m tests.demo $(if $(filter command line environment,$(origin SECONDS)),--seconds $(SECONDS)) \
+		$(if $(SPEED),--speed $(SPEED)) $(ARGS)
 
 # ---- for those who build
 
