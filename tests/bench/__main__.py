@@ -1,0 +1,254 @@
+"""`make bench`: every figure of the design beside its target, written to docs/BENCHMARKS.md.
+
+`python -m tests.bench NAME …` measures some of them and prints only. Nothing here asserts: a machine under other load
+gives other figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.bench import latencies, rates, resources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGE = Path(__file__).parents[2] / "docs" / "BENCHMARKS.md"
+_READINGS = 300_000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure. `holds` is None where the design names no target."""
+
+    what: str
+    figure: str
+    target: str
+    holds: bool | None
+    remark: str = ""
+
+
+def _rate(what: str, found: rates.Rate, target: int) -> list[Row]:
+    lost = f"{found.missing} missing, {found.repeated} duplicated of {found.readings:,}"
+    return [
+        Row(
+            what,
+            f"{found.per_second:,.0f} readings/s",
+            f"≥ {target:,}",
+            found.per_second >= target and not found.missing and not found.repeated,
+            lost,
+        )
+    ]
+
+
+def waiting() -> list[Row]:
+    found = rates.waiting_session(_READINGS)
+    cpu = Row(
+        "CPU per reading, whole daemon, full load, from a waiting session",
+        f"{found.cpu_us:.1f} µs",
+        "≤ 12 µs",
+        found.cpu_us <= 12,
+        "all headers, limits judged",
+    )
+    return [*_rate("sensor → fsynced log → Kafka, QoS 1, from a waiting session", found, 80_000), cpu]
+
+
+def beside() -> list[Row]:
+    found = rates.beside_publisher(_READINGS)
+    cpu = Row("CPU per reading, beside the publisher", f"{found.cpu_us:.1f} µs", "≤ 12 µs", found.cpu_us <= 12)
+    return [*_rate("the same, beside a publisher of pre-encoded packets", found, 60_000), cpu]
+
+
+def drain() -> list[Row]:
+    found = rates.drain(_READINGS)
+    rows = _rate("drain after an outage, to a local Kafka", found, 150_000)
+    return [Row(r.what, r.figure.replace("readings", "records"), r.target, r.holds, r.remark) for r in rows]
+
+
+def latency() -> list[Row]:
+    rows = []
+    for interval_ms, bound_ms in ((200, 350.0), (0, 10.0)):
+        found = latencies.to_kafka(20.0, 200.0, interval_ms)
+        name = f"`commit_interval_ms: {interval_ms}`"
+        rows.append(
+            Row(
+                f"sensor → Kafka at 200 readings/s, {name}",
+                f"p50 {found.latency.p50_ms:.1f} ms, p99 {found.latency.p99_ms:.1f} ms",
+                f"p99 < {bound_ms:.0f} ms",
+                found.latency.p99_ms < bound_ms,
+                f"{found.latency.count} readings, at most {found.latency.most_ms:.0f} ms",
+            )
+        )
+        if interval_ms:
+            rows += [
+                Row(
+                    f"CPU at 200 readings/s, {name}",
+                    f"{found.cpu_share:.1%} of one core",
+                    "≤ 3 %",
+                    found.cpu_share <= 0.03,
+                ),
+                Row(
+                    f"bytes to flash per byte of body at 200 readings/s, {name}",
+                    f"{found.written_per_byte:.2f}",
+                    "≤ 1.5",
+                    found.written_per_byte <= 1.5,
+                    "as the daemon counts them",
+                ),
+            ]
+    return rows
+
+
+def alarm() -> list[Row]:
+    rows = []
+    for disk_full in (False, True):
+        found = latencies.alarms(200, 20.0, disk_full=disk_full)
+        rows.append(
+            Row(
+                f"published → alert heard on the local broker{', with a full disk' if disk_full else ''}",
+                f"p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms",
+                "p99 < 20 ms",
+                found.p99_ms < 20,
+                f"{found.count} alerts; both passages of the broker included",
+            )
+        )
+    return rows
+
+
+def memory() -> list[Row]:
+    rows = []
+    for camera, bound in ((False, 90), (True, 350)):
+        found = resources.memory(camera=camera)
+        rows.append(
+            Row(
+                f"memory (PSS over all processes), {'one ONNX model and one camera' if camera else 'sensors only'}",
+                f"{found.mib:.0f} MiB",
+                f"≤ {bound} MiB",
+                found.mib <= bound,
+                f"{found.processes} processes",
+            )
+        )
+    return rows
+
+
+def start() -> list[Row]:
+    taken = resources.start_time()
+    middle = statistics.median(taken)
+    return [
+        Row(
+            "start to first acknowledged reading",
+            f"{middle:.2f} s",
+            "≤ 1 s",
+            middle <= 1.0,
+            f"median of {len(taken)}, slowest {max(taken):.2f} s",
+        )
+    ]
+
+
+MEASUREMENTS: dict[str, Callable[[], list[Row]]] = {
+    "waiting": waiting,
+    "beside": beside,
+    "drain": drain,
+    "latency": latency,
+    "alarm": alarm,
+    "memory": memory,
+    "start": start,
+}
+
+
+def profile() -> str:
+    """A waiting session again, under the sampler: the places that use the most CPU, by themselves and in all."""
+    with tempfile.TemporaryDirectory(prefix="profile-") as folder:
+        out = Path(folder) / "profile.json"
+        found = rates.waiting_session(_READINGS, prefix=[sys.executable, "-m", "tests.bench.sampler", str(out)])
+        counted = json.loads(out.read_text())
+    whole = sum(spent for _, spent in counted["own"])
+    lines = [f"From a waiting session of {found.readings:,}, {found.cpu_us:.1f} µs a reading under the sampler.", ""]
+    for title, key, most in (("by itself", "own", 16), ("with all it calls", "total", 24)):
+        lines += [f"| place ({title}) | share | µs a reading |", "| --- | ---: | ---: |"]
+        lines += [
+            f"| `{place}` | {spent / whole:.0%} | {spent / whole * found.cpu_us:.2f} |"
+            for place, spent in counted[key][:most]
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """What the figures were taken on."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    processor = names[0].partition(":")[2].strip() if names else platform.machine()
+    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("aiokafka", "paho-mqtt", "uvloop", "onnxruntime"))
+    return (
+        f"{len(os.sched_getaffinity(0))} cores of {processor}, {gib:.0f} GiB, Linux {platform.release()}, "
+        f"Python {platform.python_version()}, {libraries}; mosquitto, Apache Kafka, publisher and consumer on the "
+        f"same cores; load before the start {os.getloadavg()[0]:.1f}."
+    )
+
+
+def table(rows: list[Row]) -> str:
+    marks = {True: "yes", False: "**no**", None: ""}
+    lines = ["| what | figure | target | holds | remark |", "| --- | --- | --- | --- | --- |"]
+    lines += [f"| {r.what} | {r.figure} | {r.target} | {marks[r.holds]} | {r.remark} |" for r in rows]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the daemon.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(MEASUREMENTS)}, profile")
+    given = parser.parse_args()
+    unknown = set(given.names) - MEASUREMENTS.keys() - {"profile"}
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    on = machine()
+    rows: list[Row] = []
+    for name, measure in MEASUREMENTS.items():
+        if not given.names or name in given.names:
+            begun = time.monotonic()
+            fresh = measure()
+            rows += fresh
+            for row in fresh:
+                print(f"{row.what}: {row.figure} (target {row.target}) {row.remark}", flush=True)
+            print(f"  {name} took {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    where = profile() if not given.names or "profile" in given.names else ""
+    if where:
+        print(where)
+    if not given.names:
+        PAGE.write_text(_PAGE.format(date=datetime.now(UTC).date(), machine=on, table=table(rows), profile=where))
+        print(f"written to {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")
+    return 0
+
+
+_PAGE = """\
+# Benchmarks
+
+Written by `make bench` on {date}. Figures are of one run; they are never asserted in tests.
+
+{machine}
+
+{table}
+
+How: readings are JSON of one field, QoS 1, five sensors, MQTT 5; rates run from the daemon's TCP connection (or the
+publisher's first packet) until a consumer of its own sees the last record; a drain from the first record after
+Kafka's return. CPU is user and system time of all the daemon's processes. For rates mosquitto saves its database
+only when it ends. `python -m tests.bench waiting` (or beside, drain, latency, alarm, memory, start, profile) measures
+one alone.
+
+## Where the time goes
+
+{profile}"""
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""Readings a second from the sensor's broker through the log into Kafka, and the CPU time that each costs."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from tests.support.account import arrival
+from tests.support.children import spawn
+from tests.support.daemon import Daemon, document
+from tests.support.farm import TOPICS
+from tests.support.kafka import ApacheKafka
+from tests.support.mosquitto import Mosquitto
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+FAST_MOSQUITTO = (
+    "max_inflight_messages 65535",
+    "max_queued_messages 0",
+    "max_queued_bytes 0",
+    "set_tcp_nodelay true",
+)
+"""As deploy/ has it, but saving its database only when it ends: a queue of this size saved after every 1,000 changes
+would be all that is measured.
+"""
+GATEWAY = "gw-bench"
+_PATTERN = {"topic": "farm/{site}/{tank}/{metric}", "unit": "1", "payload": {"format": "json", "value": "value"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`cpu_us` is what the whole daemon, children included, used for each reading."""
+
+    readings: int
+    seconds: float
+    cpu_us: float
+    missing: int
+    repeated: int
+
+    @property
+    def per_second(self) -> float:
+        return self.readings / self.seconds
+
+
+class Bench:
+    """Brokers and a daemon, ready to be started; one document for all measurements."""
+
+    def __init__(self, *, prefix: Sequence[str] = (), **sections: object) -> None:
+        self._stack = ExitStack()
+        self._prefix = prefix
+        self._sections = sections
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.mosquitto = stack.enter_context(Mosquitto(lines=FAST_MOSQUITTO))
+            self.kafka = stack.enter_context(ApacheKafka())
+            self.kafka.create_topic("sensor-data")
+            self.daemon = stack.enter_context(Daemon(self._document, prefix=self._prefix))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _document(self, folder: Path) -> dict[str, object]:
+        return document(
+            mqtt_port=self.mosquitto.port,
+            kafka=self.kafka.bootstrap,
+            folder=folder,
+            subscriptions=[_PATTERN],
+            **{"gateway": {"id": GATEWAY}, **self._sections},
+        )
+
+    def until_in_kafka(self, count: int, timeout_s: float = 300.0) -> float:
+        """Wait until so many records stand in `sensor-data`; the monotonic time at which they did."""
+        return asyncio.run(_reach(self.kafka.bootstrap, count, timeout_s))
+
+    def counted(self, readings: int, seconds: float, cpu_s: float) -> Rate:
+        """The figures, with what a consumer finds."""
+        there = arrival(self.kafka.bootstrap, GATEWAY)
+        missing = there.missing(set(range(readings)))
+        return Rate(readings, seconds, cpu_s / readings * 1e6, len(missing), there.repeated_ce_ids)
+
+
+async def _reach(bootstrap: str, count: int, timeout_s: float) -> float:
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partition = TopicPartition("sensor-data", 0)
+        async with asyncio.timeout(timeout_s):
+            while (await consumer.end_offsets([partition]))[partition] < count:
+                await asyncio.sleep(0.02)
+        return time.monotonic()
+    finally:
+        await consumer.stop()
+
+
+@contextmanager
+def publishing(port: int, count: int, per_second: float = 0.0) -> Iterator[subprocess.Popen[bytes]]:
+    """The publisher of pre-encoded packets, in a process of its own, that waits for a line to begin."""
+    topics = [option for topic in TOPICS for option in ("--topic", topic)]
+    command = [sys.executable, "-m", "tests.support.publisher", str(port), "--count", str(count)]
+    command += ["--per-second", str(per_second), *topics]
+    root = Path(__file__).parents[2]
+    process = spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def begin(process: subprocess.Popen[bytes]) -> None:
+    """Let it publish."""
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+
+
+def waiting_session(readings: int, *, prefix: Sequence[str] = ()) -> Rate:
+    """All readings wait in the daemon's session when it comes back: from its TCP connection until Kafka has them."""
+    with Bench(prefix=prefix) as bench:
+        bench.daemon.start().until_ready()
+        bench.daemon.stop()
+        with publishing(bench.mosquitto.port, readings) as publisher:
+            begin(publisher)
+            publisher.wait()
+        bench.daemon.start()
+        while not _connected_to(bench.daemon.pid, bench.mosquitto.port):
+            time.sleep(0.002)
+        begun, cpu_begun = time.monotonic(), bench.daemon.cpu_s()
+        ended = bench.until_in_kafka(readings)
+        cpu = bench.daemon.cpu_s() - cpu_begun
+        bench.daemon.stop()
+        return bench.counted(readings, ended - begun, cpu)
+
+
+def beside_publisher(readings: int, *, prefix: Sequence[str] = ()) -> Rate:
+    """The publisher publishes as fast as mosquitto takes it: from its first packet until Kafka has all."""
+    with Bench(prefix=prefix) as bench:
+        bench.daemon.start().until_ready()
+        with publishing(bench.mosquitto.port, readings) as publisher:
+            begun, cpu_begun = time.monotonic(), bench.daemon.cpu_s()
+            begin(publisher)
+            ended = bench.until_in_kafka(readings)
+            cpu = bench.daemon.cpu_s() - cpu_begun
+        bench.daemon.stop()
+        return bench.counted(readings, ended - begun, cpu)
+
+
+def drain(readings: int) -> Rate:
+    """A backlog that gathered while Kafka was away, sent at its return: from its first answer until all is there."""
+    with Bench() as bench:
+        bench.daemon.start().until_ready()
+        bench.daemon.until_drained()
+        bench.kafka.stop()
+        with publishing(bench.mosquitto.port, readings) as publisher:
+            begin(publisher)
+            publisher.wait()
+        bench.daemon.until(
+            lambda: bench.daemon.total("tidegate_log_depth_records", lane="live") >= readings, "in the log", 120
+        )
+        bench.kafka.start()
+        # The daemon comes back by itself, up to 5 s later: counted from the first record that arrives.
+        bench.until_in_kafka(1)
+        begun, cpu_begun = time.monotonic(), bench.daemon.cpu_s()
+        ended = bench.until_in_kafka(readings)
+        cpu = bench.daemon.cpu_s() - cpu_begun
+        bench.daemon.stop()
+        return bench.counted(readings, ended - begun, cpu)
+
+
+def _connected_to(pid: int, port: int) -> bool:
+    """Whether the process's network namespace holds an established connection to a loopback port."""
+    wanted = f"0100007F:{port:04X}"
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[2] == wanted and fields[3] == "01":
+            return True
+    return False
