@@ -53,7 +53,7 @@ def log(ctx: click.Context, config_path: Path, state_dir: Path | None, *, as_jso
 @click.pass_obj
 def lanes(path: Path, *, as_json: bool) -> None:
     """Show what waits to be delivered, by lane and topic."""
-    waiting = _read(path, lambda reader: reader.waiting())
+    waiting = _read(path, lambda reader: reader.depth())
     if as_json:
         _print_json([asdict(stream) for stream in waiting])
         return
@@ -61,9 +61,9 @@ def lanes(path: Path, *, as_json: bool) -> None:
     rows = [
         [
             stream.lane,
-            f"{stream.records:,}",
-            f"{stream.in_flight:,}",
-            "-" if stream.oldest_at_ms is None else duration(max(now_ms - stream.oldest_at_ms, 0) / 1000),
+            f"{stream.pending:,}",
+            f"{stream.leased:,}",
+            duration(max(now_ms - stream.oldest_at_ms, 0) / 1000) if stream.oldest_at_ms else "-",
             stream.topic,
         ]
         for stream in waiting
@@ -78,8 +78,10 @@ def lanes(path: Path, *, as_json: bool) -> None:
 @click.pass_obj
 def depth(path: Path, lane: str | None, *, as_json: bool) -> None:
     """Print how many records are not delivered yet: one number."""
-    waiting = _read(path, lambda reader: reader.waiting())
-    depths = {name: sum(stream.records for stream in waiting if stream.lane == name) for name in _LANES}
+    waiting = _read(path, lambda reader: reader.depth())
+    depths = {
+        name: sum(stream.pending + stream.leased for stream in waiting if stream.lane == name) for name in _LANES
+    }
     if as_json:
         _print_json(depths)
     else:
@@ -94,22 +96,23 @@ def depth(path: Path, lane: str | None, *, as_json: bool) -> None:
 @click.pass_obj
 def tail(path: Path, count: int, lane: str | None, topic: str | None, *, as_json: bool) -> None:
     """Print the newest records, the newest last. With --json one object a line, headers included."""
-    for entry in _read(path, lambda reader: reader.tail(count, lane=lane, topic=topic)):
+    from sync.values import Lane  # noqa: PLC0415 - with the log's codecs
+
+    wanted = None if lane is None else Lane(lane)
+    for entry in _read(path, lambda reader: reader.tail(count, lane=wanted, topic=topic)):
         if as_json:
             found = {
-                "number": entry.number,
+                "seq": entry.seq,
                 "lane": entry.lane,
                 "topic": entry.topic,
                 "at": _time(entry.at_ms),
-                "standing": entry.standing,
+                "state": entry.state,
                 **_record(entry.record),
             }
             click.echo(json.dumps(found, ensure_ascii=False))
         else:
-            key = (entry.record.key or b"").decode(errors="replace")
-            value = (entry.record.value or b"").decode(errors="replace")
-            line = f"{entry.number} {_time(entry.at_ms)} {entry.lane}/{entry.topic} {entry.standing} {key} {value}"
-            click.echo(printable(line))
+            what = f"{entry.seq} {_time(entry.at_ms)} {entry.lane}/{entry.topic} {entry.state}"
+            click.echo(printable(f"{what} {_text(entry.record)}"))
 
 
 @log.command("dead-letters")
@@ -121,18 +124,17 @@ def dead_letters(path: Path, count: int, *, as_json: bool) -> None:
     for letter in _read(path, lambda reader: reader.dead_letters(count)):
         if as_json:
             found = {
-                "number": letter.number,
+                "seq": letter.seq,
                 "lane": letter.lane,
                 "topic": letter.topic,
                 "at": _time(letter.at_ms),
                 "reason": letter.reason,
-                **(_record(letter.record) if letter.record else {}),
+                **_record(letter.record),
             }
             click.echo(json.dumps(found, ensure_ascii=False))
         else:
-            value = (letter.record.value or b"").decode(errors="replace") if letter.record else "(does not read)"
-            line = f"{letter.number} {_time(letter.at_ms)} {letter.lane}/{letter.topic} {letter.reason}: {value}"
-            click.echo(printable(line))
+            what = f"{letter.seq} {_time(letter.at_ms)} {letter.lane}/{letter.topic} {letter.reason}:"
+            click.echo(printable(f"{what} {_text(letter.record)}"))
 
 
 @log.command()
@@ -151,12 +153,13 @@ def losses(path: Path, count: int, *, as_json: bool) -> None:
 
 
 def _read(path: Path, question: Callable[[LogReader], list[Answer]]) -> list[Answer]:
-    from sync.log.reader import LogReader, LogUnreadable  # noqa: PLC0415 - the log's codecs; not for --help
+    from sync.log.reader import LogReader  # noqa: PLC0415 - the log's codecs; not for --help
+    from sync.values import NotReady  # noqa: PLC0415 - the same
 
     try:
         return question(LogReader(path))
-    except LogUnreadable as fault:
-        _end(str(fault))
+    except NotReady as fault:
+        _end(f"{fault.reason} ({fault.hint})")
 
 
 def _end(message: str) -> Never:
@@ -164,7 +167,10 @@ def _end(message: str) -> Never:
     sys.exit(NOT_WELL)
 
 
-def _record(record: Record) -> dict[str, Any]:
+def _record(record: Record | None) -> dict[str, Any]:
+    """Key, headers and value for a script; nothing where the block is damaged."""
+    if record is None:
+        return {}
     value = (record.value or b"").decode(errors="replace")
     try:
         body = json.loads(value)
@@ -175,6 +181,13 @@ def _record(record: Record) -> dict[str, Any]:
         "headers": {name: None if text is None else text.decode(errors="replace") for name, text in record.headers},
         "value": body,
     }
+
+
+def _text(record: Record | None) -> str:
+    """Key and value for a person."""
+    if record is None:
+        return "(damaged: does not read)"
+    return b" ".join((record.key or b"", record.value or b"")).decode(errors="replace")
 
 
 def _print_json(answer: object) -> None:

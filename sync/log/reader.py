@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """One stream: records pending and leased, and when (ms since the epoch) the oldest pending was taken (0: none)."""
+    """One stream: records pending and leased; when (ms since the epoch) the oldest pending was taken, 0 for none."""
 
     lane: Lane
     topic: str
@@ -106,7 +106,10 @@ class LogReader:
             rows = connection.execute(
                 "SELECT number, lane, topic, at_ms, reason, body FROM dead_letters ORDER BY id DESC LIMIT ?", (count,)
             ).fetchall()
-        return [DeadLetter(row[0], Lane(row[1]), *row[2:5], _first(row[5])) for row in reversed(rows)]
+        return [
+            DeadLetter(number, Lane(lane), topic, at_ms, reason, _first(body))
+            for number, lane, topic, at_ms, reason, body in reversed(rows)
+        ]
 
     def losses(self, count: int) -> list[Loss]:
         """The newest entries of the loss ledger, oldest of them first."""
@@ -130,11 +133,15 @@ class LogReader:
             connection = sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, timeout=1.0
             )
+            # Noise where text should be is shown as such; where a body should be it fails its checksum.
+            connection.text_factory = lambda raw: raw.decode(errors="replace")
+            # One snapshot for all that one question asks.
+            connection.execute("BEGIN")
             yield connection
-        except (sqlite3.Error, ValueError, TypeError) as error:
+        except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
             raise NotReady(
                 f"{self._path} cannot be read: {error}", "a damaged log is put aside at the next start"
-            ) from (error)
+            ) from error
         finally:
             if connection is not None:
                 connection.close()
@@ -180,7 +187,7 @@ def _records(key: int, row: tuple[Any, ...]) -> list[Record | None]:
     try:
         if blocks.checksum(key, records, body) == checksum:
             return list(blocks.decode(body, records))
-    except ValueError:
+    except (ValueError, TypeError):
         pass
     return [None]
 
@@ -188,5 +195,5 @@ def _records(key: int, row: tuple[Any, ...]) -> list[Record | None]:
 def _first(body: bytes) -> Record | None:
     try:
         return blocks.decode(body, 1)[0]
-    except (ValueError, IndexError):
+    except (ValueError, TypeError, IndexError):
         return None

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from sync.log import LogSettings, SqliteLog
-from sync.log.reader import LogReader, LogUnreadable
-from sync.values import Claim, Envelope, Lane, Producer, Stream
+from sync.log.reader import LogReader
+from sync.values import Claim, Envelope, Lane, NotReady, Producer, Stream
 
 TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
 
@@ -49,17 +49,17 @@ async def test_what_waits_is_seen_while_the_daemon_runs(tmp_path):
         await log.append(envelopes(30, 12))
         await log.append(envelopes(0, 1, Lane.ALERT, "farm-alerts"))
         reader = LogReader(tmp_path / "log.sqlite")
-        waiting = {(stream.lane, stream.topic): stream for stream in reader.waiting()}
-        assert waiting["live", "sensor-data"].records == 42
-        assert waiting["alert", "farm-alerts"].records == 1
+        waiting = {(stream.lane, stream.topic): stream for stream in reader.depth()}
+        assert waiting["live", "sensor-data"].pending == 42
+        assert waiting["alert", "farm-alerts"].pending == 1
         assert waiting["live", "sensor-data"].oldest_at_ms > 1_500_000_000_000
-        assert next(stream.lane for stream in reader.waiting()) == "alert"
+        assert next(stream.lane for stream in reader.depth()) == "alert"
         assert [json.loads(entry.record.value)["value"] for entry in reader.tail(3, topic="sensor-data")] == [
             39,
             40,
             41,
         ]
-        assert [entry.standing for entry in reader.tail(100)] == ["pending"] * 43
+        assert [entry.state for entry in reader.tail(100)] == ["pending"] * 43
 
 
 async def test_every_record_shows_how_it_stands(tmp_path):
@@ -71,10 +71,10 @@ async def test_every_record_shows_how_it_stands(tmp_path):
         second = await lease(log, base=first.count)
         await log.append(envelopes(15, 2))
         reader = LogReader(tmp_path / "log.sqlite")
-        (stream,) = [waiting for waiting in reader.waiting() if waiting.topic == "sensor-data"]
-        assert (stream.records, stream.in_flight) == (7, second.count)
-        standings = [entry.standing for entry in reader.tail(100, topic="sensor-data")]
-        assert standings == ["settled"] * 10 + ["in flight"] * 5 + ["pending"] * 2
+        (stream,) = [waiting for waiting in reader.depth() if waiting.topic == "sensor-data"]
+        assert (stream.pending, stream.leased) == (2, second.count)
+        states = [entry.state for entry in reader.tail(100, topic="sensor-data")]
+        assert states == ["settled"] * 10 + ["leased"] * 5 + ["pending"] * 2
         names = [dict(entry.record.headers)["ce_id"] for entry in reader.tail(100, topic="sensor-data")]
         assert len(set(names)) == 17
 
@@ -86,13 +86,11 @@ async def test_records_that_an_outage_left_for_later_are_pending_where_they_went
         assert await log.hand_to_backfill(0.0) == 10
         await log.append(envelopes(0, 1, topic="other"))
         reader = LogReader(tmp_path / "log.sqlite")
-        assert [
-            (waiting.lane, waiting.records) for waiting in reader.waiting() if waiting.topic == "sensor-data"
-        ] == [
+        assert [(waiting.lane, waiting.pending) for waiting in reader.depth() if waiting.topic == "sensor-data"] == [
             ("live", 0),
             ("backfill", 10),
         ]
-        assert {entry.standing for entry in reader.tail(100, topic="sensor-data")} == {"pending"}
+        assert {entry.state for entry in reader.tail(100, topic="sensor-data")} == {"pending"}
 
 
 async def test_a_refused_record_is_shown_with_its_reason(tmp_path):
@@ -117,7 +115,7 @@ async def test_the_verb_reads_it_all_when_no_daemon_runs(tmp_path):
     assert tidegate("depth", "--lane", "live") == "25\n"
     assert json.loads(tidegate("depth", "--json"))["live"] == 25
     last = json.loads(tidegate("tail", "-n", "1", "--topic", "sensor-data", "--json"))
-    assert (last["value"], last["key"], last["standing"]) == ({"value": 24}, "s/t/x", "pending")
+    assert (last["value"], last["key"], last["state"]) == ({"value": 24}, "s/t/x", "pending")
     assert last["headers"]["ce_type"] == "t"
     assert len(tidegate("tail", "-n", "7", "--lane", "live").splitlines()) == 7
     assert tidegate("dead-letters") == tidegate("losses") == ""
@@ -141,8 +139,8 @@ def test_what_is_no_log_is_said_in_one_line(tmp_path, content):
             foreign.execute("CREATE TABLE t(x)")
     else:
         path.write_bytes(content)
-    with pytest.raises(LogUnreadable) as caught:
-        LogReader(path).waiting()
+    with pytest.raises(NotReady) as caught:
+        LogReader(path).depth()
     assert str(path) in str(caught.value)
     assert path.read_bytes() == (content if content is not None else path.read_bytes())
 
@@ -157,6 +155,6 @@ async def test_a_damaged_block_is_passed_over(tmp_path):
         ).fetchone()
         foreign.execute("UPDATE blocks SET body = x'00' || body WHERE key = ?", (key,))
         foreign.commit()
-    values = [json.loads(entry.record.value)["value"] for entry in LogReader(tmp_path / "log.sqlite").tail(9)]
-    assert values[-5:] == [5, 6, 7, 8, 9]
-    assert 0 not in values
+    entries = LogReader(tmp_path / "log.sqlite").tail(6, topic="sensor-data")
+    assert entries[0].record is None
+    assert [json.loads(entry.record.value)["value"] for entry in entries[1:]] == [5, 6, 7, 8, 9]
