@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _EVERY_S = 0.003
+_OURS = ("agent/", "drivers/", "models/", "sync/")
 _ROOT = str(Path(__file__).parents[2]) + "/"
 
 
@@ -49,8 +50,10 @@ def _sample(out: Path) -> None:
             if spent > 0:
                 thread = names.get(ident, "?").split("-")[0].split("_")[0]
                 places = _places(frame)
+                if any("importlib" in place for place in places):
+                    continue  # starting up is measured elsewhere
                 own[f"{thread}: {places[0]}"] += spent  # type: ignore[assignment] - seconds are counted
-                for place in dict.fromkeys(places):
+                for place in dict.fromkeys(place for place in places if place.startswith(_OURS)):
                     total[f"{thread}: {place}"] += spent  # type: ignore[assignment] - the same
 
 
