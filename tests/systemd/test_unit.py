@@ -18,10 +18,16 @@ pytestmark = [pytest.mark.systemd, pytest.mark.timeout(300)]
 
 CONFIG = """\
 gateway: {id: gw-test, site: test}
-kafka: {brokers: ["127.0.0.1:9092"]}
+kafka:
+  brokers: ["127.0.0.1:9092"]
+  security: sasl_plaintext
+  username: gw-test
+  password_file: ${CREDENTIALS_DIRECTORY}/kafka-password
 mqtt:
   - name: barge
     local: true
+    username: gw-test
+    password_file: ${CREDENTIALS_DIRECTORY}/mqtt-password
     subscriptions:
       - {topic: "farm/{site}/{tank}/{metric}", unit: degC}
 models:
@@ -38,13 +44,18 @@ def machine(tmp_path_factory):
     made = Machine(tmp_path_factory.mktemp("machine"))
     made.put("/etc/tidegate/config.yaml", CONFIG)
     shutil.copy(CLIP, made.root / "srv/clip.mp4")
+    example = Path(__file__).parents[2] / "systemd/credentials.example"
+    made.put("/etc/systemd/system/tidegate.service.d/credentials.conf", example.read_text())
+    for name in ("kafka-password", "mqtt-password"):
+        made.put(f"/etc/tidegate/secrets/{name}", "not a real one\n")
     with made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def started(machine):
-    machine.ask("chgrp", "-R", "tidegate", "/etc/tidegate")
+    machine.ask("systemd-tmpfiles", "--create", "tidegate.conf")
+    machine.ask("chmod", "600", "/etc/tidegate/secrets/kafka-password", "/etc/tidegate/secrets/mqtt-password")
     machine.ask("systemctl", "enable", "--now", "tidegate")
     return machine
 
@@ -77,6 +88,15 @@ def test_start_returns_when_the_daemon_is_ready_and_says_what_it_waits_for(start
 def test_folders_are_the_units_and_closed_to_others(started):
     listing = started.ask("stat", "-c", "%a %U %G", "/var/lib/tidegate", "/run/tidegate", "/etc/tidegate")
     assert listing.splitlines() == ["750 tidegate tidegate", "750 tidegate tidegate", "750 root tidegate"]
+
+
+def test_secrets_are_roots_alone_and_reach_the_daemon_as_credentials(started):
+    secrets = started.ask("stat", "-c", "%a %U", "/etc/tidegate/secrets", "/etc/tidegate/secrets/mqtt-password")
+    assert secrets.splitlines() == ["700 root", "600 root"]
+    # A password that it could not read would be Misconfigured; what it waits for is the broker alone.
+    started.until(lambda: "mqtt:barge waits" in started.unit("StatusText")["StatusText"], "waiting for the broker")
+    assert "failed" not in started.unit("StatusText")["StatusText"]
+    assert "not a real one" not in started.journal()
 
 
 def test_camera_and_model_work_inside_the_sandbox(started):
