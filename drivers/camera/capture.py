@@ -62,14 +62,17 @@ class Link:
 
     def listen(self) -> None:
         """Answer the driver until it closes the socket; then end, whatever the capture hangs in."""
-        while message := self._receive():
-            if message == shared.WANT:
-                self.slots.want()
-            elif message[:1] == shared.GIVE_BACK and len(message) == 2:
-                self.slots.give_back(message[1])
-        self.stopping.set()
-        time.sleep(_LAST_WORDS_S)
-        os._exit(1)
+        try:
+            while message := self._receive():
+                if message == shared.WANT:
+                    self.slots.want()
+                elif message[:1] == shared.GIVE_BACK and len(message) == 2:
+                    self.slots.give_back(message[1])
+            self.stopping.set()
+            time.sleep(_LAST_WORDS_S)
+        finally:
+            # A capture whose driver is not answered is of no use.
+            os._exit(1)
 
     def _receive(self) -> bytes:
         try:

@@ -97,7 +97,8 @@ class CaptureProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._stderr = b""
         self._reading_stderr: asyncio.Task[None] | None = None
-        self._started = time.monotonic()
+        self._started = self._wanted_at = time.monotonic()
+        self._written_when_wanted = 0
 
     @classmethod
     async def start(cls, settings: CameraSettings, source: Source) -> CaptureProcess:
@@ -175,15 +176,21 @@ class CaptureProcess:
             return "the capture process does not start" if time.monotonic() - self._started > _START_S else None
         silence_s = (time.monotonic_ns() - beat_ns) / 1e9
         if phase == Phase.OPENING:
-            return (
-                f"does not open within {limit_s * _OPENING_FACTOR:g} s"
-                if silence_s > limit_s * _OPENING_FACTOR
-                else None
-            )
-        return f"no sign of life for {silence_s:.1f} s" if silence_s > limit_s else None
+            limit_s *= _OPENING_FACTOR
+            return f"does not open within {limit_s:g} s" if silence_s > limit_s else None
+        if silence_s > limit_s:
+            return f"no sign of life for {silence_s:.1f} s"
+        unanswered_s = time.monotonic() - self._wanted_at
+        if unanswered_s > limit_s and self._written() > self._written_when_wanted + 1:
+            return f"it captures, but has handed nothing over for {unanswered_s:.1f} s"
+        return None
+
+    def _written(self) -> int:
+        return self.buffers.word(Word.CAPTURED) - self.buffers.word(Word.UNBUFFERED)
 
     def want(self) -> None:
         """Ask for one more frame."""
+        self._wanted_at, self._written_when_wanted = time.monotonic(), self._written()
         self._tell(shared.WANT)
 
     def releaser(self, buffer: int) -> Callable[[], None]:

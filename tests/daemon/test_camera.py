@@ -15,7 +15,7 @@ import pytest
 import uvloop
 
 from drivers import Frame, Misconfigured, NotReady
-from drivers.camera import CameraDriver, CameraSettings, process
+from drivers.camera import CameraDriver, CameraSettings, process, shared
 from drivers.camera.shared import BUFFERS
 from tests.support import clips
 from tests.support.children import spawn
@@ -197,6 +197,20 @@ async def test_a_capture_that_hangs_before_it_opens_is_killed(tmp_path, monkeypa
     assert not alive(pid)
 
 
+async def test_a_capture_that_lives_but_hands_nothing_over_is_killed(tmp_path, monkeypatch):
+    def tell(capture, message) -> None:
+        if message != shared.WANT:
+            capture._channel.send(message)
+
+    # As if the part of the process that answers were gone, while the part that captures goes on.
+    monkeypatch.setattr(process.CaptureProcess, "_tell", tell)
+    camera = driver(clips.write(tmp_path / "clip.avi", 40), loop=True, heartbeat_timeout_s=1)
+    error = await ended(asyncio.create_task(camera.run(Viewer().emit)))
+    assert isinstance(error, NotReady)
+    assert "handed nothing over" in error.reason
+    assert camera.stats.kills == 1
+
+
 async def test_a_capture_that_dies_says_of_what(tmp_path):
     camera, viewer = driver(clips.write(tmp_path / "clip.avi", 40), loop=True), Viewer()
     running = asyncio.create_task(camera.run(viewer.emit))
@@ -250,6 +264,7 @@ async def test_an_address_that_takes_connections_and_says_nothing_is_given_up():
 
 PARENT = """
 import asyncio, sys
+from drivers.camera import CameraDriver, CameraSettings
 
 async def main():
     camera = CameraDriver(CameraSettings("pen", sys.argv[1], "t", "s", fps=50, loop=True))
