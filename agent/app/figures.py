@@ -12,49 +12,49 @@ from sync.shipper.circuit import CircuitState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.app.daemon import Daemon
+    from agent.app.hub import Hub
 
 
-def samples(daemon: Daemon) -> Iterator[Sample]:
-    """Everything that the daemon knows in figures. Reads memory only."""
+def samples(hub: Hub) -> Iterator[Sample]:
+    """Everything that the hub knows in figures. Reads memory only."""
     yield Sample("tidegate_build_info", 1, (__version__,))
-    yield from _documents(daemon)
-    yield from _units(daemon)
-    yield from _intake(daemon)
-    yield from _sources(daemon)
-    yield from _log(daemon)
-    yield from _shipper(daemon)
+    yield from _documents(hub)
+    yield from _units(hub)
+    yield from _intake(hub)
+    yield from _sources(hub)
+    yield from _log(hub)
+    yield from _shipper(hub)
 
 
-def _documents(daemon: Daemon) -> Iterator[Sample]:
-    current = daemon.reload.current
+def _documents(hub: Hub) -> Iterator[Sample]:
+    current = hub.reload.current
     if current is not None:
         yield Sample("tidegate_config_info", 1, (current.revision[:12], current.source))
-    yield Sample("tidegate_config_applied_total", daemon.reload.applied)
-    yield Sample("tidegate_config_refused_total", daemon.reload.refused)
+    yield Sample("tidegate_config_applied_total", hub.reload.applied)
+    yield Sample("tidegate_config_refused_total", hub.reload.refused)
 
 
-def _units(daemon: Daemon) -> Iterator[Sample]:
-    for unit in daemon.supervisor.reports():
+def _units(hub: Hub) -> Iterator[Sample]:
+    for unit in hub.supervisor.reports():
         for state in State:
             yield Sample("tidegate_unit_state", float(unit.state is state), (unit.name, state.value))
         yield Sample("tidegate_unit_crashes_total", unit.crashes, (unit.name,))
         yield Sample("tidegate_unit_waits_total", unit.waits, (unit.name,))
 
 
-def _intake(daemon: Daemon) -> Iterator[Sample]:
-    for sensor_type, count in list(daemon.intake.stats.by_type.items()):
+def _intake(hub: Hub) -> Iterator[Sample]:
+    for sensor_type, count in list(hub.intake.stats.by_type.items()):
         yield Sample("tidegate_readings_total", count, (sensor_type,))
-    for (source, reason), count in list(daemon.intake.unreadable.counts.items()):
+    for (source, reason), count in list(hub.intake.unreadable.counts.items()):
         yield Sample("tidegate_dropped_total", count, ("message", source, reason))
-    yield Sample("tidegate_ack_latency_seconds", daemon.ack_latency)
-    yield Sample("tidegate_alerts_active", len(daemon.alerts.active()))
-    yield Sample("tidegate_alerts_published_total", daemon.alerts.published)
-    yield Sample("tidegate_alerts_unpublished_total", daemon.alerts.publish_failures)
+    yield Sample("tidegate_ack_latency_seconds", hub.ack_latency)
+    yield Sample("tidegate_alerts_active", len(hub.alerts.active()))
+    yield Sample("tidegate_alerts_published_total", hub.alerts.published)
+    yield Sample("tidegate_alerts_unpublished_total", hub.alerts.publish_failures)
 
 
-def _sources(daemon: Daemon) -> Iterator[Sample]:
-    for name, driver in daemon.sources.connections.items():
+def _sources(hub: Hub) -> Iterator[Sample]:
+    for name, driver in hub.sources.connections.items():
         stats = driver.stats
         yield Sample("tidegate_mqtt_connected", float(driver.connected), (name,))
         yield Sample("tidegate_mqtt_messages_total", sum(stats.received), (name,))
@@ -62,22 +62,22 @@ def _sources(daemon: Daemon) -> Iterator[Sample]:
         yield Sample("tidegate_mqtt_redelivered_total", stats.redelivered, (name,))
         yield Sample("tidegate_mqtt_disconnects_total", stats.disconnects, (name,))
         yield Sample("tidegate_mqtt_outstanding_messages", stats.outstanding, (name,))
-    for name, camera in daemon.sources.cameras.items():
+    for name, camera in hub.sources.cameras.items():
         seen = camera.stats
         yield Sample("tidegate_camera_frames_total", seen.captured, (name,))
         yield Sample("tidegate_camera_restarts_total", seen.restarts, (name,))
         yield Sample("tidegate_dropped_total", seen.replaced, ("frame", name, "replaced by a newer frame"))
         yield Sample("tidegate_dropped_total", seen.unbuffered, ("frame", name, "all buffers in use"))
-    for model, slots in daemon.sources.slots.items():
+    for model, slots in hub.sources.slots.items():
         yield Sample("tidegate_dropped_total", slots.replaced, ("frame", model or "no model", "model was busy"))
-    for name, runner in daemon.sources.runners.items():
+    for name, runner in hub.sources.runners.items():
         yield Sample("tidegate_model_frames_total", runner.stats.frames, (name,))
         yield Sample("tidegate_model_detections_total", runner.stats.detections, (name,))
-        yield Sample("tidegate_model_inference_seconds", daemon.sources.inference[name], (name,))
+        yield Sample("tidegate_model_inference_seconds", hub.sources.inference[name], (name,))
 
 
-def _log(daemon: Daemon) -> Iterator[Sample]:
-    stats = daemon.log.stats()
+def _log(hub: Hub) -> Iterator[Sample]:
+    stats = hub.log.stats()
     for lane, count in stats.depth.items():
         yield Sample("tidegate_log_depth_records", count, (lane.value,))
     for lane, count in stats.delivered.items():
@@ -99,12 +99,12 @@ def _log(daemon: Daemon) -> Iterator[Sample]:
     yield Sample("tidegate_log_written_bytes_total", stats.written_bytes)
 
 
-def _shipper(daemon: Daemon) -> Iterator[Sample]:
-    for lane, histogram in daemon.uplink.latency.items():
+def _shipper(hub: Hub) -> Iterator[Sample]:
+    for lane, histogram in hub.uplink.latency.items():
         yield Sample("tidegate_delivery_latency_seconds", histogram, (lane.value,))
-    if daemon.uplink.shipper is None:
+    if hub.uplink.shipper is None:
         return
-    stats = daemon.uplink.shipper.stats()
+    stats = hub.uplink.shipper.stats()
     for lane, count in stats.batches.items():
         yield Sample("tidegate_shipper_batches_total", count, (lane.value,))
     for lane, count in stats.body_bytes.items():

@@ -12,56 +12,60 @@ from agent.supervisor import State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.app.daemon import Daemon
+    from agent.app.control import Reloads
+    from agent.app.hub import Hub
+    from agent.metrics import Metrics
 
 
-class DaemonHealth:
-    """agent.http.Health of the whole daemon. Reads memory only."""
+class HubHealth:
+    """agent.http.Health of the whole hub. Reads memory only."""
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
+    def __init__(self, hub: Hub, metrics: Metrics, reloads: Reloads) -> None:
+        self._hub = hub
+        self._metrics = metrics
+        self._reloads = reloads
 
     def live(self) -> bool:
         """Whether supervision answers; that the loop does, the answer itself shows."""
-        return self._daemon.supervisor.answers()
+        return self._hub.supervisor.answers()
 
     def ready(self) -> Sequence[str]:
         """Why readings are not taken, judged and kept right now. A link that is down is no reason."""
-        daemon = self._daemon
+        hub = self._hub
         reasons = []
-        if daemon.reload.current is None:
+        if hub.reload.current is None:
             reasons.append("starting")
-        if daemon.supervisor.is_stopping:
+        if hub.supervisor.is_stopping:
             reasons.append("stopping")
-        stats = daemon.log.stats()
+        stats = hub.log.stats()
         if stats.stalled:
             reasons.append("log: the disk takes no commit")
         reasons += [
             f"{unit.name}: {unit.reason or unit.state.value}"
-            for unit in daemon.supervisor.reports()
+            for unit in hub.supervisor.reports()
             if unit.essential and unit.state is not State.RUNNING
         ]
         return reasons
 
     def detailed(self) -> dict[str, Any]:
         """Everything a person asks first, without secrets."""
-        daemon = self._daemon
-        current = daemon.reload.current
-        stats = daemon.log.stats()
-        units = daemon.supervisor.reports()
-        shipper = daemon.uplink.shipper
+        hub = self._hub
+        current = hub.reload.current
+        stats = hub.log.stats()
+        units = hub.supervisor.reports()
+        shipper = hub.uplink.shipper
         return {
             "version": __version__,
-            "gateway": daemon.identity.id,
-            "site": daemon.identity.site,
+            "gateway": hub.identity.id,
+            "site": hub.identity.site,
             "status": status_line(units),
             "ready": not self.ready(),
             "reasons": list(self.ready()),
-            "http_port": daemon.http_port,
+            "http_port": hub.http.port if hub.http else None,
             "config": {
                 "revision": current.revision if current else None,
                 "source": current.source if current else None,
-                "refused": daemon.reload.refused,
+                "refused": hub.reload.refused,
             },
             "units": [
                 {
@@ -99,19 +103,19 @@ class DaemonHealth:
                 "reason": shipper.stats().link_reason if shipper else "",
                 "last_error": shipper.stats().last_error if shipper else "",
             },
-            "readings": daemon.intake.stats.readings,
-            "alerts": [alert.model_dump(mode="json", exclude_none=True) for alert in daemon.alerts.active()],
+            "readings": hub.intake.stats.readings,
+            "alerts": [alert.model_dump(mode="json", exclude_none=True) for alert in hub.alerts.active()],
             "cameras": {
                 name: {"fps": round(camera.stats.fps, 2), "open": camera.stats.open, "frames": camera.stats.captured}
-                for name, camera in daemon.sources.cameras.items()
+                for name, camera in hub.sources.cameras.items()
             },
-            "models": {name: runner.describe() for name, runner in daemon.sources.runners.items()},
+            "models": {name: runner.describe() for name, runner in hub.sources.runners.items()},
         }
 
     def metrics(self) -> tuple[bytes, str]:
         """The page and its type."""
-        return self._daemon.metrics.page(), CONTENT_TYPE
+        return self._metrics.page(), CONTENT_TYPE
 
     async def reload(self) -> dict[str, Any]:
         """Look at config.yaml again."""
-        return (await self._daemon.reloads.from_file()).model_dump(mode="json")
+        return (await self._reloads.from_file()).model_dump(mode="json")

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from sync.values import Envelope
 
 
+_MOST_TYPES = 256
+"""Topics name sensor types, so strangers could otherwise fill the memory; past it they are counted together."""
+
+
 @dataclass(frozen=True, slots=True)
 class SensorLimits:
     """The limits of one sensor, by its id."""
@@ -84,7 +88,8 @@ class Intake:
                 if first_ns is None:
                     first_ns = seen.received_ns
                 count += 1
-                by_type[seen.sensor_type] = by_type.get(seen.sensor_type, 0) + 1
+                known = seen.sensor_type if seen.sensor_type in by_type or len(by_type) < _MOST_TYPES else "other"
+                by_type[known] = by_type.get(known, 0) + 1
                 watch = watches.get(seen.sensor_id)
                 if watch is not None:
                     for crossing in watch.judge(seen.value):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.config import ConfigErrors, digest, parse, read
+from agent.config import ConfigErrors, digest, folders, parse, read
 from agent.reload.applied import Applied, LastGood
 
 if TYPE_CHECKING:
-    from agent.config import Config
+    from pathlib import Path
 
-log = logging.getLogger("tidegate.reload")
+    from agent.config import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ def choose(path: Path) -> Choice:
         document = read(path)
         config = parse(document, str(path), folder=folder)
     except ConfigErrors as errors:
-        return _after_broken_file(folder, errors)
+        return _after_broken_file(path, errors)
     from_file = Applied(document.decode(), digest(document), "file", digest(document))
     last = LastGood(config.gateway.state_dir).read()
     if last is None or last.source == "file" or last.file_revision != from_file.revision:
@@ -57,9 +54,9 @@ def reparse(applied: Applied, folder: Path) -> Config:
     return parse(applied.text, f"last-good {applied.source}", folder=folder, pushed=pushed)
 
 
-def _after_broken_file(folder: Path, errors: ConfigErrors) -> Choice:
-    # config.yaml would name the state directory; systemd's word counts where it cannot be read.
-    state_dir = Path(os.environ.get("STATE_DIRECTORY", "/var/lib/tidegate"))
+def _after_broken_file(path: Path, errors: ConfigErrors) -> Choice:
+    folder = path.absolute().parent
+    state_dir = folders(path).state_dir
     last = LastGood(state_dir).read()
     if last is None:
         raise errors

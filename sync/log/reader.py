@@ -11,6 +11,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sqlite_utils import Database
+
 from sync.log import blocks, streams
 from sync.log.notices import Loss
 from sync.log.schema import MAX_NUMBER, key_of
@@ -103,23 +105,20 @@ class LogReader:
     def dead_letters(self, count: int) -> list[DeadLetter]:
         """The newest dead letters, oldest of them first."""
         with self._open() as connection:
-            rows = connection.execute(
-                "SELECT number, lane, topic, at_ms, reason, body FROM dead_letters ORDER BY id DESC LIMIT ?", (count,)
-            ).fetchall()
+            rows = list(Database(connection)["dead_letters"].rows_where(order_by="id desc", limit=count))
         return [
-            DeadLetter(number, Lane(lane), topic, at_ms, reason, _first(body))
-            for number, lane, topic, at_ms, reason, body in reversed(rows)
+            DeadLetter(
+                row["number"], Lane(row["lane"]), row["topic"], row["at_ms"], row["reason"], _first(row["body"])
+            )
+            for row in reversed(rows)
         ]
 
     def losses(self, count: int) -> list[Loss]:
         """The newest entries of the loss ledger, oldest of them first."""
         with self._open() as connection:
-            rows = connection.execute(
-                "SELECT lane, topic, first, last, records, reason, at_ms, until_ms FROM ledger"
-                " ORDER BY id DESC LIMIT ?",
-                (count,),
-            ).fetchall()
-        return [Loss(Lane(row[0]), *row[1:]) for row in reversed(rows)]
+            columns = "lane, topic, first, last, records, reason, at_ms, until_ms"
+            rows = list(Database(connection)["ledger"].rows_where(order_by="id desc", limit=count, select=columns))
+        return [Loss(**(row | {"lane": Lane(row["lane"])})) for row in reversed(rows)]
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

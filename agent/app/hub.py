@@ -1,0 +1,120 @@
+"""What lives as long as the process: the log, the pipeline, supervision, and what they say upstream."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from agent import logs
+from agent.app.sources import Sources
+from agent.app.uplink import Uplink
+from agent.events import Alert, AlertState, Encoder, Severity, SystemEvent, SystemEventKind
+from agent.farm.limits import Limits
+from agent.metrics import Histogram
+from agent.pipeline import Alerts, Intake, LogWatch, Outbox, SensorLimits
+from agent.reload import Hooks, Reload, Topology
+from agent.supervisor import State, Supervisor
+from models.host import ModelHost
+from models.spec import read as read_model
+from models.values import Misconfigured
+from sync.log import LogSettings, SqliteLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from agent.config import Config
+    from agent.events.records import FleetReported
+    from agent.http import HttpServer
+    from agent.reload import Choice, Planned
+    from agent.supervisor import UnitReport
+
+
+class Hub:
+    """The parts that no document replaces, wired to one another; `plan` gives the units of a document."""
+
+    def __init__(self, path: Path, choice: Choice, plan: Callable[[Config], Sequence[Planned]]) -> None:
+        config = choice.config
+        self.identity = config.gateway
+        self.log = SqliteLog(log_settings(config))
+        self.ack_latency = Histogram()
+        self.encoder = Encoder(config.gateway.id, config.gateway.site)
+        self.outbox = Outbox(self.log)
+        self.alerts = Alerts(self.outbox, self.encoder)
+        self.intake = Intake(self.outbox, self.alerts, self.encoder, self.ack_latency.observe)
+        self.watch = LogWatch(self.log, self.outbox, self.alerts, self.encoder, config.gateway.site)
+        self.models = ModelHost()
+        self.sources = Sources(self.intake, self.alerts, self.outbox, self.encoder, self.models)
+        self.uplink = Uplink(self.log, self.outbox, self.alerts, config.gateway.site)
+        self.supervisor = Supervisor(self._unit_changed)
+        hooks = Hooks(plan, _refusals, self._adopt, self._report)
+        self.reload = Reload(path, Topology(self.supervisor), hooks, choice)
+        self.http: HttpServer | None = None
+
+    def event(self, kind: SystemEventKind, text: str, data: dict[str, object]) -> None:
+        """Say upstream what happened to the gateway itself."""
+        event = SystemEvent(
+            event=kind, severity=Severity.INFO, source="daemon", text=text, at=datetime.now(UTC), data=data
+        )
+        self.outbox.post([self.encoder.system_event(event)])
+
+    def _adopt(self, config: Config) -> None:
+        logs.configure(config.logging.level, config.logging.format)
+        self.intake.reconfigure(
+            [
+                SensorLimits(sensor.id, Limits(sensor.limits.low, sensor.limits.high, sensor.limits.hysteresis))
+                for sensor in config.sensors
+            ]
+        )
+
+    def _report(self, report: FleetReported) -> None:
+        self.outbox.post([self.encoder.fleet_reported(report)])
+        if report.outcome == "applied":
+            self.event(
+                SystemEventKind.CONFIG_CHANGED,
+                f"document {report.revision[:12]} from {report.source} applied",
+                {"revision": report.revision, "units": report.changed_units, "problems": report.problems},
+            )
+
+    def _unit_changed(self, report: UnitReport) -> None:
+        failed = report.state is State.FAILED
+        known = any(alert.alert_id == f"unit/{report.name}" for alert in self.alerts.active())
+        if failed == known or report.state is State.STARTING:
+            return
+        self.alerts.say(
+            Alert(
+                alert_id=f"unit/{report.name}",
+                state=AlertState.RAISED if failed else AlertState.CLEARED,
+                severity=Severity.WARNING if failed else Severity.INFO,
+                kind="unit_failed",
+                source=report.name,
+                text=f"{report.name} failed: {report.reason}" if failed else f"{report.name} is {report.state.value}",
+                at=datetime.now(UTC),
+                site_id=self.identity.site,
+            )
+        )
+
+
+def log_settings(config: Config) -> LogSettings:
+    """The log as its spoke takes it."""
+    return LogSettings(
+        path=config.gateway.state_dir / "log.sqlite",
+        gateway_id=config.gateway.id,
+        site_id=config.gateway.site,
+        commit_interval_s=config.log.commit_interval_ms / 1000,
+        log_stall_s=config.log.log_stall_s,
+        max_bytes=config.log.max_bytes,
+        max_age_s=config.log.max_age_days * 86_400,
+        compression_level=config.log.compression_level,
+    )
+
+
+def _refusals(config: Config) -> list[str]:
+    """Models that config names and that will never answer. A folder that is not there yet is no such reason."""
+    problems = []
+    for number, model in enumerate(config.models):
+        try:
+            read_model(model.path)
+        except Misconfigured as fault:
+            problems.append(f"models[{number}].path: {fault.reason}")
+    return problems
