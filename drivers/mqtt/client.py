@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from drivers.mqtt.settings import MqttSettings
 
-READ_BYTES = 128 * 1024
+READ_BYTES = 64 * 1024
 """What one turn of the event loop takes from one broker at most, so that others have their turn."""
 
 
