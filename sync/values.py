@@ -145,7 +145,7 @@ class LogStats:
     `depth` is what is not settled yet. `delivered` and `lost` (by reason) count since this process began,
     as do the figures of commits: `commit_buckets` holds, for each upper bound in seconds, how many commits
     took at most as long; `body_bytes` is what came in (keys, values, headers), `written_bytes` what was
-    written to the disk for it. `dead_letters` and `quarantined` count what lies in the state directory.
+    written to the disk for it, and `quarantined` how many files were put aside. `dead_letters` lie in the file.
     """
 
     run: int
@@ -180,7 +180,8 @@ class Log(Protocol):
 
         Raises (from the awaitable):
             LogStalled: no commit has succeeded for `log_stall_s`; these records are not kept, and the log
-                counts them as lost.
+                counts them as lost, unless a commit already under way brings them to disk after all.
+            TypeError, ValueError: they cannot be encoded.
         """
 
     def streams(self) -> Sequence[Pending]:

@@ -133,10 +133,9 @@ class Book:
         if self.next_number > self._reserved - RESERVE // 2:
             self._reserved = self.next_number + RESERVE
             self._meta(reserved=self._reserved)
+        self.refresh()
         for number in self._touched:
-            state = self.streams[number]
-            streams.refresh_oldest(self.connection, state)
-            streams.save(self.connection, state)
+            streams.save(self.connection, self.streams[number])
         self.pages_touched += len(self._touched)
         self.uncertain_from = self._began_at
         self.connection.execute("COMMIT")
@@ -222,6 +221,11 @@ class Book:
         state.open_records += block.records
         self.next_number = block.last + 1
         self.touch(state)
+
+    def refresh(self) -> None:
+        """Bring up to date when the oldest pending record was taken, in the streams that this transaction changes."""
+        for number in self._touched:
+            streams.refresh_oldest(self.connection, self.streams[number])
 
     def touch(self, state: StreamState) -> None:
         """This transaction changes the stream."""

@@ -119,21 +119,22 @@ class Engine:
         self._publish(book, trim_more=trim_more)
         return [*refused, *answers]
 
-    def squeeze(self, book: Book, max_bytes: int) -> None:
-        """Trim down to fewer bytes, for a disk that others filled; one slice.
+    def squeeze(self, book: Book) -> bool:
+        """Trim for one slice, in a commit of its own; True where there is more to trim.
 
         Raises:
             sqlite3.Error: as the disk has it.
         """
         try:
             book.begin()
-            retention.trim(book, max_bytes, going_on=True)
+            more = retention.trim(book, self.max_bytes, going_on=True)
             book.commit()
         except BaseException:
             book.rollback()
             raise
         self._count(book)
-        self._publish(book, trim_more=False)
+        self._publish(book, trim_more=more)
+        return more
 
     def _stand(self, work: Work) -> None:
         """Let offers stand until something can be leased for them; a later one for a stream takes its place."""

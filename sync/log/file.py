@@ -26,6 +26,8 @@ log = logging.getLogger("tidegate.log")
 _CHECKPOINT_PAGES: Final = 1_000
 _WAL_LIMIT_BYTES: Final = 4 * 1024**2
 _HELD_AFTER: Final = 3
+_BALLAST_BYTES: Final = 2 * 1024**2
+_MOST_PAGES: Final = 0xFFFFFFFE
 _KEEP_DAMAGED: Final = 2
 NOISE: Final = (schema.Foreign, ValueError, TypeError, KeyError, OverflowError)
 """What a damaged file brings into the types that its rows are read into."""
@@ -180,20 +182,32 @@ class LogFile:
         self.held = self._held_for >= _HELD_AFTER
         self.written_bytes = _written() or self.written_bytes
 
-    def keep_room(self) -> None:
-        """Set a little room aside, which lets the log go on trimming when others fill the disk."""
-        size = (2 if self._settings.max_bytes >= 64 * 1024**2 else 0.5) * 1024**2
+    def keep_room(self) -> bool:
+        """Set room aside, which lets the log go on trimming when others fill the disk; whether there is any."""
         if self._ballast.exists():
-            return
-        with contextlib.suppress(OSError):
+            return True
+        try:
             file = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-            try:
-                os.posix_fallocate(file, 0, int(size))
-            except OSError:
-                self._ballast.unlink()
-                raise
-            finally:
-                os.close(file)
+        except OSError:
+            return False
+        try:
+            os.posix_fallocate(file, 0, _BALLAST_BYTES)
+        except OSError:
+            self._ballast.unlink()
+            return False
+        finally:
+            os.close(file)
+        return True
+
+    def bound_pages(self, *, bound: bool) -> None:
+        """Let the file grow no more, so that the WAL never holds a page that the file has no room for; or let it.
+
+        Raises:
+            sqlite3.Error: as the disk has it.
+        """
+        if self.book is not None:
+            pages = self.book.connection.execute("PRAGMA page_count").fetchone()[0] if bound else _MOST_PAGES
+            self.book.connection.execute(f"PRAGMA max_page_count={pages}")
 
     def use_room(self) -> None:
         """Give back what was set aside, and what was put aside but for the newest."""

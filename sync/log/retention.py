@@ -43,6 +43,7 @@ def trim(book: Book, max_bytes: int, *, going_on: bool) -> bool:
 
     Once over the bound it goes a little below it (`going_on`), because bursts write fewer pages.
     """
+    book.refresh()
     # A clock that nobody set must not age anything.
     oldest_ms = book.now_ms - int(book.settings.max_age_s * 1_000) if book.synced else -(1 << 62)
     until = time.monotonic() + SLICE_S

@@ -31,6 +31,7 @@ _RETRY_MOST_S: Final = 1.0
 _ATTEMPTS_AT_STOP: Final = 3
 _ROOM_AGAIN_S: Final = 60.0
 _ROOM_BYTES: Final = 1024**2
+_MAKING_ROOM_S: Final = 0.5
 
 
 class Deliver(Protocol):
@@ -160,9 +161,10 @@ class Writer:
             log.warning("%d undelivered records were brought over from %s", self._salvage.saved, self._salvage.path)
             self._salvage.close()
             self._salvage = None
-        if time.monotonic() - self._failed_at_s > _ROOM_AGAIN_S:
+        if time.monotonic() - self._failed_at_s > _ROOM_AGAIN_S and self.file.keep_room():
             self._failed_at_s = math.inf
-            self.file.keep_room()
+            self._engine.max_bytes = self._settings.max_bytes
+            self.file.bound_pages(bound=False)
 
     def _trouble(self, error: Exception) -> None:
         """The disk did not take a commit: say so once, make room if that is what is missing, and try again."""
@@ -172,23 +174,29 @@ class Writer:
             log.error("the log's disk refuses a commit: %s; readings are held back, and it is tried again", error)
         self._failures += 1
         self._failed_at_s = now_s
+        if full(error):
+            self.file.use_room()
         book = self.file.book
         if book is None:
             return
         self._uncertain_from = book.uncertain_from
         if full(error):
-            self.file.use_room()
             self._make_room(book)
         elif now_s - self._failing_since_s > self._settings.log_stall_s:
             # A file system that went away and came back needs files that are opened anew.
             self.file.close(clean=False)
 
     def _make_room(self, book: Book) -> None:
-        """Free pages inside the file, so that what comes next needs no more of the disk."""
+        """Live within the file as it is: old records make room for new ones until the disk has room again."""
         try:
             self.file.checkpoint()
-            if retention.bytes_free(book) < _ROOM_BYTES:
-                self._engine.squeeze(book, retention.bytes_used(book) - _ROOM_BYTES)
+            self.file.bound_pages(bound=True)
+            file_bytes = retention.bytes_used(book) + retention.bytes_free(book)
+            self._engine.max_bytes = min(self._settings.max_bytes, max(file_bytes - _ROOM_BYTES, 0))
+            until_s = time.monotonic() + _MAKING_ROOM_S
+            while retention.bytes_free(book) < _ROOM_BYTES and time.monotonic() < until_s:
+                if not self._engine.squeeze(book):
+                    break
         except sqlite3.Error as error:
             log.debug("no room could be made: %s", error)
 

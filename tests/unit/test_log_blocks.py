@@ -1,0 +1,130 @@
+"""Blocks: what Kafka's readers find in them, whatever was joined, split or marked."""
+
+from __future__ import annotations
+
+import pytest
+from aiokafka.record.default_records import DefaultRecordBatch
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from sync.batches import frame_batch
+from sync.log import blocks
+from sync.log.blocks import Block, Namer, decode, encode, halve, join, mark_repeated, split
+from sync.values import Batch, Claim, Envelope, Lane, Producer, Stream
+
+NAMER = Namer("gw-1", "0123456789ab")
+
+records = st.builds(
+    Envelope,
+    st.just(Lane.LIVE),
+    st.just("t"),
+    st.binary(max_size=40),
+    st.binary(max_size=300),
+    st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=20)), max_size=3).map(tuple),
+)
+
+
+def plain(count: int, size: int = 10) -> list[Envelope]:
+    return [Envelope(Lane.LIVE, "t", b"key", b"%06d" % i + b"." * size, (("ce_type", b"x"),)) for i in range(count)]
+
+
+def read_by_kafka(body: bytes, count: int) -> list[tuple[bytes | None, bytes | None, tuple[object, ...]]]:
+    claim = Claim(Stream(Lane.LIVE, "t", 0), Producer(5, 0), 9)
+    framed = frame_batch(Batch(claim, 1, count, count, -1, body, 0), 1_700_000_000_000)
+    batch = DefaultRecordBatch(framed)
+    assert batch.validate_crc()
+    found = list(batch)
+    assert [record.offset for record in found] == list(range(count))
+    return [(record.key, record.value, tuple(record.headers)) for record in found]
+
+
+@given(st.lists(records, min_size=1, max_size=30), st.integers(1, 1 << 40), st.integers(1, 2_000))
+@examples(max_examples=60, deadline=None)
+def test_kafkas_reader_finds_what_was_given(given_: list[Envelope], first: int, limit: int) -> None:
+    """D5, D10, L3."""
+    found = []
+    at = first
+    for block in encode(given_, first, NAMER, 3, max_bytes=limit):
+        assert block.first == at
+        assert block.records == 1 or block.raw_bytes <= limit
+        found += read_by_kafka(block.body, block.records)
+        at = block.last + 1
+    assert found == [
+        (
+            record.key,
+            record.value,
+            (
+                *record.headers,
+                ("ce_id", b"0123456789ab-%d" % (first + i)),
+                ("ce_source", b"/gateways/gw-1/logs/0123456789ab"),
+            ),
+        )
+        for i, record in enumerate(given_)
+    ]
+
+
+@given(st.lists(st.lists(records, min_size=1, max_size=70), min_size=1, max_size=5))
+@examples(max_examples=40, deadline=None)
+def test_joining_gives_the_same_records_in_the_same_order(groups: list[list[Envelope]]) -> None:
+    parts = [block for i, group in enumerate(groups) for block in encode(group, 1 + i * 100, NAMER, 3)]
+    joined = join(((block.records, block.body) for block in parts), 3)
+    apart = [record for block in parts for record in read_by_kafka(block.body, block.records)]
+    assert read_by_kafka(joined, len(apart)) == apart
+
+
+@given(st.lists(records, min_size=2, max_size=150), st.data())
+@examples(max_examples=40, deadline=None)
+def test_splitting_and_joining_again_changes_nothing(given_: list[Envelope], data: st.DataObject) -> None:
+    (block,) = encode(given_, 7, NAMER, 3, max_bytes=1 << 20)
+    at = data.draw(st.integers(1, len(given_) - 1))
+    left, right = split(block, (at, len(given_) - at), 3)
+    assert (left.first, left.last, right.first, right.last) == (7, 6 + at, 7 + at, block.last)
+    joined = join(((left.records, left.body), (right.records, right.body)), 3)
+    assert read_by_kafka(joined, len(given_)) == read_by_kafka(block.body, block.records)
+
+
+@pytest.mark.parametrize("count", [63, 64, 65, 8_191, 8_192, 8_193, 9_000])
+def test_offsets_grow_over_the_widths_in_which_they_are_written(count: int) -> None:
+    parts = [block for i in range(0, count, 50) for block in encode(plain(min(50, count - i)), i, NAMER, 1)]
+    joined = join(((block.records, block.body) for block in parts), 1)
+    assert len(read_by_kafka(joined, count)) == count
+    halves = halve(Block(1, count, joined), 1)
+    assert [len(read_by_kafka(half.body, half.records)) for half in halves] == [count // 2, count - count // 2]
+
+
+def test_a_block_keeps_to_its_bounds_and_one_large_record_is_taken_all_the_same() -> None:
+    found = encode([*plain(3), *plain(1, 1 << 20), *plain(3)], 1, NAMER, 1)
+    assert [block.records for block in found] == [3, 1, 3]
+    assert [block.records for block in encode(plain(9_000), 1, NAMER, 1)] == [4_000, 4_000, 1_000]
+
+
+def test_one_record_cannot_be_halved() -> None:
+    (block,) = encode(plain(1), 1, NAMER, 1)
+    assert halve(block, 1) == [block]
+
+
+def test_marking_says_possibly_repeated_once_and_keeps_the_name() -> None:
+    (block,) = encode(plain(3), 5, NAMER, 1)
+    twice = mark_repeated(mark_repeated(block, 1), 1)
+    for i, record in enumerate(decode(twice.body, 3)):
+        assert record.headers.count(("possibly_repeated", b"1")) == 1
+        assert dict(record.headers)["ce_id"] == b"0123456789ab-%d" % (5 + i)
+
+
+def test_one_flipped_bit_anywhere_changes_the_checksum() -> None:
+    """L6."""
+    (block,) = encode(plain(20), 1, NAMER, 3)
+    whole = blocks.checksum(77, block.records, block.body)
+    for position in range(len(block.body)):
+        flipped = bytearray(block.body)
+        flipped[position] ^= 1 << (position % 8)
+        assert blocks.checksum(77, block.records, bytes(flipped)) != whole
+    assert blocks.checksum(78, block.records, block.body) != whole
+    assert blocks.checksum(77, block.records + 1, block.body) != whole
+
+
+@pytest.mark.parametrize("body", [b"", b"noise", b"\x28\xb5\x2f\xfd" + b"\xff" * 40])
+def test_what_is_no_block_is_said_to_be_none(body: bytes) -> None:
+    with pytest.raises(ValueError, match="no records"):
+        decode(body, 3)
