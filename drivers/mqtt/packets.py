@@ -26,6 +26,8 @@ TOO_LARGE = 0x100
 
 MOST_BYTES = 256 * 1024
 SAMPLE_BYTES = 200
+_LONGEST_TRACEPARENT = 128
+"""That of today has 55 characters; it becomes a header of every record, so a stranger's novel is left out."""
 
 _PUBLISH = 0x30
 _PUBREL = 0x62
@@ -223,7 +225,12 @@ def _length(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _properties(data: bytes, position: int, end: int) -> tuple[int, str | None]:
-    """Where the properties of an MQTT 5 PUBLISH end, and the traceparent among them."""
+    """Where the properties of an MQTT 5 PUBLISH end, and the traceparent among them.
+
+    Where they end is known without reading them. So properties that paho refuses cost no more than the traceparent:
+    brokers pass on what it takes for malformed (U+FEFF, say), and a connection ended for it would get the very same
+    message again at each reconnect, for ever.
+    """
     length, start = _length(data, position)
     stop = start + length
     if start == 0 or stop > end:
@@ -233,9 +240,10 @@ def _properties(data: bytes, position: int, end: int) -> tuple[int, str | None]:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
     try:
         properties.unpack(data[position:stop])  # type: ignore[no-untyped-call]  # the same
-    except (MQTTException, ValueError, IndexError, KeyError, struct.error) as error:
-        raise Malformed("the properties of a PUBLISH cannot be read") from error
+    except (MQTTException, ValueError, IndexError, KeyError, struct.error):
+        return stop, None
     for name, value in getattr(properties, "UserProperty", ()):
         if name == "traceparent":
-            return stop, str(value)
+            fits = len(value) <= _LONGEST_TRACEPARENT and value.isascii() and value.isprintable()
+            return stop, value if fits else None
     return stop, None

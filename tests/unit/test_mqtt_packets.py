@@ -167,6 +167,18 @@ def test_what_is_no_mqtt_is_malformed(stream):
         split([stream])
 
 
+@pytest.mark.parametrize("stranger", ["\ufeff00-a-b-01", "00-\x85", "x" * 10_000])
+def test_a_traceparent_that_cannot_be_one_costs_the_message_nothing(stranger):
+    # mosquitto passes U+FEFF on and paho does not read it; at QoS 1 the message would come again for ever.
+    packets = [Publish(b"t/ph", b"7.1", packet_id=9, traceparent=stranger), Publish(b"t/ph", b"7.2", packet_id=10)]
+    received, _ = split([encode(packets, version_5=True)], version_5=True)
+    assert [(payload, traceparent) for _, payload, _, traceparent in received.messages] == [
+        (b"7.1", None),
+        (b"7.2", None),
+    ]
+    assert received.acknowledgements == b"\x40\x02\x00\x09\x40\x02\x00\x0a"
+
+
 @pytest.mark.parametrize("version_5", [False, True])
 @pytest.mark.parametrize("piece", [1_000, 65_536, 10_000_000])
 def test_a_huge_payload_is_passed_over_with_a_sample_of_it(version_5, piece):
