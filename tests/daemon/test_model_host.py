@@ -202,6 +202,24 @@ def test_two_versions_run_side_by_side_and_closing_one_leaves_the_other(host, tm
     assert len(new.predict([sides(204, 60)])[0].detections) == 2
 
 
+def anonymous_kib(pid: int) -> int:
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(rollup.split("\nPss_Anon:")[1].split()[0])
+
+
+def test_the_memory_of_a_model_comes_back_when_it_is_closed(host):
+    fish = Path(__file__).parents[2] / "models" / "zoo" / "fish" / "1"
+    # The first life of a model also brings what onnxruntime keeps for the next one.
+    host.load("fish", fish).close()
+    empty = anonymous_kib(host.pid)
+    model = host.load("fish", fish)
+    model.predict([sides(204, 20, 540, 960)])
+    loaded = anonymous_kib(host.pid)
+    model.close()
+    assert loaded > empty + 2048
+    assert anonymous_kib(host.pid) - empty < (loaded - empty) / 2
+
+
 def test_a_folder_that_changed_under_a_loaded_model_is_not_taken_for_it(host, tmp_path):
     model = host.load("bright", halves(tmp_path))
     halves(tmp_path, version="2")
