@@ -45,7 +45,8 @@ class LogWatch:
             if stats.stalled
             else "the log's disk takes commits again",
         )
-        if stats.quarantined > self._quarantined:
+        # Put aside first, begun anew a moment later: told once the new log has its name.
+        if stats.quarantined > self._quarantined and stats.log_id:
             self._quarantined = stats.quarantined
             self._event(
                 SystemEventKind.LOG_QUARANTINED,
