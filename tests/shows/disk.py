@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -64,7 +65,8 @@ def noise(kafka: ApacheKafka | None = None, readings: int = 500) -> Noise:
             there = farm.until_arrived(after)
         farm.daemon.stop()
         events = of_gateway(read_topic_blocking(farm.kafka.bootstrap, "system-events"), farm.gateway)
-        told = [(event.value or b"").decode() for event in events if b"log_quarantined" in (event.value or b"")]
+        said = [json.loads(event.value or b"{}") for event in events]
+        told = [event["text"] for event in said if event["event"] == "log_quarantined" and event["data"]["log_id"]]
         return Noise(
             len(before),
             len(before) - len(there.missing(before)),

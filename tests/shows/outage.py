@@ -19,7 +19,9 @@ DRAINED_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`memory_before` and `memory_most` are PSS over all processes, in bytes; the first is taken under load."""
+    """`memory_before` and `memory_most` are PSS over all processes, in bytes: under load before the outage, at half of it, and at
+    most until the end.
+    """
 
     outage_s: float
     backlog: int
@@ -27,6 +29,7 @@ class Outcome:
     missing: int
     repeated_ce_ids: int
     memory_before: int
+    memory_half: int
     memory_most: int
     drained_s: float
 
@@ -36,7 +39,7 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        flat = self.memory_most - self.memory_before <= FLAT_BYTES
+        flat = self.memory_most - self.memory_before <= FLAT_BYTES and self.memory_most <= 1.1 * self.memory_half
         return self.delivered and flat and self.drained_s <= DRAINED_S
 
     def __str__(self) -> str:
@@ -44,8 +47,8 @@ class Outcome:
             f"Kafka away for {self.outage_s:.0f} s: backlog of {self.backlog} records drained {self.drained_s:.1f} s "
             f"after its return (bound {DRAINED_S:.0f} s); of {self.acknowledged} acknowledged readings "
             f"{self.missing} missing, {self.repeated_ce_ids} duplicated; "
-            f"memory {self.memory_before / _MIB:.0f} MiB before, "
-            f"{self.memory_most / _MIB:.0f} MiB at most (bound +{FLAT_BYTES / _MIB:.0f} MiB)"
+            f"memory {self.memory_before / _MIB:.0f} MiB before, {self.memory_half / _MIB:.0f} MiB at half of it, "
+            f"{self.memory_most / _MIB:.0f} MiB at most (bound +{FLAT_BYTES / _MIB:.0f} MiB, and a tenth since the half)"
         )
 
 
@@ -60,9 +63,11 @@ def outage(outage_s: float, per_second: float) -> Outcome:
         sending.start()
         try:
             daemon.until(lambda: daemon.total("tidegate_log_delivered_records_total") > per_second, "delivering")
-            before = most = daemon.memory_bytes()
+            before = daemon.memory_bytes()
             farm.kafka.stop()
-            back = time.monotonic() + outage_s
+            time.sleep(outage_s / 2)
+            half = most = daemon.memory_bytes()
+            back = time.monotonic() + outage_s / 2
             while time.monotonic() < back:
                 time.sleep(min(1.0, outage_s / 10))
                 most = max(most, daemon.memory_bytes())
@@ -88,6 +93,7 @@ def outage(outage_s: float, per_second: float) -> Outcome:
         len(there.missing(acknowledged)),
         there.repeated_ce_ids,
         before,
+        half,
         most,
         drained_s,
     )
