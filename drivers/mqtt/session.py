@@ -93,7 +93,12 @@ class Session:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
-            self._end(NotReady(f"{self._where} took the connection and does not answer", "is it an MQTT broker?"))
+            self._end(
+                NotReady(
+                    f"{self._where} took the connection and does not answer",
+                    f"is it a broker of MQTT {settings.version}?",
+                )
+            )
         if self.ended.done():
             self.ended.result()
         return self._connack.result()
@@ -267,7 +272,7 @@ class Session:
 
     def _lost(self, why: str) -> None:
         if not self._connack.done():
-            hint = "is this a port for TLS, and what does the broker's log say?"
+            hint = "is this a port for TLS, does the broker know this version of MQTT, and what does its log say?"
             self._end(NotReady(f"{self._where} closed the connection without an answer{why and ': '}{why}", hint))
         else:
             self.dropped = not why

@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from drivers.mqtt.settings import MqttSettings
 
 log = logging.getLogger("tidegate.mqtt")
+
+_DISK_TIMEOUT_S = 2.0
+_T = TypeVar("_T")
 
 
 class Subscribed:
@@ -30,19 +33,32 @@ class Subscribed:
         self._session = f"{settings.client_id}@{settings.host}:{settings.port}"
         self._loaded = self._path is None
         self._complained = False
+        self._hanging: asyncio.Future[Any] | None = None
         self.filters: dict[str, int] = {}
 
     async def load(self) -> None:
         """Read the file, once. A file that cannot be read is as good as none."""
         if not self._loaded:
             self._loaded = True
-            self.filters = await asyncio.to_thread(self._read)
+            self.filters = await self._in_time(self._read) or {}
 
     async def save(self, filters: Mapping[str, int]) -> None:
         """Keep these from now on; a disk that does not take them costs a log line, no reading."""
         self.filters = dict(filters)
         if self._path is not None:
-            await asyncio.to_thread(self._write)
+            await self._in_time(self._write)
+
+    async def _in_time(self, work: Callable[[], _T]) -> _T | None:
+        """What a thread makes of it, or None: a disk that hangs must not keep us from subscribing."""
+        if self._hanging is not None and not self._hanging.done():
+            return None
+        task: asyncio.Future[_T] = asyncio.ensure_future(asyncio.to_thread(work))
+        self._hanging = task
+        done, _ = await asyncio.wait([task], timeout=_DISK_TIMEOUT_S)
+        if done:
+            return task.result()
+        log.warning("%s: the disk does not answer", self._path)
+        return None
 
     def _read(self) -> dict[str, int]:
         if self._path is None:
