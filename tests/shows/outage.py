@@ -19,9 +19,7 @@ DRAINED_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`memory_before` and `memory_most` are PSS over all processes, in bytes: under load before the outage, at half of it, and at
-    most until the end.
-    """
+    """Memory is PSS over all processes, in bytes: under load before, half through, and the most of the second half."""
 
     outage_s: float
     backlog: int
@@ -48,7 +46,8 @@ class Outcome:
             f"after its return (bound {DRAINED_S:.0f} s); of {self.acknowledged} acknowledged readings "
             f"{self.missing} missing, {self.repeated_ce_ids} duplicated; "
             f"memory {self.memory_before / _MIB:.0f} MiB before, {self.memory_half / _MIB:.0f} MiB at half of it, "
-            f"{self.memory_most / _MIB:.0f} MiB at most (bound +{FLAT_BYTES / _MIB:.0f} MiB, and a tenth since the half)"
+            f"{self.memory_most / _MIB:.0f} MiB at most "
+            f"(bound +{FLAT_BYTES / _MIB:.0f} MiB, and a tenth since the half)"
         )
 
 
