@@ -128,7 +128,7 @@ systemd-test: $(VENV)/.installed ## boot a real systemd and put the unit through
 	@$(BIN)/python -m pytest -m systemd tests/systemd $(ARGS)
 
 .PHONY: arm64
-arm64: ## build Dockerfile.arm64 and start it once under emulation (root, ~20 minutes)
+arm64: ## build Dockerfile.arm64 and start it once under emulation (root, about ten minutes)
 	@deploy/arm64/build-and-start
 
 .PHONY: lock
