@@ -19,7 +19,7 @@ DRAINED_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Memory is PSS over all processes, in bytes: under load before, half through, and the most of the second half."""
+    """Memory is PSS over all processes, in bytes: before, under load; half through; the most of the second half."""
 
     outage_s: float
     backlog: int
