@@ -17,6 +17,9 @@ MOST_REQUEST_BYTES = 16_384
 MOST_ANSWER_BYTES = 160_000
 """Below what a socket takes in one piece: 256 detections are 30,000."""
 
+# Kept: json.dumps makes a new encoder for every call that wants other separators.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def error(kind: str, reason: str, field: str = "", hint: str = "") -> dict[str, Any]:
     """An answer that says no."""
@@ -25,7 +28,7 @@ def error(kind: str, reason: str, field: str = "", hint: str = "") -> dict[str, 
 
 def pack(message: dict[str, Any]) -> bytes:
     """Encode."""
-    return json.dumps(message, separators=(",", ":")).encode()
+    return _encode(message).encode()
 
 
 def answer(message: bytes | memoryview) -> Any:
@@ -34,7 +37,7 @@ def answer(message: bytes | memoryview) -> Any:
     Raises:
         NotReady, Misconfigured, ValueError: as the process told, or when it told nonsense (ValueError).
     """
-    told = json.loads(bytes(message))
+    told = json.loads(str(message, "utf-8"))
     if "ok" in told:
         return told["ok"]
     said = told["error"]
