@@ -73,8 +73,6 @@ class Daemon:
         except EssentialUnitFailed as failure:
             log.critical("stopped: %s", failure)
             return 1
-        finally:
-            await asyncio.to_thread(self.hub.models.close)
         log.info("stopped in order")
         return 0
 
@@ -88,6 +86,7 @@ class Daemon:
         return [
             _lasting("log", Stage.CONTROL, hub.log.run, essential=True),
             _lasting("pipeline", Stage.PROCESS, self._pipeline, essential=True),
+            _lasting("model-host", Stage.PROCESS, self._model_host),
             *hub.sources.plan(config),
             *hub.uplink.plan(config, self._reloads.from_push),
             Planned("http", config.http, self._http),
@@ -99,6 +98,13 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.hub.alerts.run(), name="alerts")
             group.create_task(self.hub.watch.run(), name="log-watch")
+
+    async def _model_host(self) -> None:
+        """Ends the models' process when the stage stops, so that a model that hangs holds nobody up."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.to_thread(self.hub.models.close)
 
     def _http(self, settings: Http) -> Part:
         self.hub.http = HttpServer(settings.host, settings.port, self.hub.identity.runtime_dir, self._health)

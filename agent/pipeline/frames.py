@@ -113,7 +113,7 @@ class ModelRunner:
             models.values.NotReady: the model's process died; a restart loads it again.
             models.values.Misconfigured: the model's files are not what they should be.
         """
-        model = await asyncio.to_thread(self._load)
+        model = await self._loaded()
         try:
             while True:
                 frame = await self._slots.take()
@@ -130,6 +130,17 @@ class ModelRunner:
             self._slots.clear()
             # Its process goes on for other models, and must not keep one that nobody asks any more.
             await asyncio.to_thread(model.close)
+
+    async def _loaded(self) -> LoadedModel:
+        loading = asyncio.ensure_future(asyncio.to_thread(self._load))
+        try:
+            return await asyncio.shield(loading)
+        except asyncio.CancelledError:
+            # The thread loads on; what it brings must not stay in the model's process without an owner.
+            await asyncio.wait((loading,))
+            if loading.exception() is None:
+                await asyncio.to_thread(loading.result().close)
+            raise
 
     @staticmethod
     async def _ask(model: LoadedModel, frame: Frame) -> Prediction:

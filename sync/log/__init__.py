@@ -17,8 +17,7 @@ Its invariants, which the code and the tests cite by number:
 """
 
 from sync.log.memory import MemoryLog
-from sync.log.reader import LogReader
 from sync.log.settings import LogSettings
 from sync.log.sqlite import SqliteLog
 
-__all__ = ["LogReader", "LogSettings", "MemoryLog", "SqliteLog"]
+__all__ = ["LogSettings", "MemoryLog", "SqliteLog"]

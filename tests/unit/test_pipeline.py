@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ import pytest
 import drivers
 from agent.events import Encoder
 from agent.farm.limits import Limits
-from agent.pipeline import Alerts, FrameSlots, Intake, LogWatch, Outbox, SensorLimits
+from agent.pipeline import Alerts, FrameSlots, Intake, LogWatch, ModelRunner, Outbox, SensorLimits
 from agent.pipeline.unreadable import UnreadableSampler
 from drivers import Frame, Reading, SharedImage, Unreadable
 from sync.log import LogSettings, MemoryLog
@@ -181,3 +182,26 @@ async def test_a_newer_frame_replaces_an_older_one_of_its_camera_and_cameras_tak
     taken = [await slots.take() for _ in range(cameras)]
     assert [(seen.camera_id, seen.number) for seen in taken] == [(f"cam-{camera}", 2) for camera in range(cameras)]
     assert slots.replaced == len(released) == 2 * cameras
+
+
+async def test_a_model_whose_unit_ends_while_it_loads_is_closed_again():
+    begun, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow:
+        def close(self):
+            closed.set()
+
+    def load():
+        begun.set()
+        assert go_on.wait(10)
+        return Slow()
+
+    async with a_hub() as hub:
+        runner = ModelRunner(load, FrameSlots(), hub.outbox, Encoder("gw-1", "s"), lambda _: None)
+        running = asyncio.create_task(runner.run())
+        assert await asyncio.to_thread(begun.wait, 10)
+        running.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(running, return_exceptions=True)
+        assert closed.is_set()
