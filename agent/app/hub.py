@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent import logs
-from agent.app.sources import Sources
+from agent.app.sources import Sources, unusable
 from agent.app.uplink import Uplink
 from agent.events import Alert, AlertState, Encoder, Severity, SystemEvent, SystemEventKind
 from agent.farm.limits import Limits
@@ -110,8 +110,8 @@ def log_settings(config: Config) -> LogSettings:
 
 
 def _refusals(config: Config) -> list[str]:
-    """Models that config names and that will never answer. A folder that is not there yet is no such reason."""
-    problems = []
+    """Subscriptions and models that config names and that will never work, though the schema lets them pass."""
+    problems = unusable(config)
     for number, model in enumerate(config.models):
         try:
             read_model(model.path)

@@ -9,6 +9,7 @@ from agent.metrics import Histogram
 from agent.pipeline import FrameSlots, ModelRunner
 from agent.reload import Part, Planned
 from agent.supervisor import Stage, Unit
+from drivers import Misconfigured
 from drivers.camera import CameraDriver, CameraSettings
 from drivers.mqtt import (
     KnownSensor,
@@ -18,6 +19,7 @@ from drivers.mqtt import (
     SubscriptionSettings,
     TlsSettings,
 )
+from drivers.mqtt.topics import Routes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -195,6 +197,18 @@ def mqtt_settings(connection: Mqtt, config: Config) -> MqttSettings:
         sensors=tuple(KnownSensor(known.id, known.type, known.unit, known.tank) for known in config.sensors),
         subscriptions_file=config.gateway.state_dir / f"mqtt-{connection.name}.subscriptions",
     )
+
+
+def unusable(config: Config) -> list[str]:
+    """Subscriptions that no connection can use, though the document is valid by the schema."""
+    problems = []
+    for number, connection in enumerate(config.mqtt):
+        try:
+            Routes(mqtt_settings(connection, config))
+        except Misconfigured as fault:
+            hint = f" (hint: {fault.hint})" if fault.hint else ""
+            problems.append(f"mqtt[{number}].{fault.field}: {fault.reason}{hint}")
+    return problems
 
 
 def _subscription(item: Subscription) -> SubscriptionSettings:

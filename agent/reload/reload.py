@@ -4,6 +4,8 @@ R1  A document is validated whole before anything changes; one that is refused c
 R2  Units whose part of the document is the same are not touched; the log never is.
 R3  The document becomes last-good on disk only after its units were swapped in.
 R4  Whatever becomes of a document is reported upstream, through the log.
+R5  A push that we stumble over ourselves is refused too. Not dealt with, it would be fetched and stumbled over again
+    after every restart, and no better one could ever come.
 """
 
 from __future__ import annotations
@@ -92,7 +94,12 @@ class Reload:
             if refusals:
                 return self._refuse(name, "push", refusals, offset)
             file_revision = self._current.file_revision if self._current else ""
-            return await self._apply(config, Applied(document.decode(), name, "push", file_revision, offset), ())
+            applied = Applied(document.decode(), name, "push", file_revision, offset)
+            try:
+                return await self._apply(config, applied, ())
+            except Exception as fault:  # R5: whatever it is, the next document must get its turn
+                log.exception("config %s: could not be applied", name[:12])
+                return self._refuse(name, "push", [f"cannot be applied: {type(fault).__name__}: {fault}"], offset)
 
     async def _refusals(self, config: Config) -> list[str]:
         """What speaks against a config that is valid as a document, while another one runs."""

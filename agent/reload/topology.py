@@ -3,10 +3,12 @@
 T1  A unit whose settings are equal is not touched.
 T2  A unit that can take its new settings while it runs is not restarted.
 T3  What goes, goes before what comes, so that a port or a session is free for its successor.
+T4  A unit that cannot live with its settings fails by itself, under supervision; the change of the others goes on.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from agent.supervisor import Supervisor, Unit
+
+log = logging.getLogger("tidegate.reload")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class Topology:
             settings, part = running
             if settings == planned.settings:
                 continue
-            if part.adapt is not None and await part.adapt(planned.settings):
+            if part.adapt is not None and await _adapted(part.adapt, planned):
                 self._running[planned.name] = (planned.settings, part)
                 change.adapted.append(planned.name)
                 continue
@@ -88,3 +92,11 @@ class Topology:
     async def _remove(self, name: str) -> None:
         await self._supervisor.remove(name)
         del self._running[name]
+
+
+async def _adapted(adapt: Callable[[Any], Awaitable[bool]], planned: Planned) -> bool:
+    try:
+        return await adapt(planned.settings)
+    except Exception as fault:  # noqa: BLE001 - built anew it meets the same, and the supervisor judges it (T4)
+        log.warning("%s cannot take its new settings while it runs: %s", planned.name, fault)
+        return False

@@ -19,6 +19,8 @@ from tests.support.publisher import Publisher
 pytestmark = pytest.mark.broker
 
 KNOWN = {"topic": "farm/{site}/{tank}/{metric}", "unit": "1"}
+NUL_TOPIC = [{"name": "barge", "local": True, "subscriptions": [{"topic": "a\0b/{tank}/{metric}"}]}]
+"""Valid by the schema; what refuses it is the driver."""
 MORE = {"topic": "more/{tank}/{metric}", "unit": "1"}
 
 
@@ -94,6 +96,7 @@ def test_a_pushed_document_outlives_a_restart(farm):
         ("no local broker", {"mqtt": [{"name": "barge"}]}),
         ("another gateway's", {"gateway": {"id": "gw-other", "site": "site"}}),
         ("not YAML", None),
+        ("a topic that no broker can have", {"mqtt": NUL_TOPIC}),
     ],
 )
 def test_an_invalid_push_is_refused_and_reported_and_the_old_document_goes_on(farm, kind, change):
@@ -106,4 +109,5 @@ def test_an_invalid_push_is_refused_and_reported_and_the_old_document_goes_on(fa
         acknowledged = set(publisher.wait_acked())
         assert not farm.until_arrived(acknowledged).missing(acknowledged)
     assert farm.daemon.health()["config"]["source"] == "file"
+    assert farm.daemon.total("tidegate_unit_crashes_total") == 0
     assert "Traceback" not in farm.daemon.output

@@ -1,6 +1,7 @@
 """R1 to R4 of agent/reload/reload.py, and which document holds at a start."""
 
 import asyncio
+import dataclasses
 from contextlib import asynccontextmanager
 
 import pytest
@@ -71,6 +72,17 @@ async def test_r1_a_push_that_is_not_valid_changes_nothing_and_is_refused_with_i
         assert "push at offset 7:4: mqtt[0].keepalive_s" in report.problems[0]
         assert hub.starts == [30]
         assert reload.current.source == "file"
+
+
+async def test_r5_a_push_that_we_stumble_over_is_refused_and_the_next_one_gets_its_turn(path):
+    hub = Hub()
+    async with running(path, hub) as reload:
+        reload._hooks = dataclasses.replace(reload._hooks, plan=lambda _: 1 // 0)
+        report = await reload.from_push(7, edition(path, 40).encode())
+        assert (report.outcome, report.offset) == ("refused", 7)
+        assert "ZeroDivisionError" in report.problems[0]
+        reload._hooks = dataclasses.replace(reload._hooks, plan=hub.plan)
+        assert (await reload.from_push(8, edition(path, 50).encode())).outcome == "applied"
 
 
 @pytest.mark.parametrize("document", [b"\xff\xfe", b"", b"[]", b"{" * 100_000])

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from agent.reload import Part, Planned, Topology
 from agent.supervisor import Stage, Supervisor, Unit
+from drivers import Misconfigured
 
 
 class Trace:
@@ -22,6 +23,8 @@ class Trace:
 
             async def adapt(fresh):
                 self.events.append(f"adapt {name} {fresh}")
+                if isinstance(adapts, Exception):
+                    raise adapts
                 return adapts
 
             return Part(Unit(name, Stage.SOURCE, run), None if adapts is None else adapt)
@@ -80,3 +83,16 @@ async def test_t3_what_goes_goes_before_what_comes():
         await asyncio.sleep(0)
         assert (change.removed, change.added) == (["camera:old"], ["camera:new"])
         assert trace.events == ["start camera:old 1", "stop camera:old", "start camera:new 1"]
+
+
+async def test_t4_a_unit_that_cannot_adapt_for_a_fault_is_built_anew_and_the_others_follow():
+    trace = Trace()
+    async with topology() as units:
+        await units.change([trace.plan("mqtt:a", 1, adapts=Misconfigured("no such topic", "topic", "write one"))])
+        await asyncio.sleep(0)
+        change = await units.change(
+            [trace.plan("mqtt:a", 2, adapts=Misconfigured("no such topic", "topic", "write one")), trace.plan("x", 1)]
+        )
+        await asyncio.sleep(0)
+        assert change.units() == ["mqtt:a", "x"]
+        assert trace.events == ["start mqtt:a 1", "adapt mqtt:a 2", "stop mqtt:a", "start mqtt:a 2", "start x 1"]
