@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COMMIT_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _TRIM_DEAD_LETTERS_EVERY: Final = 256
+_AGE_EVERY_MS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Engine:
         self._commit_s = 0.0
         self._body_bytes = 0
         self._version = 0
+        self._aged_ms = 0
         self._waiting: frozenset[int] = frozenset()
 
     def opened(self, book: Book) -> None:
@@ -101,7 +103,7 @@ class Engine:
                 answers = carry_out(book, work, self.standing)
             if salvage is not None:
                 salvage.step(book)
-            trim_more = retention.trim(book, self.max_bytes, going_on=self.figures.trim_more)
+            trim_more = self._trim(book)
             if self._commits % _TRIM_DEAD_LETTERS_EVERY == 0:
                 retention.trim_dead_letters(book)
             book.commit()
@@ -119,6 +121,13 @@ class Engine:
         self._publish(book, trim_more=trim_more)
         return [*refused, *answers]
 
+    def _trim(self, book: Book) -> bool:
+        """Trim for one slice. What is too old is looked for now and then only, because every look costs queries."""
+        aging = self.figures.trim_more or abs(book.now_ms - self._aged_ms) >= _AGE_EVERY_MS
+        if aging:
+            self._aged_ms = book.now_ms
+        return retention.trim(book, self.max_bytes, going_on=self.figures.trim_more, aging=aging)
+
     def squeeze(self, book: Book) -> bool:
         """Trim for one slice, in a commit of its own; True where there is more to trim.
 
@@ -127,7 +136,7 @@ class Engine:
         """
         try:
             book.begin()
-            more = retention.trim(book, self.max_bytes, going_on=True)
+            more = retention.trim(book, self.max_bytes, going_on=True, aging=False)
             book.commit()
         except BaseException:
             book.rollback()

@@ -38,18 +38,21 @@ def bytes_free(book: Book) -> int:
     return int(book.connection.execute("PRAGMA freelist_count").fetchone()[0]) * PAGE_BYTES
 
 
-def trim(book: Book, max_bytes: int, *, going_on: bool) -> bool:
+def trim(book: Book, max_bytes: int, *, going_on: bool, aging: bool) -> bool:
     """Remove what is too much or too old, for one slice of time; True where there is more to remove.
 
-    Once over the bound it goes a little below it (`going_on`), because bursts write fewer pages.
+    Once over the bound it goes a little below it (`going_on`), because bursts write fewer pages. What is too old
+    goes only where `aging`.
     """
-    book.refresh()
-    # A clock that nobody set must not age anything.
-    oldest_ms = book.now_ms - int(book.settings.max_age_s * 1_000) if book.synced else -(1 << 62)
-    until = time.monotonic() + SLICE_S
-    removed = 0
     enough = max_bytes - min(_BURST_BYTES, max_bytes // 32)
     over = bytes_used(book) > (enough if going_on else max_bytes)
+    if not over and not aging:
+        return False
+    book.refresh()
+    # A clock that nobody set must not age anything.
+    oldest_ms = book.now_ms - int(book.settings.max_age_s * 1_000) if aging and book.synced else -(1 << 62)
+    until = time.monotonic() + SLICE_S
+    removed = 0
     while removed < _LEAST_BLOCKS or time.monotonic() < until:
         if not (_trim_settled(book, oldest_ms, over=over) or _evict(book, oldest_ms, over=over)):
             return False

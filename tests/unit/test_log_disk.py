@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sync.log import SqliteLog
-from sync.log.reader import LogReader
 from sync.log.blocks import decode
 from sync.log.clock import Clock
 from sync.log.file import damaged_files
+from sync.log.reader import LogReader
 from sync.values import Lane, LogStalled, Misconfigured, NotReady, Stream
 from tests.support.disks import LoopDisk
 from tests.support.log import (
@@ -456,6 +456,7 @@ async def test_what_is_too_old_goes_only_by_a_clock_that_can_be_trusted(tmp_path
         await log.append(envelopes("x", topic="camera-events"))
         assert log.stats().lost == {}
         clock.trusted = True
+        clock.ahead_ms += 20_000
         await log.append(envelopes("y", topic="camera-events"))
         assert log.stats().lost == {"aged": 10}
         assert [pending.records for pending in log.streams() if pending.topic == TOPIC] == [0]
@@ -508,6 +509,69 @@ async def test_a_writer_that_hangs_in_the_disk_stalls_the_log_too(tmp_path: Path
         await until(lambda: not log.stats().stalled)
         await log.append(envelopes("after"))
         assert (await drain(log))[Lane.LIVE, TOPIC] == ["before", "after"]
+
+
+BOUND_CHILD = """
+import asyncio, resource, sys
+from pathlib import Path
+from sync.log import SqliteLog
+from sync.values import LogStalled
+from tests.support.log import drain, envelopes, running, settings, until
+
+async def main():
+    log = SqliteLog(settings(Path(sys.argv[1]), log_stall_s=0.5))
+    async with running(log):
+        await log.append(envelopes("before"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        lost = 0
+        for i in range(4):
+            try:
+                await log.append(envelopes(*(f"{i}-{k}" * 50 for k in range(100))))
+            except LogStalled:
+                lost += 100
+        assert lost and log.stats().stalled
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        await until(lambda: not log.stats().stalled)
+        await log.append(envelopes("after"))
+        found = [value for values in (await drain(log)).values() for value in values if value in ("before", "after")]
+        print(*found)
+
+asyncio.run(main())
+"""
+
+
+async def test_files_that_may_not_grow_stall_the_log_and_it_goes_on_when_they_may_again(tmp_path: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        BOUND_CHILD,
+        str(tmp_path),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    said, _ = await asyncio.wait_for(child.communicate(), 90)
+    assert child.returncode == 0
+    assert said.decode().split() == ["before", "after"]
+
+
+async def test_the_lease_of_fresh_records_and_the_settle_before_ride_in_the_commit_that_stores_them(
+    tmp_path: Path,
+) -> None:
+    """D1, D2: one fsync for each round of a shipper that keeps up."""
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.assign_partition(TOPIC, 1)
+        offer = log.offer(claim(LIVE, 0), 1 << 20)
+        await log.append(envelopes("x0"))
+        batch = await offer
+        before = log.stats().commits
+        for i in range(1, 6):
+            log.settle(batch, i)
+            offer = log.offer(claim(LIVE, i), 1 << 20)
+            await log.append(envelopes(f"x{i}"))
+            batch = await offer
+            assert values(batch) == [f"x{i}"]
+        assert log.stats().commits - before == 5
+        assert log.stats().delivered[Lane.LIVE] == 5
 
 
 @pytest.mark.skipif(not LoopDisk.possible(), reason="mounting a small disk needs root")

@@ -1,0 +1,318 @@
+"""The log against a model of it, through every mixture of appends, leases, settles, cuts, evictions and crashes.
+
+A crash here takes the files as they are between or within transactions and goes on from the copy; what the
+power cut of a real disk adds to that is another test's. L and D rules: sync/log, docs/DELIVERY.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, note
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from sync.log import leases
+from sync.log.blocks import decode
+from sync.log.clock import Clock
+from sync.log.engine import Engine
+from sync.log.file import LogFile
+from sync.log.work import Append, Offer, Request, Work, carry_out
+from sync.values import Batch, Lane, Stream
+from tests.support.log import claim, envelope, names, settings, values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sync.log.book import Book
+
+Where = tuple[Lane, str]
+
+STREAMS: list[Where] = [(Lane.ALERT, "alerts"), (Lane.LIVE, "data"), (Lane.LIVE, "events"), (Lane.BULK, "pictures")]
+LETTERS: Where = (Lane.LIVE, "dead-letters")
+LEASABLE: list[Where] = [*STREAMS, (Lane.BACKFILL, "data"), (Lane.BACKFILL, "events")]
+
+
+class StillClock(Clock):
+    """Moves only when told, so that nothing is reported or aged by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_ms = 1_700_000_000_000
+
+    def wall_ms(self) -> int:
+        return self.now_ms
+
+    def synced(self) -> bool:
+        return True
+
+
+class LogMachine(RuleBasedStateMachine):
+    """`pending` and `leased` are what must be on disk now; `queued` takes effect with the next commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = Path(tempfile.mkdtemp(prefix="log-model-"))
+        self.loop = asyncio.new_event_loop()
+        self.clock = StillClock()
+        self.runs = 0
+        self.number = 0
+        self.sequence = 0
+        self.pending: dict[Where, list[str]] = {where: [] for where in LEASABLE}
+        self.leased: dict[Where, Batch] = {}
+        self.done: Counter[str] = Counter()
+        self.named: dict[bytes, str] = {}
+        self.evicted = 0
+        self.work = Work()
+        self.effects: list[Callable[[], None]] = []
+        self.settling: set[Where] = set()
+        self.file: LogFile
+        self.book: Book
+        self.engine: Engine
+        self._open(self.home / "0")
+        self._commit()
+
+    # What the daemon does ---------------------------------------------------------------------------------
+
+    @rule(where=st.sampled_from(STREAMS), count=st.integers(1, 8), size=st.sampled_from([0, 40, 900]))
+    def append(self, where: Where, count: int, size: int) -> None:
+        lane, topic = where
+        fresh = [str(self.number + i) for i in range(count)]
+        self.number += count
+        records = [envelope(value, lane, topic, size) for value in fresh]
+        self.work.appends.append(Append(records, self.loop.create_future(), 0.0))
+        self.effects.append(lambda: self.pending[where].extend(fresh))
+
+    @rule()
+    def commit(self) -> None:
+        self._commit()
+
+    @rule(where=st.sampled_from(LEASABLE), max_bytes=st.sampled_from([1, 300, 1 << 20]), offered=st.booleans())
+    def lease(self, where: Where, max_bytes: int, offered: bool) -> None:  # noqa: FBT001 - as hypothesis gives it
+        if where in self.leased or where in self.settling:
+            return
+        wanted = claim(Stream(*where, 0), self.sequence)
+        self.sequence += 10_000
+        answer: asyncio.Future[Any] = self.loop.create_future()
+        if offered:
+            self.work.offers.append(Offer(wanted, max_bytes, answer))
+        else:
+            self.work.requests.append(Request(lambda book: leases.lease(book, wanted, max_bytes), answer))
+        answered = self._commit()
+        batch = answered.get(id(answer))
+        if batch is None:
+            assert self.pending[where] == [], "something is pending, and nothing was leased"
+            self.engine.standing.clear()
+            return
+        self._check_batch(where, batch)
+        self.leased[where] = batch
+        del self.pending[where][: batch.count]
+
+    @precondition(lambda self: self.leased)
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        """Takes effect with the next commit; a crash before it brings the batch back."""
+        where = data.draw(st.sampled_from(sorted(set(self.leased) - self.settling) or [None]))
+        if where is None:
+            return
+        batch = self.leased[where]
+        self.settling.add(where)
+        self.work.requests.append(Request(lambda book: leases.settle(book, batch, 5)))
+
+        def settled() -> None:
+            del self.leased[where]
+            self.settling.discard(where)
+            self.done.update(values(batch))
+
+        self.effects.append(settled)
+
+    @precondition(lambda self: self.leased)
+    @rule(data=st.data())
+    def cut(self, data: st.DataObject) -> None:
+        """D4."""
+        where = data.draw(st.sampled_from(sorted(set(self.leased) - self.settling) or [None]))
+        if where is None:
+            return
+        batch = self.leased.pop(where)
+        self.work.requests.append(Request(lambda book: leases.cut(book, batch, "too large")))
+        if batch.count == 1:
+            self.effects.append(lambda: self.done.update(values(batch)))
+        else:
+            self.effects.append(lambda: self.pending[where].__setitem__(slice(0, 0), values(batch)))
+        self._commit()
+
+    @rule()
+    def hand_over(self) -> None:
+        self._commit()
+        self.clock.now_ms += 100  # less in all than a loss waits before it is told, for that is a record too
+        self.work.requests.append(Request(lambda book: leases.hand_to_backfill(book, 0.05)))
+        before = {where: self._on_disk(where) for where in LEASABLE}
+        self._commit()
+        for topic in ("data", "events"):
+            live, backfill = (Lane.LIVE, topic), (Lane.BACKFILL, topic)
+            moved = [value for value in before[live] if value not in set(self._on_disk(live))]
+            # Only the halves of refused batches stay ahead in `live`.
+            assert sorted(self._on_disk(backfill)) == sorted([*before[backfill], *moved])
+            self.pending[live] = [value for value in self.pending[live] if value not in set(moved)]
+            self.pending[backfill] = sorted([*self.pending[backfill], *moved], key=int)
+
+    @rule()
+    def evict(self) -> None:
+        """L5, D8."""
+        self._commit()
+        before = {where: self._on_disk(where) for where in LEASABLE}
+        letters = len(self._on_disk(LETTERS))
+        self.engine.max_bytes = 0
+        self._commit(check=False)
+        self.engine.max_bytes = 1 << 30
+        gone = letters - len(self._on_disk(LETTERS))
+        for where in LEASABLE:
+            after = self._on_disk(where)
+            assert after == before[where][len(before[where]) - len(after) :], "not the oldest went"
+            gone += len(before[where]) - len(after)
+            self.done.update(before[where][: len(before[where]) - len(after)])
+            self.pending[where] = after
+        assert self.engine.figures.stats.lost.get("evicted", 0) - self.evicted == gone
+        self.evicted += gone
+        if gone and len(self.pending[Lane.ALERT, "alerts"]) < len(before[Lane.ALERT, "alerts"]):
+            assert not any(self.pending[where] for where in LEASABLE if where[0] is not Lane.ALERT)
+
+    # What happens to it -----------------------------------------------------------------------------------
+
+    @rule(within=st.booleans())
+    def crash(self, within: bool) -> None:  # noqa: FBT001 - as hypothesis gives it
+        """What was not committed is gone; everything else is there (L1)."""
+        if within:
+            self.book.begin()
+            carry_out(self.book, self.work, self.engine.standing)
+        self._copy_and_open(clean=False)
+
+    @rule()
+    def restart(self) -> None:
+        self._commit()
+        self._copy_and_open(clean=True)
+
+    # What must always hold --------------------------------------------------------------------------------
+
+    @invariant()
+    def disk_and_model_agree(self) -> None:
+        """L3, L4: each committed record is in one place, in order; figures say the same."""
+        for where in LEASABLE:
+            assert self._on_disk(where) == self.pending[where], where
+        described = {(found.lane, found.topic): found for found in self.engine.figures.streams}
+        for where, expected in self.pending.items():
+            found = described.get(where)
+            assert (found.records if found else 0) == len(expected)
+            assert (found.unsettled if found else False) == (where in self.leased)
+        places = Counter(value for pending in self.pending.values() for value in pending)
+        places.update(value for batch in self.leased.values() for value in values(batch))
+        places.update(self.done)
+        assert all(count == 1 for count in places.values())
+
+    def teardown(self) -> None:
+        self.file.close(clean=False)
+        self.loop.close()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _open(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.file = LogFile(settings(folder), self.clock)
+        self.book = self.file.open()
+        self.engine = Engine(1 << 30)
+        self.engine.opened(self.book)
+        self.evicted = 0
+        for topic in ("alerts", "data", "events", "pictures"):
+            self.work.requests.append(Request(lambda book, topic=topic: book.assign_partition(topic, 1)))
+
+    def _copy_and_open(self, *, clean: bool) -> None:
+        self.runs += 1
+        folder = self.home / str(self.runs)
+        folder.mkdir()
+        if clean:
+            self.file.close(clean=True)
+        for file in (self.home / str(self.runs - 1)).iterdir():
+            # The shared memory of the WAL does not outlive a machine.
+            if not file.name.endswith(("-shm", ".ballast")):
+                shutil.copy(file, folder)
+        if not clean:
+            if self.book.connection.in_transaction:
+                self.book.connection.execute("ROLLBACK")
+            self.file.close(clean=False)
+        self.work, self.effects, self.settling = Work(), [], set()
+        self._open(folder)
+        note(f"run {self.book.names.run}")
+        found = {(batch.claim.stream.lane, batch.claim.stream.topic): batch for batch in leases.unsettled(self.book)}
+        assert found.keys() == self.leased.keys()
+        for where, batch in found.items():
+            # D2: the very same batch.
+            kept = self.leased[where]
+            assert (batch.claim.producer, batch.claim.base_sequence) == (
+                kept.claim.producer,
+                kept.claim.base_sequence,
+            )
+            assert (batch.first, batch.last, names(batch)) == (kept.first, kept.last, names(kept))
+            assert batch.attempted
+        self._commit()
+
+    def _commit(self, *, check: bool = True) -> dict[int, Any]:
+        work, self.work = self.work, Work()
+        effects, self.effects = self.effects, []
+        answers = self.engine.transact(self.book, work)
+        self.file.committed()
+        for effect in effects:
+            effect()
+        if check:
+            self.disk_and_model_agree_but_for_a_lease(answers)
+        for answer in answers:
+            if answer.error is not None:
+                raise answer.error
+        return {id(answer.done): answer.value for answer in answers}
+
+    def disk_and_model_agree_but_for_a_lease(self, answers: list[Any]) -> None:
+        """Nothing outside what was asked for changed."""
+        taken = sum(answer.value.count for answer in answers if isinstance(answer.value, Batch))
+        depth = sum(len(pending) for pending in self.pending.values())
+        on_disk = sum(len(self._on_disk(where)) for where in LEASABLE)
+        assert on_disk == depth - taken
+
+    def _check_batch(self, where: Where, batch: Batch) -> None:
+        found = values(batch)
+        assert found == self.pending[where][: batch.count]
+        for name, value in zip(names(batch), found, strict=True):
+            # D10: a name belongs to one record for ever.
+            assert self.named.setdefault(name, value) == value
+
+    def _on_disk(self, where: Where) -> list[str]:
+        """What the file holds pending for a stream, read block by block."""
+        state = self.book.by_name.get((where[0].value, where[1]))
+        if state is None:
+            return []
+        found: list[str] = []
+        for part in [*state.ranges, *([state.next_part()] if not state.ranges else [])]:
+            if part is not None:
+                found += self._decoded(part.origin, part.first, part.last)
+        if state.ranges and state.open_records:
+            found += self._decoded(state.id, state.head, (1 << 48) - 1)
+        return found
+
+    def _decoded(self, origin: int, first: int, last: int) -> list[str]:
+        found: list[str] = []
+        for block, _, intact in self.book.rows(origin, first, last):
+            assert intact
+            found += [(record.value or b"").decode().rstrip(".") for record in decode(block.body, block.records)]
+        return found
+
+
+LogMachine.TestCase.settings = examples(
+    max_examples=40,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestLog = LogMachine.TestCase
