@@ -2,6 +2,8 @@
 
 H1  Nothing that changes the daemon is reachable over TCP: the two listeners serve two different applications.
 H2  The socket's mode is 0660 from the first moment; a socket file that nobody serves is replaced, a live one never.
+H3  A stranger's connections never cost the daemon its file descriptors: they are counted, and one that brings no
+    request, or takes no answer, is ended.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agent.http.endpoints import Health, build_app
 from sync.values import Misconfigured, NotReady
@@ -23,9 +26,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastapi import FastAPI
+    from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
 _BACKLOG = 64
-_MOST_CONNECTIONS = 64
+_BUSY_FROM = 64
+"""Connections of one listener; from then on requests are answered with 503."""
+_MOST_CONNECTIONS = 96
+"""From then on connections are ended unheard."""
+_REQUEST_S = 10.0
+_ANSWER_S = 60.0
 _LEAVE_S = 2
 
 
@@ -35,6 +44,32 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Connection(H11Protocol):
+    """With an end (H3): uvicorn's own time-out begins only after a first request, and any byte puts it off."""
+
+    _seen: object = None
+    _quiet_s = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        if len(self.connections) > _MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self.loop.call_later(_REQUEST_S, self._look)
+
+    def _look(self) -> None:
+        if self.transport.is_closing():
+            return
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first request, though typed otherwise
+        busy = cycle is not None and not cycle.response_complete
+        self._quiet_s = self._quiet_s + _REQUEST_S if cycle is self._seen else 0.0
+        self._seen = cycle
+        if self._quiet_s > 0 and (not busy or self._quiet_s >= _ANSWER_S):
+            self.transport.abort()
+        else:
+            self.loop.call_later(_REQUEST_S, self._look)
 
 
 class HttpServer:
@@ -127,13 +162,13 @@ def _umask(mask: int) -> Iterator[None]:
 async def _serve(app: FastAPI, listener: socket.socket) -> None:
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=_Connection,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_MOST_CONNECTIONS,
+        limit_concurrency=_BUSY_FROM,
         timeout_graceful_shutdown=_LEAVE_S,
     )
     server = _Server(config)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from agent.http import HttpServer
+from agent.http import server as server_module
 from agent.metrics import CONTENT_TYPE, Metrics, Sample
 from sync.values import NotReady
 
@@ -186,3 +187,32 @@ async def test_the_same_port_serves_again_after_a_stop(hub, folder):
     async with served(hub, folder, port=port) as again, over_tcp(again) as client:
         assert again.port == port
         assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_h3_connections_without_a_request_end_and_never_keep_others_out(hub, folder, monkeypatch):
+    monkeypatch.setattr(server_module, "_REQUEST_S", 0.2)
+    async with served(hub, folder) as server, asyncio.timeout(30):
+        parked = []
+        for number in range(150):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            parked.append((reader, writer))
+            if number % 2:
+                writer.write(b"GET /health/live HTTP/1.1\r\nX: ")
+        for reader, writer in parked:
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            writer.close()
+        async with over_tcp(server) as client:
+            assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_h3_an_answer_may_take_its_time(hub, folder, monkeypatch):
+    monkeypatch.setattr(server_module, "_REQUEST_S", 0.1)
+
+    async def slow():
+        await asyncio.sleep(1)
+        return {"outcome": "applied"}
+
+    hub.reload = slow
+    async with served(hub, folder), over_unix(folder) as client:
+        assert (await client.post("/reload")).status_code == 200
