@@ -49,7 +49,7 @@ class Encoder:
     def __init__(self, gateway_id: str, site_id: str) -> None:
         self._gateway_id = gateway_id
         self._site_id = site_id
-        self._keys: dict[str, bytes] = {}
+        self._keys: dict[tuple[str, str, str], bytes] = {}
         self._at = datetime.min.replace(tzinfo=UTC)
         self._at_text = ""
         self._at_headers: tuple[tuple[str, bytes], ...] = ()
@@ -60,9 +60,9 @@ class Encoder:
             # All that one read of a socket brought shares its time of receipt: written once for all of it.
             self._at, self._at_text = reading.at, timestamp(reading.at)
             self._at_headers = (*_FIXED["sensor-data"], ("ce_time", self._at_text.encode()))
-        key = self._keys.get(reading.sensor_id)
-        if key is None:
-            key = self._remember(reading.sensor_id, reading.site_id, reading.tank_id)
+        # By all three: one sensor's name may stand in several sites, and a new document may move it to another tank.
+        place = reading.site_id, reading.tank_id, reading.sensor_id
+        key = self._keys.get(place) or self._remember(place)
         body = orjson.dumps(
             {
                 "sensor_id": reading.sensor_id,
@@ -138,9 +138,9 @@ class Encoder:
     def _key(site: str, tank: str, source: str) -> bytes:
         return f"{site}/{tank}/{source}".encode()
 
-    def _remember(self, sensor_id: str, site: str, tank: str) -> bytes:
+    def _remember(self, place: tuple[str, str, str]) -> bytes:
         if len(self._keys) > 100_000:
             # Topics name sensors, so a publisher gone wild could otherwise fill the memory.
             self._keys.clear()
-        key = self._keys[sensor_id] = self._key(site, tank, sensor_id)
+        key = self._keys[place] = self._key(*place)
         return key

@@ -49,6 +49,16 @@ def test_a_reading_keeps_to_its_schema_and_says_whose_clock_and_how_good(encoder
     assert (envelope.lane, envelope.topic, envelope.key) == (Lane.LIVE, "sensor-data", b"site_001/tank_001/temp_001")
 
 
+def test_the_key_follows_a_sensor_to_another_tank_and_tells_equal_names_in_two_sites_apart(encoder):
+    moved = [a_reading(), a_reading(tank_id="tank_002"), a_reading(site_id="site_002"), a_reading()]
+    assert [encoder.reading(reading).key for reading in moved] == [
+        b"site_001/tank_001/temp_001",
+        b"site_001/tank_002/temp_001",
+        b"site_002/tank_001/temp_001",
+        b"site_001/tank_001/temp_001",
+    ]
+
+
 def test_every_record_carries_cloudevents_headers_in_binary_mode(encoder):
     assert dict(encoder.reading(a_reading(traceparent="00-ab-cd-01")).headers) == {
         "ce_specversion": b"1.0",
