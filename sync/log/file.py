@@ -127,6 +127,8 @@ class LogFile:
                 connection.close()
             raise
         self.book = book
+        # The numbers set aside must be in the file itself before any is given, for the WAL's tail can be lost (L2).
+        self.checkpoint()
         self.keep_room()
         self.write_names()
         return book

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import sys
@@ -202,6 +203,36 @@ async def test_after_kill_9_nothing_acknowledged_is_missing_and_no_name_is_given
     assert set(acknowledged) <= set(found)
     assert len(set(called)) == len(called) == len(found)
     assert len(set(found)) == len(found)
+
+
+async def test_no_name_is_given_twice_even_where_the_tail_of_the_file_was_lost(tmp_path: Path) -> None:
+    """L2: a WAL that is gone takes records with it, but their names stay theirs."""
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("first"))
+    given: list[bytes] = []
+    log = SqliteLog(settings(tmp_path))
+    async with running(log):
+        await log.assign_partition(TOPIC, 1)
+        for i in range(5):
+            await log.append(envelopes(f"lost {i}"))
+        while (batch := await log.lease(claim(LIVE, len(given)), 1 << 20)) is not None:
+            given += names(batch)
+            log.settle(batch, 0)
+        survivor = tmp_path / "after"
+        survivor.mkdir()
+        for name in ("log.sqlite", "log.sqlite.names"):
+            shutil.copy(tmp_path / name, survivor)
+    async with running(SqliteLog(settings(survivor))) as log:
+        await log.assign_partition(TOPIC, 1)
+        await log.append(envelopes("new"))
+        batch = await log.lease(claim(LIVE), 1 << 20)
+        while batch is not None and "new" not in values(batch):
+            log.settle(batch, 0)
+            batch = await log.lease(claim(LIVE, batch.last), 1 << 20)
+        assert batch is not None
+        name = dict(zip(values(batch), names(batch), strict=True))["new"]
+        assert len(given) == 6
+        assert name not in given
 
 
 @dataclass(frozen=True)
