@@ -116,6 +116,11 @@ class HttpServer:
             )
             family, _, _, _, address = found[0]
             return socket.create_server(address, family=family, backlog=_BACKLOG)
+        except UnicodeError as fault:
+            # Python's own check of names; a part is empty or has more than 63 characters.
+            raise Misconfigured(
+                f"{self._host} cannot be the name of a host", "http.host", "write an address, such as 127.0.0.1"
+            ) from fault
         except socket.gaierror as fault:
             raise NotReady(
                 f"{self._host} has no address: {fault.strerror}", "http.host, or the name server"

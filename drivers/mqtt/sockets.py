@@ -52,6 +52,9 @@ async def connect(settings: MqttSettings) -> socket.socket:
         if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
             raise Misconfigured(f"{where} does not speak TLS", "tls", "remove tls, or use the port for it") from error
         raise NotReady(f"{where}: {error.reason or error}", hint) from error
+    except UnicodeError as error:
+        # Python's own check of names; a part is empty or has more than 63 characters.
+        raise Misconfigured(f"{settings.host} cannot be the name of a host", "host", "correct it") from error
     except OSError as error:
         raise NotReady(f"{where}: {error.strerror or error}", hint) from error
 

@@ -115,6 +115,9 @@ class Connector:
         except ssl.SSLCertVerificationError as error:
             hint = "the brokers' certificate must be signed by this CA and name their host"
             raise self._refused(f"{where}: {error.verify_message}", "kafka.ca_file", hint) from error
+        except UnicodeError as error:
+            # Python's own check of names; a part is empty or has more than 63 characters.
+            raise Unreachable(f"{host} cannot be the name of a host") from error
         except (OSError, KafkaError) as error:
             raise Unreachable(f"{where}: {_said(error)}") from error
         self._let_in, self._refused_since = True, None
