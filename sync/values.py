@@ -181,6 +181,7 @@ class Log(Protocol):
         Raises (from the awaitable):
             LogStalled: no commit has succeeded for `log_stall_s`; these records are not kept, and the log
                 counts them as lost, unless a commit already under way brings them to disk after all.
+            NotReady: the log was closed before they were on disk; nothing may be acknowledged for them.
             TypeError, ValueError: they cannot be encoded.
         """
 

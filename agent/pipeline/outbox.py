@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from sync.values import LogStalled
+from sync.values import LogStalled, NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,12 +22,16 @@ class Outbox:
     def __init__(self, durable: Log) -> None:
         self._log = durable
         self._pending: set[asyncio.Future[None]] = set()
+        self._refused = 0
 
     def post(self, envelopes: Sequence[Envelope]) -> asyncio.Future[None]:
         """Append without waiting. The future is done when they are on disk, or given up to a stalled log.
 
         The log counts what a stall loses; the future then ends well all the same, for nothing is gained
         by asking the sender again.
+
+        Raises (from the future):
+            sync.values.NotReady: the log was closed first; a broker is to send them again.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         appended = asyncio.ensure_future(self._log.append(envelopes))
@@ -49,9 +53,18 @@ class Outbox:
         if done.cancelled():
             return
         if fault is None or isinstance(fault, LogStalled):
+            if self._refused and fault is None:
+                log.info("the log takes records again; %d batches were refused", self._refused)
+                self._refused = 0
             done.set_result(None)
+            return
+        # Not acknowledged: whoever waits gets the error, and a broker will send the messages again.
+        if not isinstance(fault, NotReady):
+            log.error("the log cannot take these records: %s", fault)
         else:
-            # Not acknowledged: whoever waits gets the error, and a broker will send the messages again.
-            log.error("the log did not take %s", fault)
-            done.set_exception(fault)
-            done.exception()
+            self._refused += 1
+            if self._refused == 1:
+                log.error("the log takes no records: %s", fault.reason)
+        done.set_exception(fault)
+        # Not everyone who posts waits.
+        done.exception()

@@ -14,7 +14,7 @@ from sync.log.clock import Clock
 from sync.log.front import Front
 from sync.log.inbox import Inbox
 from sync.log.writer import Writer
-from sync.values import LogStalled, LogStats
+from sync.values import LogStalled, LogStats, NotReady
 
 if TYPE_CHECKING:
     from sync.log.engine import Figures
@@ -31,7 +31,7 @@ _SETTLE_WITHIN_S: Final = 1.0
 
 
 class SqliteLog(Front):
-    """The seam `Log` on one SQLite file. What is appended before `run` has opened it waits.
+    """The seam `Log` on one SQLite file. What is appended before `run` has opened it waits, also for a run to come.
 
     `run` is the only unit of the log: its thread is the one that touches the disk.
     """
@@ -72,8 +72,10 @@ class SqliteLog(Front):
             while not ended.done():
                 self._watch()
                 await asyncio.wait([ended], timeout=_LOOK_EVERY_S)
-        finally:
+        except asyncio.CancelledError:
             self._closed = True
+            raise
+        finally:
             self._inbox.stop()
             # A disk that hangs can hold the thread for ever; whoever cancels twice goes without it.
             await asyncio.wait([ended])
@@ -140,7 +142,7 @@ class SqliteLog(Front):
 
     def _put_append(self, append: Append, *, urgent: bool) -> None:
         if self._closed:
-            append.done.set_exception(LogStalled("the log is closed"))
+            append.done.set_exception(NotReady("the log is closed"))
             return
         self._inbox.put(append, within_s=0.0 if urgent else self._settings.commit_interval_s)
 

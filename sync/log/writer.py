@@ -13,7 +13,7 @@ from sync.log.engine import Engine
 from sync.log.file import NOISE, LogFile, damaged, full, unreadable
 from sync.log.salvage import Salvage
 from sync.log.work import Answer, Work
-from sync.values import LogStalled
+from sync.values import NotReady
 
 if TYPE_CHECKING:
     from sync.log.book import Book
@@ -210,7 +210,8 @@ class Writer:
     def _end(self, work: Work) -> None:
         """Close. What could not be written is told to whoever waits for it, and counted."""
         left = self._inbox.drop_all(work)
-        gone = LogStalled("the log was closed before its disk took these records")
+        # No stall: whoever can have them sent again is to do so.
+        gone = NotReady("the log was closed before its disk took these records")
         self._deliver([Answer(append.done, error=gone) for append in left], self._engine.figures, committed=False)
         self.file.close(clean=not left)
         if self._salvage is not None:

@@ -1,0 +1,50 @@
+"""What the hub may take for kept: the outbox over the log on disk."""
+
+import asyncio
+import contextlib
+import sqlite3
+
+import pytest
+
+from agent.pipeline import Outbox
+from sync.log import SqliteLog
+from sync.values import Misconfigured, NotReady
+from tests.support.log import drain, envelopes, running, settings
+
+
+async def test_a_log_that_cannot_be_opened_lets_nobody_acknowledge_and_what_waits_goes_into_the_next_run(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "log.sqlite")) as later:
+        later.execute("PRAGMA user_version=99")
+    log = SqliteLog(settings(tmp_path))
+    outbox = Outbox(log)
+    early = outbox.post(envelopes("early"))
+    with pytest.raises(Misconfigured, match="later version"):
+        await log.run()
+    with pytest.raises(NotReady, match="closed before"):
+        await early
+    waiting = outbox.post(envelopes("waiting"))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    (tmp_path / "log.sqlite").unlink()
+    async with running(log):
+        await waiting
+        assert [value for values in (await drain(log)).values() for value in values] == ["waiting"]
+
+
+async def test_refusals_of_a_closed_log_are_one_line_and_their_end_is_one(tmp_path, caplog):
+    caplog.set_level("INFO", "tidegate.outbox")
+    log = SqliteLog(settings(tmp_path))
+    outbox = Outbox(log)
+    async with running(log):
+        await outbox.post(envelopes("kept"))
+        seen = await log.changed(0)
+    for _ in range(3):
+        with pytest.raises(NotReady):
+            await outbox.post(envelopes("refused"))
+    async with running(log):
+        await log.changed(seen)
+        await outbox.post(envelopes("kept too"))
+    assert [record.message for record in caplog.records if record.name == "tidegate.outbox"] == [
+        "the log takes no records: the log is closed",
+        "the log takes records again; 3 batches were refused",
+    ]
