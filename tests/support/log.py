@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from sync.batches import frame_batch
 from sync.log import LogSettings, SqliteLog
+from sync.log.clock import Clock
 from sync.values import Batch, Claim, Envelope, Lane, Producer, Stream
 
 if TYPE_CHECKING:
@@ -90,3 +93,70 @@ async def until(condition: object, timeout_s: float = 30.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+class SetClock(Clock):
+    """A clock that tests set, trusted unless they say otherwise."""
+
+    def __init__(self, *, synced: bool = True) -> None:
+        super().__init__()
+        self.ahead_ms = 0
+        self.trusted = synced
+
+    def wall_ms(self) -> int:
+        return super().wall_ms() + self.ahead_ms
+
+    def synced(self) -> bool:
+        return self.trusted
+
+
+def bulky(count: int, lane: Lane = Lane.LIVE, topic: str = TOPIC) -> list[Envelope]:
+    """Records that zstd cannot make smaller."""
+    random_bytes = random.Random(count)
+    return [envelope(random_bytes.randbytes(500).hex(), lane, topic) for _ in range(count)]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A log that was closed in order: a first batch settled, a second leased, the rest pending."""
+
+    log_id: str
+    settled: set[str]
+    undelivered: set[str]
+
+
+async def filled(folder: Path, count: int = 40) -> Filled:
+    async with running(SqliteLog(settings(folder))) as log:
+        await log.assign_partition(TOPIC, 1)
+        await log.assign_partition("farm-alerts", 1)
+        for i in range(count):
+            await log.append([envelope(f"{i}-{k}", size=300) for k in range(5)])
+        await log.append(envelopes("alarm", lane=Lane.ALERT, topic="farm-alerts"))
+        settled = await log.lease(claim(LIVE), 400)
+        assert settled is not None
+        log.settle(settled, 0)
+        leased = await log.lease(claim(LIVE, settled.count), 400)
+        assert leased is not None
+        sent = {f"{i}-{k}" for i in range(count) for k in range(5)} | {"alarm"}
+        return Filled(log.stats().log_id, set(values(settled)), sent - set(values(settled)))
+
+
+async def collected(log: SqliteLog) -> tuple[list[str], list[bytes]]:
+    """All that the log still gives out, what is unsettled first; and whether it was marked."""
+    found: list[str] = []
+    marks: list[bytes] = []
+    for batch in await log.unsettled():
+        found += values(batch)
+        marks += [headers.get("possibly_repeated", b"0") for _, headers in opened(batch)]
+        log.settle(batch, 0)
+    for pending in log.streams():
+        if pending.topic not in {TOPIC, "farm-alerts"}:
+            continue
+        stream = Stream(pending.lane, pending.topic, await log.assign_partition(pending.topic, 1))
+        sequence = 0
+        while (batch := await log.lease(claim(stream, sequence, producer=99), 1 << 20)) is not None:
+            found += values(batch)
+            marks += [headers.get("possibly_repeated", b"0") for _, headers in opened(batch)]
+            sequence += batch.count
+            log.settle(batch, sequence)
+    return found, marks
