@@ -159,6 +159,12 @@ class Supervisor:
             await unit.run()
         except NOT_READY as wait:
             return self._waits(unit, wait.reason, wait.hint)
+        except asyncio.CancelledError as cancelled:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Nobody asked for it: something that the unit waited for was cancelled under it.
+            return self._crashes(unit, cancelled)
         except MISCONFIGURED as fault:
             where = f"{fault.field}: " if fault.field else ""
             return self._fails(unit, where + fault.reason, fault.hint)
@@ -187,7 +193,7 @@ class Supervisor:
         self._become(unit, State.FAILED, reason, hint)
         return self._policy.failed_retry_s
 
-    def _crashes(self, unit: Unit, crash: Exception) -> float:
+    def _crashes(self, unit: Unit, crash: BaseException) -> float:
         fortune = self._fortunes[unit.name]
         reason = f"{type(crash).__name__}: {crash}"
         too_often = fortune.crashed_too_often(time.monotonic())

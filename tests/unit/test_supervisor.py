@@ -77,6 +77,24 @@ async def test_s1_an_essential_unit_that_gives_up_ends_the_run_with_its_name():
         s.result.result()
 
 
+async def test_s1_a_cancellation_that_nobody_asked_for_is_a_crash_and_not_an_end():
+    starts = 0
+
+    async def waits_for_what_is_cancelled():
+        nonlocal starts
+        starts += 1
+        if starts > 1:
+            await forever()
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    async with supervised(Unit("model:fish", Stage.PROCESS, waits_for_what_is_cancelled)) as supervisor:
+        await until(lambda: starts == 2)
+        assert state(supervisor, "model:fish").crashes == 1
+        assert supervisor.answers()
+
+
 async def test_s2_not_ready_waits_without_end_and_counts_no_crash():
     tries = 0
 
