@@ -83,8 +83,8 @@ class Uplink:
         self.shipper = shipper
 
         def up() -> str | None:
-            stats = shipper.stats()
-            return None if stats.circuit is CircuitState.CLOSED else stats.link_reason or "connecting to Kafka"
+            waits_for = shipper.waits_for()
+            return None if waits_for is None else waits_for or "connecting to Kafka"
 
         return Part(Unit("shipper", Stage.SHIP, lambda: self._ship(shipper), up=up))
 

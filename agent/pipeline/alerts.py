@@ -27,7 +27,7 @@ _MOST_ALERTS = 10_000
 
 
 class LocalBroker(Protocol):
-    """Where alerts and status are published on the farm's own network."""
+    """Where alerts are published on the farm's own network."""
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> Awaitable[None]:
         """Done at the broker's acknowledgement. Raises drivers.NotReady at once when not connected."""
@@ -87,10 +87,10 @@ class Alerts:
                     group.create_task(self._publish(alert), name=f"alert:{alert.alert_id}")
 
     async def _publish(self, alert: Alert) -> None:
-        if self.local is None:
-            return
         payload = alert.model_dump_json(exclude_none=True).encode()
         try:
+            if self.local is None:
+                raise drivers.NotReady("the local connection is between two attempts")  # noqa: TRY301 - the same end
             await self.local.publish(TOPIC + alert.alert_id, payload, qos=1, retain=True)
         except drivers.NotReady:
             # `connected` will bring it; until then the count says that it has not sounded.

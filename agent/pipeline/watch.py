@@ -1,4 +1,7 @@
-"""What the log says of itself, turned into alerts and events: a stall, losses, a file put aside."""
+"""What the log says of itself, turned into alerts and events: a stall, dead letters, a file put aside.
+
+Losses are not among it: the loss ledger is shipped by the log itself, in the commit that loses them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,6 @@ class LogWatch:
         self._alerts = alerts
         self._encoder = encoder
         self._site_id = site_id
-        self._lost: dict[str, int] = {}
         self._quarantined = 0
         self._dead_letters: int | None = None
 
@@ -53,14 +55,6 @@ class LogWatch:
                 f"a damaged log file was put aside; new records are named by log {stats.log_id}",
                 {"log_id": stats.log_id, "files": stats.quarantined},
             )
-        for reason, count in stats.lost.items():
-            more = count - self._lost.get(reason, 0)
-            # A stalled log cannot take the event either; it is told once the stall is over.
-            if more > 0 and not stats.stalled:
-                self._lost[reason] = count
-                self._event(
-                    SystemEventKind.RECORDS_LOST, f"{more} records lost: {reason}", {"reason": reason, "count": more}
-                )
         if self._dead_letters is not None and stats.dead_letters > self._dead_letters:
             self._alert("log/dead_letters", raised=True, text="Kafka refused records: see tidegate log dead-letters")
         self._dead_letters = stats.dead_letters

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -117,6 +118,18 @@ async def test_what_was_raised_while_the_local_broker_was_away_sounds_when_it_is
         assert hub.local.heard == [("tidegate/alerts/tank_001_oxygen/low", "raised")]
 
 
+async def test_an_alarm_counts_as_unpublished_while_the_local_connection_is_not_even_there():
+    async with a_hub(low=6.0) as hub:
+        hub.alerts.local = None
+        await hub.intake.take([reading(5.0)])
+        await turn()
+        assert hub.alerts.publish_failures == 1
+        hub.alerts.local = hub.local
+        hub.alerts.connected()
+        await turn()
+        assert hub.local.heard == [("tidegate/alerts/tank_001_oxygen/low", "raised")]
+
+
 async def test_an_alarm_ends_when_its_limit_is_taken_away_and_stays_while_others_change():
     async with a_hub(low=6.0) as hub:
         await hub.intake.take([reading(5.0)])
@@ -154,12 +167,9 @@ async def test_an_unreadable_message_may_be_acknowledged_like_any_other():
         assert hub.depth(Lane.LIVE) == 1
 
 
-async def test_a_quarantined_log_is_told_once():
+async def test_a_quarantined_log_is_told_once_and_losses_are_left_to_the_logs_own_ledger():
     async with a_hub() as hub:
-        stats = hub.log.stats()
-        damaged = type(stats)(
-            **{name: getattr(stats, name) for name in stats.__dataclass_fields__} | {"quarantined": 1}
-        )
+        damaged = replace(hub.log.stats(), quarantined=1, lost={"corrupt": 5})
         hub.watch.look(damaged)
         hub.watch.look(damaged)
         await turn()
