@@ -111,6 +111,9 @@ class Daemon:
         environment = {
             **os.environ,
             "PYTHONUNBUFFERED": "1",
+            # Compiled once, as an installed one is, also where this run may leave no bytecode beside the sources.
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(ROOT / ".cache" / "bytecode"),
             "NOTIFY_SOCKET": str(self.folder / "notify"),
             **self.environment,
         }
