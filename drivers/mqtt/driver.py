@@ -189,6 +189,10 @@ class MqttDriver:
     async def _connect(self, session: Session) -> None:
         present = await session.open()
         self.stats.connects += 1
+        if not session.retains and self.stats.connects == 1:
+            log.warning(
+                "%s: the broker keeps no retained messages: who comes later hears no alert", self._settings.name
+            )
         if not present:
             if self._had_session:
                 if not self.stats.sessions_lost:  # once, then counted

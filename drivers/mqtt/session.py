@@ -62,6 +62,9 @@ class Session:
         self.dropped = False
         """The broker closed the connection without a word, or another client took it: what a take-over looks like."""
         self.connected_at = 0.0
+        self.retains = True
+        """Whether the broker keeps retained messages; one of MQTT 5 that does not ends the connection over one."""
+        self._most_qos = 2
         self.ended: asyncio.Future[None] = self._loop.create_future()
         """Ends with the reason as its exception."""
         self.ended.add_done_callback(_look_at)
@@ -153,12 +156,15 @@ class Session:
     async def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Publish; done once the broker has acknowledged (QoS 0: once it is sent).
 
+        A broker that keeps no retained messages, or takes a lower QoS only, gets what it takes: better heard once
+        than never.
+
         Raises:
             NotReady: not connected, or the connection ended first, or the broker refused it.
         """
         if not self.connected:
             raise NotReady(f"{self._where} is not connected")
-        info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        info = self._client.publish(topic, payload, qos=min(qos, self._most_qos), retain=retain and self.retains)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise NotReady(f"{self._where} is not connected")
         done = self._published[info.mid] = self._loop.create_future()
@@ -253,6 +259,8 @@ class Session:
         if code.value < _REFUSED_FROM:
             self.connected = True
             self.connected_at = self._loop.time()
+            self.retains = bool(getattr(properties, "RetainAvailable", 1))
+            self._most_qos = getattr(properties, "MaximumQoS", 2)
             if not self._connack.done():
                 self._connack.set_result(flags.session_present)
             return

@@ -9,6 +9,7 @@ import pytest
 
 from drivers.mqtt import MqttDriver, PayloadSettings, SubscriptionSettings, TlsSettings
 from drivers.values import Misconfigured, NotReady, Reading, Unreadable
+from tests.support.mosquitto import Mosquitto
 from tests.support.mqtt import PATIENCE_S, Hub, cut, publish, running, scripted, settings_for, until
 from tests.support.publisher import Publisher
 
@@ -152,6 +153,18 @@ async def test_publishing_is_done_when_the_broker_has_it(broker, version, client
         await until(lambda: len(heard.seen) == 201, "all of it")
     assert heard.values == [float(number) for number in range(201)]
     assert up == [True]
+
+
+async def test_a_broker_that_keeps_no_retained_messages_hears_them_all_the_same():
+    # Of one that says so in its CONNACK; told to retain, mosquitto would end the connection each time.
+    with Mosquitto(lines=["retain_available false", "max_qos 0"]) as broker:
+        heard = Hub()
+        speaker = MqttDriver(settings_for(broker))
+        listener = MqttDriver(replace(settings_for(broker), client_id="gateway-2"))
+        async with running(speaker, Hub()), running(listener, heard):
+            await speaker.publish("farm/s/t/n", b"1", retain=True)
+            await until(lambda: heard.values == [1], "heard")
+            assert speaker.stats.disconnects == 0
 
 
 async def test_publishing_to_nobody_or_into_a_dying_connection_is_not_ready(broker):
