@@ -103,11 +103,6 @@ class MemorySink:
         partition.end += batch.count
         return Accepted(first)
 
-    def forget_producers(self) -> None:
-        """As a broker does with ids whose last batch is a day old (F4)."""
-        for partition in self._logs.values():
-            partition.producers.clear()
-
     def records(self, topic: str, partition: int = 0) -> list[tuple[bytes | None, bytes | None, dict[str, bytes]]]:
         """What stands in a partition, in order: key, value and headers of each record."""
         found: list[tuple[bytes | None, bytes | None, dict[str, bytes]]] = []

@@ -11,14 +11,11 @@ Y3  No tags, no merge keys, no two equal keys.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import yaml
 
 from agent.config.problems import ConfigErrors, Problem
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MOST_BYTES: Final = 1024**2
 MOST_LEVELS: Final = 32
@@ -250,15 +247,3 @@ class _Builder:
 
     def _refused(self, line: int, message: str, hint: str) -> ConfigErrors:
         return ConfigErrors([*self.problems, Problem(self._file, line, "", message, hint)])
-
-
-def scalars(node: Node, location: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Scalar]]:
-    """Every scalar with its place."""
-    if isinstance(node, Scalar):
-        yield location, node
-    elif isinstance(node, Sequence):
-        for index, item in enumerate(node.items):
-            yield from scalars(item, (*location, index))
-    else:
-        for key, (_, value) in node.entries.items():
-            yield from scalars(value, (*location, key))

@@ -64,7 +64,7 @@ def _local(findings: Findings) -> None:
     said = {str(item.get("local") or False).lower() for _, item in connections}
     # A value that is neither is the schema's to report, and may have been meant for true.
     if connections and not local and said <= _FALSE:
-        hint = "put it on the broker on the farm's own network: alerts and status go there"
+        hint = "put it on the broker on the farm's own network: alerts go there"
         findings.say(("mqtt",), "one connection needs local: true", hint)
     for second in local[1:]:
         message = f"only one connection may be local; {path_text(local[0])} is"

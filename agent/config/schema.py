@@ -69,7 +69,7 @@ def _wanted(field: Any) -> bool:
 class Gateway(Section):
     """Who this gateway is and where it keeps its files."""
 
-    id: Name = Field(description="Name of this gateway, unique in the company; part of every record's `ce_id`.")
+    id: Name = Field(description="Name of this gateway, unique in the company; part of every record's `ce_source`.")
     site: Name = Field(description="The farm site on which it stands; part of every record's key.")
     state_dir: FilePath = Field(
         default=Path("/var/lib/tidegate"),
@@ -198,7 +198,7 @@ class Mqtt(Section):
     )
     local: bool = Field(
         default=False,
-        description="Alerts and status are published on this connection. Exactly one connection says `true`.",
+        description="Alerts are published on this connection. Exactly one connection says `true`.",
     )
     client_id: Name | None = Field(
         default=None, description="Name of the session at the broker; `tidegate-GATEWAY-NAME` if not set."

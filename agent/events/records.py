@@ -119,7 +119,6 @@ class SystemEventKind(StrEnum):
     STARTED = "started"
     STOPPED = "stopped"
     PAYLOAD_UNREADABLE = "payload_unreadable"
-    UNIT_STATE = "unit_state"
     RECORDS_LOST = "records_lost"
     LOG_QUARANTINED = "log_quarantined"
     CONFIG_CHANGED = "config_changed"
@@ -149,12 +148,26 @@ class FleetReported(Record):
     problems: list[str] = Field(default_factory=list)
 
 
+class DeadLetter(Record):
+    """A record that Kafka will never take (topic `dead-letters`). The log itself writes these."""
+
+    lane: str
+    topic: str = Field(description="Where it was to go")
+    reason: str = Field(description="Kafka's refusal")
+    at: datetime = Field(description="When it was given up")
+    key: str
+    headers: dict[str, str] = Field(description="As it had them; `ce_id` names it")
+    value_bytes: int
+    value_base64: str | None = Field(description="Its value, where that is small enough to be taken itself")
+
+
 SCHEMAS: dict[str, type[Record]] = {
     "sensor-data": SensorData,
     "camera-events": CameraEvent,
     "farm-alerts": Alert,
     "system-events": SystemEvent,
     "fleet-reported": FleetReported,
+    "dead-letters": DeadLetter,
 }
 """The record of each topic."""
 

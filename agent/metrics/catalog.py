@@ -30,12 +30,14 @@ CATALOG: dict[str, Definition] = {
         Definition("tidegate_config_refused_total", "counter", "Documents that were refused."),
         Definition("tidegate_unit_state", "gauge", "1 for the state that the unit is in.", ("unit", "state")),
         Definition("tidegate_unit_crashes_total", "counter", "Crashes of the unit.", ("unit",)),
-        Definition("tidegate_unit_waits_total", "counter", "Times it began to wait for the outside.", ("unit",)),
+        Definition(
+            "tidegate_unit_waits_total", "counter", "Attempts that ended in waiting for the outside.", ("unit",)
+        ),
         Definition("tidegate_readings_total", "counter", "Readings taken in.", ("sensor_type",)),
         Definition(
             "tidegate_dropped_total",
             "counter",
-            "What was dropped: readings, messages, frames or records, and why.",
+            "What was dropped: messages, frames or records, and why.",
             ("what", "source", "reason"),
         ),
         Definition(
@@ -78,7 +80,12 @@ CATALOG: dict[str, Definition] = {
         Definition("tidegate_log_written_bytes_total", "counter", "Bytes written to the disk for them."),
         Definition("tidegate_shipper_batches_total", "counter", "Batches that Kafka acknowledged.", ("lane",)),
         Definition("tidegate_shipper_bytes_total", "counter", "Bytes of those batches.", ("lane",)),
-        Definition("tidegate_shipper_retries_total", "counter", "Batches that had to go again.", ("reason",)),
+        Definition(
+            "tidegate_shipper_retries_total",
+            "counter",
+            "Attempts at a batch that were not acknowledged.",
+            ("reason",),
+        ),
         Definition("tidegate_shipper_circuit_open", "gauge", "1 while connecting to Kafka fails."),
         Definition("tidegate_shipper_held_streams", "gauge", "Streams held back until someone looks."),
     )

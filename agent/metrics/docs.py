@@ -16,8 +16,8 @@ since the process began. Beside these the usual `process_*` (CPU, memory, open f
 This page is made from the catalog: `python -m agent.metrics.docs > docs/METRICS.md`. Alert rules on these metrics are
 in `deploy/prometheus`, a dashboard in `deploy/grafana`.
 
-Nothing is dropped without being counted in `tidegate_dropped_total`: `what` is `reading`, `message`, `frame` or
-`record`, `source` the connection, camera, model or `log`, `reason` says why in a few fixed words.
+Nothing is dropped without being counted in `tidegate_dropped_total`: `what` is `message`, `frame` or `record`,
+`source` the connection, camera, model or `log`, `reason` says why in a few fixed words.
 
 | metric | kind | labels | |
 |---|---|---|---|

@@ -11,8 +11,6 @@ from sync.values import Accepted, Outcome, Refused, Unknown
 NONE: Final = 0
 UNKNOWN_SERVER_ERROR: Final = -1
 OFFSET_OUT_OF_RANGE: Final = 1
-UNKNOWN_TOPIC: Final = 3
-COORDINATOR_LOADING: Final = 14
 UNSUPPORTED_VERSION: Final = 35
 DUPLICATE_SEQUENCE: Final = 46
 

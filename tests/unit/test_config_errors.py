@@ -98,7 +98,7 @@ MISTAKES = {
         "local: maybe",
         (
             "c.yaml:8: mqtt[0].local: must be true or false, not maybe "
-            "(hint: alerts and status are published on this connection)"
+            "(hint: alerts are published on this connection)"
         ),
     ),
     "a list where a value belongs": (
@@ -199,7 +199,7 @@ MISTAKES = {
         "",
         (
             "c.yaml:6: mqtt: one connection needs local: true "
-            "(hint: put it on the broker on the farm's own network: alerts and status go there)"
+            "(hint: put it on the broker on the farm's own network: alerts go there)"
         ),
     ),
     "two local connections": (

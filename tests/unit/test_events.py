@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from agent.events import SCHEMAS, Alert, AlertState, Encoder, Severity, SystemEvent, SystemEventKind, schema
-from agent.events.records import CameraEvent, FleetReported, SensorData
+from agent.events.records import CameraEvent, DeadLetter, FleetReported, SensorData
 from drivers import Frame, Reading, SharedImage
 from models.values import Detection, Prediction
+from sync.log import LogSettings, blocks, notices
 from sync.values import Lane
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -109,6 +110,27 @@ def test_a_system_event_that_is_an_alarm_goes_first(encoder, severity, lane):
 def test_the_fleet_report_is_keyed_by_the_gateway(encoder):
     report = FleetReported(gateway_id="gw-1", revision="00", source="push", outcome="applied", at=AT)
     assert encoder.fleet_reported(report).key == b"gw-1"
+
+
+def test_what_the_log_itself_tells_keeps_to_the_schemas(encoder, tmp_path):
+    settings = LogSettings(tmp_path / "log.sqlite", "gw-1", "site_001")
+    loss = notices.loss_event(notices.Loss(Lane.LIVE, "sensor-data", 1, 9, 9, "evicted", 0, 1), "ab12", settings)
+    event = SystemEvent.model_validate_json(loss.value)
+    assert (event.event, event.severity, event.data["count"]) == (SystemEventKind.RECORDS_LOST, Severity.ALARM, 9)
+
+    namer = blocks.Namer("gw-1", "ab12")
+    (block,) = blocks.encode([encoder.reading(a_reading())], 7, namer, 3)
+    envelope = notices.dead_letter((Lane.LIVE, "sensor-data"), block.body, "too large", at_ms=0, settings=settings)
+    letter = DeadLetter.model_validate_json(envelope.value)
+    assert (letter.topic, letter.key, letter.headers["ce_id"]) == (
+        "sensor-data",
+        "site_001/tank_001/temp_001",
+        "ab12-7",
+    )
+    assert {dict(told.headers)["ce_type"].decode() for told in (loss, envelope)} == {
+        schema("system-events")["$id"],
+        schema("dead-letters")["$id"],
+    }
 
 
 @pytest.mark.parametrize("topic", SCHEMAS)
