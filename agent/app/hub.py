@@ -24,10 +24,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.config import Config
+    from agent.config.schema import Mqtt
     from agent.events.records import FleetReported
     from agent.http import HttpServer
     from agent.reload import Choice, Planned
     from agent.supervisor import UnitReport
+
+
+_MOST_WAITING = 4_000
+_WINDOW_OF_311 = 20
+"""mosquitto's `max_inflight_messages` unless it is set; MQTT 3.1.1 cannot ask."""
 
 
 class Hub:
@@ -106,7 +112,13 @@ def log_settings(config: Config) -> LogSettings:
         max_bytes=config.log.max_bytes,
         max_age_s=config.log.max_age_days * 86_400,
         compression_level=config.log.compression_level,
+        commit_records=min(_MOST_WAITING, *(_window(connection) for connection in config.mqtt)),
     )
+
+
+def _window(connection: Mqtt) -> int:
+    """How many unacknowledged messages a broker lets stand: a commit must not wait for more than can come."""
+    return connection.receive_maximum if connection.version == "5" else _WINDOW_OF_311
 
 
 def _refusals(config: Config) -> list[str]:
