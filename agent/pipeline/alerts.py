@@ -1,6 +1,7 @@
 """Alerts: at once to the local broker, side by side with the log; neither waits for the other.
 
-A1  A change of state is published once on the local broker, retained, in order for each alert.
+A1  An alert's newest state is published once on the local broker, retained, in order for each alert. What was over
+    within one batch of readings is told upstream only.
 A2  After each connect of the local broker every alert of this run is published again with its newest state,
     so that what was raised while the broker was away sounds all the same.
 """
