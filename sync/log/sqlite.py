@@ -25,6 +25,8 @@ log = logging.getLogger("tidegate.log")
 
 _LOOK_EVERY_S: Final = 0.25
 _STALLED_WAIT_S: Final = 1.0
+_ASLEEP_S: Final = 1.5
+"""No two looks are so far apart while this process gets to run."""
 """While the log is stalled, records still wait so long for an attempt to succeed."""
 _SETTLE_WITHIN_S: Final = 1.0
 """A settle or a small request that no commit follows is written on its own."""
@@ -45,6 +47,10 @@ class SqliteLog(Front):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stalled = False
         self._closed = False
+        self._looked_s = time.monotonic()
+        self._awake_s = 0.0
+        self._waits = (0.0, 0.0)
+        """Since when records wait (monotonic), and how long we had been awake when that was first seen."""
 
     async def run(self) -> None:
         """Open the file, commit what comes until cancelled, then commit all that waits and close.
@@ -110,15 +116,21 @@ class SqliteLog(Front):
     def _watch(self) -> None:
         """Let go of records that no commit takes in time (L9), also where the thread hangs in the disk."""
         now_s = time.monotonic()
+        # A process that was stopped, suspended or starved had no chance to commit: that is not the disk's doing.
+        gap_s, self._looked_s = now_s - self._looked_s, now_s
+        self._awake_s += gap_s if gap_s < _ASLEEP_S else _LOOK_EVERY_S
         waiting_since_s = self._inbox.oldest_s()
         if waiting_since_s is None:
             return
         if not self._stalled:
             since_s = max(waiting_since_s, self._last_commit_s)
-            if now_s - since_s < self._settings.log_stall_s:
+            if since_s != self._waits[0]:
+                self._waits = since_s, self._awake_s - min(now_s - since_s, _LOOK_EVERY_S)
+            waited_s = self._awake_s - self._waits[1]
+            if waited_s < self._settings.log_stall_s:
                 return
             self._stalled = True
-            log.error("no commit for %.1f s: readings are judged, but lost from here on", now_s - since_s)
+            log.error("no commit for %.1f s: readings are judged, but lost from here on", waited_s)
         for append in self._inbox.give_up(now_s - _STALLED_WAIT_S):
             if not append.done.done():
                 append.done.set_exception(LogStalled("the log's disk takes no commit"))

@@ -114,5 +114,22 @@ def test_a_camera_that_hangs_is_replaced(kafka):
         assert daemon.stop() == 0
 
 
+def test_a_gateway_that_was_asleep_keeps_what_waited(kafka):
+    # Suspended, starved or stopped: time in which nothing ran says nothing about the disk.
+    log = {"log_stall_s": 1, "commit_interval_ms": 800}
+    with Farm(kafka, log=log) as farm, Publisher(farm.mosquitto.host, farm.mosquitto.port, "sensors") as publisher:
+        daemon = farm.daemon.start()
+        daemon.until_ready()
+        for number in range(3):
+            publisher.publish_evenly(300 * number, 300, 500, TOPICS)
+            daemon.signal(signal.SIGSTOP)
+            time.sleep(3)
+            daemon.signal(signal.SIGCONT)
+        acknowledged = set(publisher.wait_acked())
+        assert not farm.until_arrived(acknowledged).missing(acknowledged)
+        assert daemon.total("tidegate_dropped_total", what="record") == 0
+        assert daemon.stop() == 0
+
+
 def _command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
