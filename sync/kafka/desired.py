@@ -74,6 +74,7 @@ class DesiredState:
         self._cursors = cursors
         self._cursor_name = f"desired:{settings.topic}:{settings.partition}"
         self.stats = DesiredStats()
+        self._handing: asyncio.Future[None] | None = None
 
     async def run(self, on_document: Callable[[int, bytes], Awaitable[None]]) -> None:
         """Poll until cancelled; `on_document(offset, document)` gets the newest of what each poll brought.
@@ -124,9 +125,19 @@ class DesiredState:
             await self._keep(position if newest is None else newest.offset, kept)
         self.stats.polls += 1
         self.stats.position = position
-        if newest is not None:
-            await on_document(newest.offset, newest.value)
-            self.stats.documents += 1
+        if newest is None:
+            await self._keep(position, kept)
+            return
+        # A document may replace the very unit that runs this, which is then cancelled here. What became of it is kept
+        # all the same: two topics, each with a document that names the other, would be swapped for ever.
+        self._handing = asyncio.ensure_future(self._hand_over(newest, position, kept, on_document))
+        await asyncio.shield(self._handing)
+
+    async def _hand_over(
+        self, newest: _Document, position: int, kept: int | None, on_document: Callable[[int, bytes], Awaitable[None]]
+    ) -> None:
+        await on_document(newest.offset, newest.value)
+        self.stats.documents += 1
         await self._keep(position, kept)
 
     async def _keep(self, offset: int, kept: int | None) -> None:

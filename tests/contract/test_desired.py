@@ -107,6 +107,20 @@ async def test_the_offset_moves_only_after_the_document_was_taken(broker, topic)
     assert given == [b"one"], "an offset on disk means that it is not given again"
 
 
+async def test_a_document_that_ends_its_own_reader_is_not_given_again(broker, topic):
+    await publish(broker, topic, (b"gw-1", b"read another topic"))
+    cursors, seen, applied = Cursors(), asyncio.Event(), asyncio.Event()
+
+    async def on_document(offset, value):
+        seen.set()
+        await applied.wait()
+
+    async with reading(broker, topic, cursors, on_document):
+        await asyncio.wait_for(seen.wait(), 30)
+    applied.set()
+    await until(lambda: cursors.kept[-1:] == [1])
+
+
 async def test_a_document_over_the_bound_is_counted_and_the_one_before_it_stands(broker, topic):
     await publish(broker, topic, (b"gw-1", b"fits"), (b"gw-1", b"x" * 2_000))
     given = []
