@@ -83,10 +83,9 @@ class Hub:
             )
 
     def _unit_changed(self, report: UnitReport) -> None:
-        failed = report.state is State.FAILED
-        known = any(alert.alert_id == f"unit/{report.name}" for alert in self.alerts.active())
-        if failed == known or report.state is State.STARTING:
+        if report.state is State.STARTING:
             return
+        failed = report.state is State.FAILED
         self.alerts.say(
             Alert(
                 alert_id=f"unit/{report.name}",

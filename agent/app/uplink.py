@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.pipeline import Alerts, Outbox
     from sync.shipper import ShipperEvent
-    from sync.values import Batch, Log
+    from sync.values import Batch, Log, Stream
 
     OnPush = Callable[[int, bytes], Awaitable[None]]
 
@@ -58,6 +58,7 @@ class Uplink:
         self._outbox = outbox
         self._alerts = alerts
         self._site_id = site_id
+        self._flowing: set[Stream] = set()
         self.shipper: Shipper | None = None
         self.latency = {lane: Histogram() for lane in Lane}
 
@@ -81,6 +82,7 @@ class Uplink:
     def _shipper(self, settings: UplinkSettings) -> Part:
         shipper = Shipper(self._log, KafkaSink(settings.kafka), settings.shipper, self._reported, self._delivered)
         self.shipper = shipper
+        self._flowing.clear()
 
         def up() -> str | None:
             waits_for = shipper.waits_for()
@@ -110,7 +112,13 @@ class Uplink:
 
     def _delivered(self, batch: Batch) -> None:
         age_s = max(time.time_ns() - batch.taken_at_ns, 0) / 1e9
-        self.latency[batch.claim.stream.lane].observe(age_s, batch.count)
+        stream = batch.claim.stream
+        self.latency[stream.lane].observe(age_s, batch.count)
+        if stream not in self._flowing:
+            # Also where an earlier run, or the shipper before this one, has left it raised on the farm's broker.
+            self._flowing.add(stream)
+            for name in (stream.topic, _held(stream)):
+                self._say(f"kafka/{name}", AlertState.CLEARED, f"{stream.lane} records of {stream.topic} are taken")
 
     def _reported(self, event: ShipperEvent) -> None:
         match event:
@@ -123,8 +131,9 @@ class Uplink:
             case Recovered(topic):
                 self._say(f"kafka/{topic}", AlertState.CLEARED, f"{topic} is taken again")
             case Held(stream, reason):
-                name = f"{stream.lane} records of {stream.topic}"
-                self._say(f"kafka/held_{stream.lane}_{stream.topic}", AlertState.RAISED, f"{name} are held: {reason}")
+                self._flowing.discard(stream)
+                text = f"{stream.lane} records of {stream.topic} are held: {reason}"
+                self._say(f"kafka/{_held(stream)}", AlertState.RAISED, text)
             case _:
                 # A dead letter: the log's own figures raise the alert.
                 log.warning("%s", event)
@@ -142,6 +151,10 @@ class Uplink:
                 site_id=self._site_id,
             )
         )
+
+
+def _held(stream: Stream) -> str:
+    return f"held_{stream.lane}_{stream.topic}"
 
 
 def kafka_settings(config: Config) -> KafkaSettings:

@@ -23,13 +23,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """A change of one limit's state. `first` marks the first judgement since the watch was made."""
+    """A change of one limit's state; the first judgement is one, too."""
 
     kind: Kind
     raised: bool
     limit: float
     value: float
-    first: bool
 
 
 class LimitWatch:
@@ -51,7 +50,7 @@ class LimitWatch:
             raised = beyond > 0 or (bool(was) and self._hysteresis > 0 and beyond > -self._hysteresis)
             if raised != was:
                 self._raised[kind] = raised
-                crossings += (Crossing(kind, raised, bound, value, first=was is None),)
+                crossings += (Crossing(kind, raised, bound, value),)
         return crossings
 
     def raised(self) -> tuple[tuple[Kind, float], ...]:

@@ -4,6 +4,8 @@ A1  An alert's newest state is published once on the local broker, retained, in 
     within one batch of readings is told upstream only.
 A2  After each connect of the local broker every alert of this run is published again with its newest state,
     so that what was raised while the broker was away sounds all the same.
+A3  The first word of a run about a condition that does not hold is for the farm alone: it ends what an earlier run
+    may have left raised on the broker, and would be noise upstream.
 """
 
 from __future__ import annotations
@@ -47,11 +49,8 @@ class Alerts:
         self.published = 0
         self.publish_failures = 0
 
-    def say(self, alert: Alert, *, upstream: bool = True) -> None:
-        """Raise or clear. A state that the alert already has is not told again.
-
-        `upstream=False` keeps it on the farm's own network: a first look that merely confirms all is well.
-        """
+    def say(self, alert: Alert) -> None:
+        """Raise or clear. A state that the alert already has is not told again."""
         known = self._newest.get(alert.alert_id)
         if known is not None and known.state is alert.state:
             return
@@ -64,7 +63,7 @@ class Alerts:
             log.info("alert %s cleared: %s", alert.alert_id, alert.text)
         self._unpublished[alert.alert_id] = alert
         self._wake.set()
-        if upstream:
+        if known is not None or alert.state is AlertState.RAISED:
             self._outbox.post([self._encoder.alert(alert)])
 
     def active(self) -> list[Alert]:

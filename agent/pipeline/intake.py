@@ -136,8 +136,7 @@ class Intake:
                 value=reading.value,
                 unit=reading.unit,
                 limit=crossing.limit,
-            ),
-            upstream=crossing.raised or not crossing.first,
+            )
         )
 
 

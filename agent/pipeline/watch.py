@@ -29,6 +29,7 @@ class LogWatch:
         self._alerts = alerts
         self._encoder = encoder
         self._site_id = site_id
+        self._raised: dict[str, bool] = {}
         self._quarantined = 0
         self._dead_letters: int | None = None
 
@@ -55,14 +56,18 @@ class LogWatch:
                 f"a damaged log file was put aside; new records are named by log {stats.log_id}",
                 {"log_id": stats.log_id, "files": stats.quarantined},
             )
-        if self._dead_letters is not None and stats.dead_letters > self._dead_letters:
+        if not stats.log_id:
+            return  # not open yet: what lies in the file is not known
+        if self._dead_letters is None:
+            self._alert("log/dead_letters", raised=False, text="no record was refused in this run")
+        elif stats.dead_letters > self._dead_letters:
             self._alert("log/dead_letters", raised=True, text="Kafka refused records: see tidegate log dead-letters")
         self._dead_letters = stats.dead_letters
 
     def _alert(self, alert_id: str, *, raised: bool, text: str) -> None:
-        known = any(alert.alert_id == alert_id for alert in self._alerts.active())
-        if raised == known:
+        if self._raised.get(alert_id) is raised:
             return
+        self._raised[alert_id] = raised
         self._alerts.say(
             Alert(
                 alert_id=alert_id,

@@ -31,14 +31,14 @@ def test_from_one_bound_over_the_other_clears_and_raises_at_once():
     watch = LimitWatch(Limits(low=5.0, high=10.0))
     watch.judge(11.0)
     assert watch.judge(4.0) == (
-        Crossing("low", raised=True, limit=5.0, value=4.0, first=False),
-        Crossing("high", raised=False, limit=10.0, value=4.0, first=False),
+        Crossing("low", raised=True, limit=5.0, value=4.0),
+        Crossing("high", raised=False, limit=10.0, value=4.0),
     )
     assert watch.raised() == (("low", 5.0),)
 
 
 def test_the_first_value_answers_for_each_limit_even_where_all_is_well():
-    assert [crossing.first for crossing in LimitWatch(Limits(low=1.0, high=9.0)).judge(5.0)] == [True, True]
+    assert [crossing.raised for crossing in LimitWatch(Limits(low=1.0, high=9.0)).judge(5.0)] == [False, False]
 
 
 def test_without_limits_nothing_is_ever_said():

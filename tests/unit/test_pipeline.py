@@ -167,6 +167,23 @@ async def test_an_unreadable_message_may_be_acknowledged_like_any_other():
         assert hub.depth(Lane.LIVE) == 1
 
 
+async def test_what_an_earlier_run_left_raised_about_the_log_ends_on_the_farm_and_old_dead_letters_alarm_nobody():
+    async with a_hub() as hub:
+        stats = hub.log.stats()
+        hub.watch.look(replace(stats, log_id="", dead_letters=0))
+        hub.watch.look(replace(stats, dead_letters=3))
+        await turn()
+        assert hub.local.heard == [
+            ("tidegate/alerts/log/stalled", "cleared"),
+            ("tidegate/alerts/log/dead_letters", "cleared"),
+        ]
+        assert hub.depth(Lane.ALERT) == 0
+        hub.watch.look(replace(stats, dead_letters=4))
+        await turn()
+        assert hub.local.heard[-1] == ("tidegate/alerts/log/dead_letters", "raised")
+        assert hub.depth(Lane.ALERT) == 1
+
+
 async def test_a_quarantined_log_is_told_once_and_losses_are_left_to_the_logs_own_ledger():
     async with a_hub() as hub:
         damaged = replace(hub.log.stats(), quarantined=1, lost={"corrupt": 5})
