@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 MOST_PROBLEMS = 200
 _SHOWN = 60
+_ADDRESS = re.compile(r"://.+", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,5 +58,6 @@ def path_text(location: tuple[str | int, ...]) -> str:
 
 
 def shortened(text: str) -> str:
-    """A value as it may stand in a message."""
+    """A value as it may stand in a message: of an address only the kind, for the rest may hold a password."""
+    text = _ADDRESS.sub("://…", text)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

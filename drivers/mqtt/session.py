@@ -333,7 +333,7 @@ def _password(settings: MqttSettings) -> str | None:
     if settings.password_file is None:
         return None
     try:
-        return settings.password_file.read_text().rstrip("\r\n")
+        return settings.password_file.read_text().partition("\n")[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not a text"
         raise Misconfigured(

@@ -64,7 +64,7 @@ def tls_context(settings: KafkaSettings) -> ssl.SSLContext | None:
 
 
 def password(settings: KafkaSettings) -> str | None:
-    """The SASL password, without the line end that editors add; None where there is no SASL.
+    """The SASL password, the first line of its file; None where there is no SASL.
 
     Raises:
         Misconfigured: SASL without user or password, or an unreadable file.
@@ -75,7 +75,7 @@ def password(settings: KafkaSettings) -> str | None:
         missing = "kafka.username" if settings.username is None else "kafka.password_file"
         raise Misconfigured(f"security {settings.security} needs a user and a password", missing)
     try:
-        return settings.password_file.read_text().rstrip("\r\n")
+        return settings.password_file.read_text().partition("\n")[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(
             f"the password cannot be read: {error}", "kafka.password_file", "readable by the user tidegate, UTF-8"

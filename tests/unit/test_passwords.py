@@ -1,0 +1,33 @@
+"""Secrets: what config checks is what is sent, and no message holds one."""
+
+import pytest
+
+from agent.config import ConfigErrors, parse, read_secret
+from drivers.mqtt.session import _password
+from drivers.mqtt.settings import MqttSettings
+from sync.kafka.settings import KafkaSettings, password
+
+
+@pytest.mark.parametrize("content", ["pässword ", "pässword \n", "pässword \r\n", "pässword \nfor the barge\n"])
+def test_a_password_is_the_first_line_of_its_file_for_all_who_read_it(tmp_path, content):
+    file = tmp_path / "password"
+    file.write_bytes(content.encode())
+    kafka = KafkaSettings(("127.0.0.1:1",), security="sasl_ssl", username="gw", password_file=file)
+    mqtt = MqttSettings("barge", "gw", "site", username="gw", password_file=file)
+    assert [read_secret(file), password(kafka), _password(mqtt)] == ["pässword "] * 3
+
+
+@pytest.mark.parametrize("address", ["rtsp://user:hunter2@host/", "rtsp://host/live?pwd=hunter2&x="])
+def test_an_address_that_is_refused_is_not_quoted_for_it_may_hold_a_password(address):
+    document = f"""
+gateway: {{id: gw, site: s}}
+kafka: {{brokers: ["127.0.0.1:9092"]}}
+mqtt: [{{name: barge, local: true, host: "{address}"}}]
+cameras: [{{name: c, tank: t, source: "{address}{"x" * 1100}"}}]
+"""
+    with pytest.raises(ConfigErrors) as refused:
+        parse(document)
+    said = str(refused.value)
+    assert "cameras[0].source: must be no longer" in said
+    assert "mqtt[0].host: must be a host name" in said
+    assert "hunter2" not in said
