@@ -51,7 +51,7 @@ class WatchedCamera:
 
 
 class Sources:
-    """Builds MQTT connections, cameras and models, and knows those that run, for figures and status."""
+    """Builds MQTT connections, cameras and models, and knows those of the plan, for figures and status."""
 
     def __init__(self, intake: Intake, alerts: Alerts, outbox: Outbox, encoder: Encoder, host: ModelHost) -> None:
         self._intake = intake
@@ -67,6 +67,7 @@ class Sources:
 
     def plan(self, config: Config) -> list[Planned]:
         """In the order in which data flows: what looks is there before what brings."""
+        self._forget_all_but(config)
         site = config.gateway.site
         return [
             *(
@@ -121,8 +122,6 @@ class Sources:
             try:
                 await driver.run(self._intake.take)
             finally:
-                if self.connections.get(settings.name) is driver:
-                    del self.connections[settings.name]
                 if self._alerts.local is driver:
                     self._alerts.local = None
 
@@ -134,9 +133,10 @@ class Sources:
             return True
 
         def up() -> str | None:
-            return (
-                None if driver is not None and driver.connected else f"connecting to {settings.host}:{settings.port}"
-            )
+            if driver is None or not driver.connected:
+                return f"connecting to {settings.host}:{settings.port}"
+            refused = driver.stats.refused
+            return f"the broker refuses the subscription to {', '.join(refused)}" if refused else None
 
         return Part(Unit(f"mqtt:{settings.name}", Stage.SOURCE, run, up=up), adapt)
 
@@ -172,6 +172,17 @@ class Sources:
         )
         self.runners[settings.name] = runner
         return Part(Unit(f"model:{settings.name}", Stage.PROCESS, runner.run))
+
+    def _forget_all_but(self, config: Config) -> None:
+        """What a document no longer names must not stay in the figures, as if it still stood there."""
+        connections, cameras, models = (
+            {entry.name for entry in entries} for entries in (config.mqtt, config.cameras, config.models)
+        )
+        self.connections = {name: one for name, one in self.connections.items() if name in connections}
+        self.cameras = {name: one for name, one in self.cameras.items() if name in cameras}
+        self.runners = {name: one for name, one in self.runners.items() if name in models}
+        self.inference = {name: one for name, one in self.inference.items() if name in models}
+        self.slots = {name: one for name, one in self.slots.items() if name is None or name in models}
 
     def _slots_of(self, model: str | None) -> FrameSlots:
         return self.slots.setdefault(model, FrameSlots())
