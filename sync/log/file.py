@@ -77,6 +77,7 @@ class LogFile:
         self._checkpoint_failed = False
         self._ballast = self.path.with_name(self.path.name + ".ballast")
         self._names = self.path.with_name(self.path.name + ".names")
+        self._identity: tuple[int, int] | None = None
 
     def lock(self) -> None:
         """Keep every other daemon out, until `unlock` or the end of this process.
@@ -127,6 +128,7 @@ class LogFile:
                 connection.close()
             raise
         self.book = book
+        self._identity = _identity(self.path)
         # The numbers set aside must be in the file itself before any is given, for the WAL's tail can be lost (L2).
         self.checkpoint()
         self.keep_room()
@@ -217,6 +219,27 @@ class LogFile:
         for file in damaged_files(self.path)[:-1]:
             _remove(file)
 
+    def displaced(self) -> bool:
+        """Whether another file, or none, stands where the open one did: what is committed now would end with us."""
+        return self.book is not None and _identity(self.path) != self._identity
+
+    def rescue(self) -> Path:
+        """Copy the open file, which has no name any more, to one that is put aside; what took its place as well.
+
+        Raises:
+            sqlite3.Error, OSError: the folder does not take it; the open file stays open.
+        """
+        aside = self._aside()
+        if self.book is not None:
+            with contextlib.closing(sqlite3.connect(aside)) as copy:
+                self.book.connection.backup(copy)
+        self.put_aside()
+        return aside
+
+    def _aside(self) -> Path:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        return self.path.with_name(f"{self.path.name}.damaged-{stamp}")
+
     def put_aside(self) -> Path:
         """Close a damaged file and move it away with all that belongs to it.
 
@@ -224,8 +247,7 @@ class LogFile:
             OSError: it cannot be moved.
         """
         self.close(clean=False)
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-        aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
+        aside = self._aside()
         for end in ("-wal", "-shm", ""):
             with contextlib.suppress(FileNotFoundError):
                 self.path.with_name(self.path.name + end).rename(aside.with_name(aside.name + end))
@@ -263,3 +285,11 @@ def _written() -> int:
             return next((int(line.split()[1]) for line in file if line.startswith("write_bytes")), 0)
     except OSError:
         return 0
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

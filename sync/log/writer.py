@@ -16,6 +16,9 @@ from sync.log.work import Answer, Work
 from sync.values import NotReady
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from sync.log.book import Book
     from sync.log.clock import Clock
     from sync.log.engine import Figures
@@ -102,6 +105,8 @@ class Writer:
 
     def _attempt(self, work: Work) -> list[Answer]:
         """One commit, on a file that is opened first where it is not open."""
+        if self.file.displaced():
+            self._put_aside(OSError("another file, or none, stands in its place"), self.file.rescue)
         book = self.file.book or self._open(work)
         if self._failures:
             # Encoding what waits is dear; first see whether the disk takes anything at all.
@@ -137,10 +142,10 @@ class Writer:
             raise sqlite3.OperationalError("the log is not open")
         return self.file.book
 
-    def _put_aside(self, error: BaseException) -> None:
+    def _put_aside(self, error: BaseException, move: Callable[[], Path] | None = None) -> None:
         """Start clean, and bring over from the damaged file what it still holds; its leases at once."""
         names = self.file.names()
-        aside = self.file.put_aside()
+        aside = move() if move is not None else self.file.put_aside()
         self.quarantined += 1
         log.error("the log is damaged (%s): it was put aside as %s, and a new log begun", error, aside)
         book = self.file.open()

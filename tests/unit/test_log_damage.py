@@ -165,3 +165,43 @@ async def test_a_salvage_goes_on_after_a_restart_and_doubles_nothing(tmp_path: P
         await until(lambda: not log._writer._salvage)
         found, _ = await collected(log)
         assert sorted(value for value in found if value not in {"x", "after"}) == sorted(old.undelivered)
+
+
+@pytest.mark.parametrize("what", ["removed", "replaced", "folder made anew"])
+async def test_a_log_whose_file_is_taken_away_while_it_runs_loses_nothing(tmp_path: Path, what: str) -> None:
+    """L1, L8: a commit into a file without a name would end with the process."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    path = folder / "log.sqlite"
+    async with running(SqliteLog(settings(folder))) as log:
+        await log.append(envelopes("before"))
+        old = log.stats().log_id
+        if what == "folder made anew":
+            folder.rename(tmp_path / "gone")
+            folder.mkdir()
+        else:
+            path.unlink()
+        if what == "replaced":
+            path.write_bytes(b"not a log")
+        await log.append(envelopes("after"))
+        await until(lambda: not log._writer._salvage)
+        assert log.stats().log_id != old
+        assert log.stats().quarantined == 1
+        found, _ = await collected(log)
+        assert sorted(found) == ["after", "before"]
+    async with running(SqliteLog(settings(folder))) as log:
+        assert log.stats().quarantined == 0
+
+
+async def test_a_log_whose_folder_is_gone_acknowledges_nothing_until_it_is_back(tmp_path: Path) -> None:
+    """L1, L9."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    async with running(SqliteLog(settings(folder))) as log:
+        await log.append(envelopes("before"))
+        folder.rename(tmp_path / "gone")
+        waiting = asyncio.ensure_future(log.append(envelopes("after")))
+        done, _ = await asyncio.wait([waiting], timeout=0.5)
+        assert not done
+        folder.mkdir()
+        await asyncio.wait_for(waiting, 20)
