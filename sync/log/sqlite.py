@@ -25,9 +25,9 @@ log = logging.getLogger("tidegate.log")
 
 _LOOK_EVERY_S: Final = 0.25
 _STALLED_WAIT_S: Final = 1.0
+"""While the log is stalled, records still wait so long for an attempt to succeed."""
 _ASLEEP_S: Final = 1.5
 """No two looks are so far apart while this process gets to run."""
-"""While the log is stalled, records still wait so long for an attempt to succeed."""
 _SETTLE_WITHIN_S: Final = 1.0
 """A settle or a small request that no commit follows is written on its own."""
 
@@ -63,14 +63,19 @@ class SqliteLog(Front):
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._inbox.restart()
+        refusals = 0
         while True:
             try:
                 self._writer.file.lock()
                 break
             except OSError as error:
                 self._watch()
-                log.warning("the log's folder cannot be used: %s", error)
+                refusals += 1
+                if refusals == 1:
+                    log.warning("the log's folder cannot be used, and it is tried again: %s", error)
                 await asyncio.sleep(_STALLED_WAIT_S)
+        if refusals:
+            log.info("the log's folder can be used, after %d attempts", refusals)
         ended: asyncio.Future[None] = self._loop.create_future()
         thread = threading.Thread(target=self._serve, args=(ended,), name="tidegate-log", daemon=True)
         thread.start()

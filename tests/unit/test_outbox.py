@@ -48,3 +48,17 @@ async def test_refusals_of_a_closed_log_are_one_line_and_their_end_is_one(tmp_pa
         "the log takes no records: the log is closed",
         "the log takes records again; 3 batches were refused",
     ]
+
+
+async def test_a_folder_that_cannot_be_used_is_one_line_and_its_end_is_one(tmp_path, caplog):
+    caplog.set_level("INFO", "tidegate.log")
+    (tmp_path / "state").write_text("in the way")
+    log = SqliteLog(settings(tmp_path / "state", log_stall_s=60.0))
+    posted = Outbox(log).post(envelopes("kept"))
+    async with running(log):
+        await asyncio.sleep(1.5)
+        (tmp_path / "state").unlink()
+        await posted
+    said = [record.message for record in caplog.records if "folder" in record.message]
+    assert len(said) == 2
+    assert said[1].startswith("the log's folder can be used, after")
