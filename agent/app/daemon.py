@@ -17,7 +17,7 @@ from agent.app.figures import samples
 from agent.app.health import HubHealth
 from agent.app.hub import Hub
 from agent.events import SystemEventKind
-from agent.http import HttpServer
+from agent.http import ControlSocket, HttpServer
 from agent.metrics import Metrics
 from agent.reload import Part, Planned, choose
 from agent.supervisor import EssentialUnitFailed, Stage, Unit
@@ -61,6 +61,7 @@ class Daemon:
         self._systemd = Systemd(self._notifier, self.hub.supervisor)
         self._reloads = Reloads(self.hub.reload, choice, self._notifier)
         self._health = HubHealth(self.hub, metrics, self._reloads)
+        self._control = ControlSocket(choice.config.gateway.runtime_dir, self._health)
 
     async def main(self) -> int:
         """Start from nothing, run, stop in order; the exit status."""
@@ -90,6 +91,7 @@ class Daemon:
             *hub.sources.plan(config),
             *hub.uplink.plan(config, self._reloads.from_push),
             Planned("http", config.http, self._http),
+            _lasting("control", Stage.CONTROL, self._control.run),
             _lasting("systemd", Stage.CONTROL, self._systemd.run),
         ]
 

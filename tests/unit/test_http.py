@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from agent.http import HttpServer
-from agent.http import server as server_module
+from agent.http import ControlSocket, HttpServer
+from agent.http import serving as serving_module
 from agent.metrics import CONTENT_TYPE, Metrics, Sample
 from sync.values import NotReady
 
@@ -63,7 +63,14 @@ def folder():
 @contextlib.asynccontextmanager
 async def served(hub, folder, port=0, host="127.0.0.1"):
     server = HttpServer(host, port, folder, hub)
-    task = asyncio.create_task(server.run())
+
+    async def both():
+        # As they fail apart in the daemon, so the first fault ends both here.
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.run())
+            group.create_task(ControlSocket(folder, hub).run())
+
+    task = asyncio.create_task(both())
     try:
         async with asyncio.timeout(20):
             while not task.done():
@@ -145,11 +152,11 @@ async def test_a_socket_file_that_nobody_serves_is_replaced(hub, folder):
 async def test_a_daemon_that_answers_is_not_pushed_out(hub, folder):
     async with served(hub, folder), over_unix(folder) as client:
         with pytest.raises(NotReady, match="another daemon answers"):
-            await HttpServer("127.0.0.1", 0, folder, Hub()).run()
+            await ControlSocket(folder, Hub()).run()
         assert (await client.get("/health/live")).status_code == 200
 
 
-async def test_a_port_in_use_waits_and_says_what_to_do(hub, folder):
+async def test_h4_a_port_in_use_waits_and_says_what_to_do(hub, folder):
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(NotReady, match="is in use") as caught:
         await HttpServer("127.0.0.1", taken.getsockname()[1], folder, hub).run()
     assert "http.port" in caught.value.hint
@@ -164,9 +171,11 @@ async def test_an_address_that_is_not_there_yet_is_waited_for(hub, folder):
 
 async def test_a_runtime_directory_that_cannot_be_had_is_waited_for(hub, folder):
     (folder / "file").write_text("")
-    with pytest.raises(NotReady, match="cannot make a socket") as caught:
-        await HttpServer("127.0.0.1", 0, folder / "file" / "run", hub).run()
-    assert "gateway.runtime_dir" in caught.value.hint
+    run = folder / "file" / "run"
+    for server in (HttpServer("127.0.0.1", 0, run, hub), ControlSocket(run, hub)):
+        with pytest.raises(NotReady, match="cannot write into") as caught:
+            await server.run()
+        assert "gateway.runtime_dir" in caught.value.hint
 
 
 async def test_it_stops_in_order_and_at_once_although_a_client_holds_its_connection(hub, folder):
@@ -190,7 +199,7 @@ async def test_the_same_port_serves_again_after_a_stop(hub, folder):
 
 
 async def test_h3_connections_without_a_request_end_and_never_keep_others_out(hub, folder, monkeypatch):
-    monkeypatch.setattr(server_module, "_REQUEST_S", 0.2)
+    monkeypatch.setattr(serving_module, "_REQUEST_S", 0.2)
     async with served(hub, folder) as server, asyncio.timeout(30):
         parked = []
         for number in range(150):
@@ -207,7 +216,7 @@ async def test_h3_connections_without_a_request_end_and_never_keep_others_out(hu
 
 
 async def test_h3_an_answer_may_take_its_time(hub, folder, monkeypatch):
-    monkeypatch.setattr(server_module, "_REQUEST_S", 0.1)
+    monkeypatch.setattr(serving_module, "_REQUEST_S", 0.1)
 
     async def slow():
         await asyncio.sleep(1)
