@@ -34,10 +34,13 @@ class LogWatch:
         self._dead_letters: int | None = None
 
     async def run(self) -> None:
-        """Watch until cancelled."""
-        while True:
+        """Watch until cancelled; a last look tells what the last second brought."""
+        try:
+            while True:
+                self.look(self._log.stats())
+                await asyncio.sleep(_EVERY_S)
+        finally:
             self.look(self._log.stats())
-            await asyncio.sleep(_EVERY_S)
 
     def look(self, stats: LogStats) -> None:
         """Compare with the last look, and tell what is new."""
