@@ -1,5 +1,1 @@
-"""The composition: from a path to a running daemon."""
-
-from agent.app.daemon import run
-
-__all__ = ["run"]
+"""The composition: from a path to a running daemon. `daemon.run` is the whole of it."""

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent import logs
-from agent.app.sources import Sources, unusable
+from agent.app.sources import Sources
 from agent.app.uplink import Uplink
+from agent.app.verify import refusals
 from agent.events import Alert, AlertState, Encoder, Severity, SystemEvent, SystemEventKind
 from agent.farm.limits import Limits
 from agent.metrics import Histogram
@@ -15,8 +16,6 @@ from agent.pipeline import Alerts, Intake, LogWatch, Outbox, SensorLimits
 from agent.reload import Hooks, Reload, Topology
 from agent.supervisor import State, Supervisor
 from models.host import ModelHost
-from models.spec import read as read_model
-from models.values import Misconfigured
 from sync.log import LogSettings, SqliteLog
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class Hub:
         self.sources = Sources(self.intake, self.alerts, self.outbox, self.encoder, self.models)
         self.uplink = Uplink(self.log, self.outbox, self.alerts, config.gateway.site)
         self.supervisor = Supervisor(self._unit_changed)
-        hooks = Hooks(plan, _refusals, self._adopt, self._report)
+        hooks = Hooks(plan, refusals, self._adopt, self._report)
         self.reload = Reload(path, Topology(self.supervisor), hooks, choice)
         self.http: HttpServer | None = None
 
@@ -118,14 +117,3 @@ def log_settings(config: Config) -> LogSettings:
 def _window(connection: Mqtt) -> int:
     """How many unacknowledged messages a broker lets stand: a commit must not wait for more than can come."""
     return connection.receive_maximum if connection.version == "5" else _WINDOW_OF_311
-
-
-def _refusals(config: Config) -> list[str]:
-    """Subscriptions and models that config names and that will never work, though the schema lets them pass."""
-    problems = unusable(config)
-    for number, model in enumerate(config.models):
-        try:
-            read_model(model.path)
-        except Misconfigured as fault:
-            problems.append(f"models[{number}].path: {fault.reason}")
-    return problems

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tidegate.uplink")
 
+_MOST_DOCUMENT_BYTES = 2 * 1024**2
+"""More than a broker takes by default: what is too large is refused with a report, not passed over here."""
+
 _FAREWELL_S = 1.5
 """With the time that a batch in flight may then take, within what a stage has to stop."""
 
@@ -73,6 +76,7 @@ class Uplink:
                 partition=config.fleet.partition,
                 key=config.gateway.id.encode(),
                 poll_interval_s=config.fleet.poll_interval_s,
+                max_document_bytes=_MOST_DOCUMENT_BYTES,
             )
             planned.append(
                 Planned("fleet", FleetSettings(kafka, desired), lambda settings: self._fleet(settings, on_push))

@@ -14,6 +14,8 @@ from agent.cli import MISTAKEN, options
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.config import Problem
+
 
 @click.command()
 @options.config
@@ -24,7 +26,8 @@ def check(config_path: Path, *, pushed: bool, as_json: bool) -> None:
 
     `--config -` reads standard input. The exit status is 2 where there are problems.
     """
-    from agent.config import ConfigErrors, digest, parse, read  # noqa: PLC0415 - not for --help and --version
+    from agent.app.verify import refusals  # noqa: PLC0415 - not for --help and --version
+    from agent.config import ConfigErrors, digest, parse, read  # noqa: PLC0415 - likewise
 
     problems = []
     revision = None
@@ -34,7 +37,8 @@ def check(config_path: Path, *, pushed: bool, as_json: bool) -> None:
         else:
             name, text, folder = str(config_path), read(config_path), config_path.absolute().parent
         revision = digest(text)
-        parse(text, name, folder=folder, pushed=pushed)
+        config = parse(text, name, folder=folder, pushed=pushed)
+        problems = [_problem(name, refusal) for refusal in refusals(config)]
     except ConfigErrors as errors:
         problems = errors.problems
     if as_json:
@@ -51,3 +55,11 @@ def check(config_path: Path, *, pushed: bool, as_json: bool) -> None:
         if not problems and revision is not None:
             click.echo(f"{config_path}: no problems, revision {revision[:12]}")
     sys.exit(MISTAKEN if problems else 0)
+
+
+def _problem(file: str, refusal: str) -> Problem:
+    from agent.config import Problem  # noqa: PLC0415 - not for --help and --version
+
+    path, _, message = refusal.partition(": ")
+    message, _, hint = message.partition(" (hint: ")
+    return Problem(file, 0, path, message, hint.removesuffix(")") or "mend it, or take the section out")

@@ -20,7 +20,7 @@ def run(config_path: Path) -> None:
 
     SIGHUP looks at the configuration again. A second signal to stop ends it at once.
     """
-    from agent.app import run as run_daemon  # noqa: PLC0415 - brings everything; the other verbs need none of it
+    from agent.app.daemon import run as run_daemon  # noqa: PLC0415 - brings everything; the other verbs need none of it
     from agent.config import ConfigErrors  # noqa: PLC0415 - the same
 
     try:

@@ -5,7 +5,7 @@ R2  Units whose part of the document is the same are not touched; the log never 
 R3  The document becomes last-good on disk only after its units were swapped in.
 R4  Whatever becomes of a document is reported upstream, through the log.
 R5  A push that we stumble over ourselves is refused too. Not dealt with, it would be fetched and stumbled over again
-    after every restart, and no better one could ever come.
+    after every restart, and no better one could ever come. The document before it runs again.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Reload:
         self._log_settings = first.config.log
         self._last_good = LastGood(first.config.gateway.state_dir)
         self._current: Applied | None = None
+        self._config: Config | None = None
         self.refused = 0
         self.applied = 0
 
@@ -99,7 +100,18 @@ class Reload:
                 return await self._apply(config, applied, ())
             except Exception as fault:  # R5: whatever it is, the next document must get its turn
                 log.exception("config %s: could not be applied", name[:12])
+                await self._go_back()
                 return self._refuse(name, "push", [f"cannot be applied: {type(fault).__name__}: {fault}"], offset)
+
+    async def _go_back(self) -> None:
+        """To the document that ran before, by the same path: what half came must not stay."""
+        if self._config is None:
+            return
+        try:
+            self._hooks.adopt(self._config)
+            await self._topology.change(self._hooks.plan(self._config))
+        except Exception:  # R5 again: a crash here would only bring the same push once more
+            log.exception("the document before could not be applied again; restart the daemon")
 
     async def _refusals(self, config: Config) -> list[str]:
         """What speaks against a config that is valid as a document, while another one runs."""
@@ -111,7 +123,7 @@ class Reload:
         before = self._current.revision if self._current else None
         self._hooks.adopt(config)
         change = await self._topology.change(self._hooks.plan(config))
-        self._current = applied
+        self._current, self._config = applied, config
         problems = list(notes)
         if config.log != self._log_settings:
             problems.append("log: takes effect at the next start")

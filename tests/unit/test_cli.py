@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from agent import __version__
-from agent.http import HttpServer
+from agent.http import ControlSocket
 
 ROOT = Path(__file__).parents[2]
 TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
@@ -101,7 +101,18 @@ class TestCheck:
         assert (done.returncode, done.stdout) == (2, "")
         assert "cannot be read: no such file or directory" in done.stderr
 
-    def test_needs_nothing_of_the_daemon(self):
+    def test_finds_what_a_reload_would_refuse_although_the_schema_lets_it_pass(self, folder):
+        path = folder / "config.yaml"
+        path.write_text(
+            'gateway: {id: a, site: b}\nkafka: {brokers: ["k:1"]}\nmqtt: [{name: m, local: true}]\n'
+            "models: [{name: fish, path: nowhere}]\n"
+        )
+        done = tidegate("check", "-c", str(path))
+        assert done.returncode == 2
+        assert "models[0].path: " in done.stderr
+        assert "cannot be read" in done.stderr
+
+    def test_needs_no_server_no_kafka_and_no_native_code(self):
         done = subprocess.run(
             [
                 sys.executable,
@@ -121,7 +132,7 @@ class TestCheck:
         )
         brought = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
         assert {"click", "pydantic"} <= brought
-        assert not brought & {"fastapi", "uvicorn", "numpy", "cv2", "onnxruntime", "aiokafka", "paho.mqtt", "sqlite3"}
+        assert not brought & {"fastapi", "uvicorn", "numpy", "cv2", "onnxruntime", "aiokafka", "sqlite3"}
 
 
 def test_a_run_on_a_broken_document_says_why_and_ends(broken):
@@ -203,11 +214,10 @@ class Hub:
 
 @contextlib.asynccontextmanager
 async def serving(hub, folder):
-    server = HttpServer("127.0.0.1", 0, folder, hub)
-    task = asyncio.create_task(server.run())
+    task = asyncio.create_task(ControlSocket(folder, hub).run())
     try:
         async with asyncio.timeout(20):
-            while server.port is None and not task.done():
+            while not (folder / "tidegate.sock").exists() and not task.done():
                 await asyncio.sleep(0.01)
         yield
     finally:

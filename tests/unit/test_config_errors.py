@@ -96,10 +96,7 @@ MISTAKES = {
     "no switch": (
         "local: true",
         "local: maybe",
-        (
-            "c.yaml:8: mqtt[0].local: must be true or false, not maybe "
-            "(hint: alerts are published on this connection)"
-        ),
+        ("c.yaml:8: mqtt[0].local: must be true or false, not maybe (hint: alerts are published on this connection)"),
     ),
     "a list where a value belongs": (
         "id: barge-1",

@@ -82,7 +82,26 @@ async def test_r5_a_push_that_we_stumble_over_is_refused_and_the_next_one_gets_i
         assert (report.outcome, report.offset) == ("refused", 7)
         assert "ZeroDivisionError" in report.problems[0]
         reload._hooks = dataclasses.replace(reload._hooks, plan=hub.plan)
+        assert reload.current.source == "file"
         assert (await reload.from_push(8, edition(path, 50).encode())).outcome == "applied"
+
+
+async def test_r5_what_half_of_such_a_push_changed_is_changed_back(path):
+    hub = Hub()
+
+    def plan(config):
+        def build(_):
+            raise ValueError("segments")
+
+        fresh = [Planned("camera:new", 1, build)] if config.mqtt[0].keepalive_s == 40 else []
+        return [*hub.plan(config), *fresh]
+
+    async with running(path, hub) as reload:
+        reload._hooks = dataclasses.replace(reload._hooks, plan=plan)
+        assert (await reload.from_push(7, edition(path, 40).encode())).outcome == "refused"
+        await asyncio.sleep(0)
+        assert hub.starts[-1] == 30
+        assert [settings for settings, _ in reload._topology._running.values()] == [30]
 
 
 @pytest.mark.parametrize("document", [b"\xff\xfe", b"", b"[]", b"{" * 100_000])
