@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One measured value of one sensor, as the device reported it, in the unit that config names.
+
+    A named tuple, for one is made for each message: a frozen dataclass takes a microsecond longer.
 
     `at` is aware UTC: the device's own time where the payload carries one (`at_device` is True),
     else the time of receipt. `received_ns` is the monotonic clock at receipt, for latencies.

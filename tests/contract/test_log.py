@@ -307,8 +307,7 @@ async def test_a_lanes_new_blocks_keep_to_its_bound(assigned: Log) -> None:
 
 
 async def test_what_is_no_record_is_refused_and_its_neighbours_are_kept(assigned: Log) -> None:
-    bad = envelope("bad")
-    object.__setattr__(bad, "value", 42)
+    bad = envelope("bad")._replace(value=42)
     before = assigned.append(envelopes("before"))
     refused = assigned.append([envelope("with"), bad])
     after = assigned.append(envelopes("after"))
