@@ -250,10 +250,10 @@ Written by `make bench` on {date}. Figures are of one run; they are never assert
 {table}
 
 How: readings are JSON of one field, QoS 1, five sensors, MQTT 5; rates run from the daemon's TCP connection (or the
-publisher's first packet) until a consumer of its own sees the last record; a drain from the first record after
-Kafka's return. CPU is user and system time of all the daemon's processes. For rates mosquitto saves its database
-only when it ends. `python -m tests.bench waiting` (or beside, drain, latency, alarm, frame, memory, start, profile)
-measures one alone.
+publisher's first packet) until a consumer of its own sees the last record; a drain from the first records seen after
+Kafka's return, those not counted. CPU is user and system time of all the daemon's processes. For rates mosquitto
+saves its database only when it ends. `python -m tests.bench waiting` (or beside, drain, latency, alarm, frame,
+memory, start, profile) measures one alone.
 
 ## Where the time goes
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -80,8 +80,8 @@ class Bench:
             **{"gateway": {"id": GATEWAY}, **self._sections},
         )
 
-    def until_in_kafka(self, count: int, timeout_s: float = 300.0) -> float:
-        """Wait until so many records stand in `sensor-data`; the monotonic time at which they did."""
+    def until_in_kafka(self, count: int, timeout_s: float = 300.0) -> tuple[float, int]:
+        """Wait until so many records stand in `sensor-data`; when they did (monotonic), and how many."""
         return asyncio.run(_reach(self.kafka.bootstrap, count, timeout_s))
 
     def counted(self, readings: int, seconds: float, cpu_s: float) -> Rate:
@@ -91,15 +91,15 @@ class Bench:
         return Rate(readings, seconds, cpu_s / readings * 1e6, len(missing), there.repeated_ce_ids)
 
 
-async def _reach(bootstrap: str, count: int, timeout_s: float) -> float:
+async def _reach(bootstrap: str, count: int, timeout_s: float) -> tuple[float, int]:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
         partition = TopicPartition("sensor-data", 0)
         async with asyncio.timeout(timeout_s):
-            while (await consumer.end_offsets([partition]))[partition] < count:
+            while (there := (await consumer.end_offsets([partition]))[partition]) < count:
                 await asyncio.sleep(0.02)
-        return time.monotonic()
+        return time.monotonic(), there
     finally:
         await consumer.stop()
 
@@ -140,7 +140,7 @@ def waiting_session(readings: int, *, prefix: Sequence[str] = ()) -> Rate:
         while not _connected_to(bench.daemon.pid, bench.mosquitto.port):
             time.sleep(0.002)
         begun, cpu_begun = time.monotonic(), bench.daemon.cpu_s()
-        ended = bench.until_in_kafka(readings)
+        ended, _ = bench.until_in_kafka(readings)
         cpu = bench.daemon.cpu_s() - cpu_begun
         bench.daemon.stop()
         return bench.counted(readings, ended - begun, cpu)
@@ -153,14 +153,14 @@ def beside_publisher(readings: int, *, prefix: Sequence[str] = ()) -> Rate:
         with publishing(bench.mosquitto.port, readings) as publisher:
             begun, cpu_begun = time.monotonic(), bench.daemon.cpu_s()
             begin(publisher)
-            ended = bench.until_in_kafka(readings)
+            ended, _ = bench.until_in_kafka(readings)
             cpu = bench.daemon.cpu_s() - cpu_begun
         bench.daemon.stop()
         return bench.counted(readings, ended - begun, cpu)
 
 
 def drain(readings: int) -> Rate:
-    """A backlog that gathered while Kafka was away, sent at its return: from its first answer until all is there."""
+    """A backlog from Kafka's absence, sent at its return: from the first records seen until all are there."""
     with Bench() as bench:
         bench.daemon.start().until_ready()
         bench.daemon.until_drained()
@@ -172,13 +172,14 @@ def drain(readings: int) -> Rate:
             lambda: bench.daemon.total("tidegate_log_depth_records", lane="live") >= readings, "in the log", 120
         )
         bench.kafka.start()
-        # The daemon comes back by itself, up to 5 s later: counted from the first record that arrives.
-        bench.until_in_kafka(1)
-        begun, cpu_begun = time.monotonic(), bench.daemon.cpu_s()
-        ended = bench.until_in_kafka(readings)
+        # The daemon comes back by itself, up to 5 s later: counted from the first records that are seen.
+        begun, before = bench.until_in_kafka(1)
+        cpu_begun = bench.daemon.cpu_s()
+        ended, _ = bench.until_in_kafka(readings)
         cpu = bench.daemon.cpu_s() - cpu_begun
         bench.daemon.stop()
-        return bench.counted(readings, ended - begun, cpu)
+        found = bench.counted(readings, ended - begun, cpu)
+        return replace(found, readings=readings - before)
 
 
 def _connected_to(pid: int, port: int) -> bool:
