@@ -17,7 +17,7 @@ from drivers.camera import CameraDriver, CameraSettings
 from drivers.memory import ReplayDriver
 from drivers.mqtt import MqttDriver, MqttSettings, SubscriptionSettings
 from tests.support import clips
-from tests.support.kafka import free_ports
+from tests.support.broker import free_ports
 from tests.support.mosquitto import Mosquitto
 from tests.support.publisher import Publisher
 

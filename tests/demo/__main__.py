@@ -24,8 +24,8 @@ from tests.demo import brokers
 from tests.demo.aquarium import Aquarium
 from tests.demo.picture import Gauges, watch
 from tests.support.account import account
+from tests.support.broker import BrokerError
 from tests.support.daemon import ROOT, Daemon, DaemonError
-from tests.support.kafka import BrokerError
 
 if TYPE_CHECKING:
     from tests.demo.brokers import Brokers

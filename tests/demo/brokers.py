@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.support.amqtt import Amqtt
-from tests.support.kafka import ApacheKafka, BrokerError, Tansu, jars
+from tests.support.broker import BrokerError
+from tests.support.kafka import ApacheKafka, Tansu, jars
 from tests.support.mosquitto import DEPLOYED, Mosquitto, executable
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.support.broker import free_ports
 from tests.support.daemon import Daemon, document
-from tests.support.kafka import free_ports
 
 if TYPE_CHECKING:
     from pathlib import Path

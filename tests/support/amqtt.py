@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import Self
 
+from tests.support.broker import BrokerError, free_ports
 from tests.support.children import spawn
-from tests.support.kafka import BrokerError, free_ports
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0

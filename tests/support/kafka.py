@@ -1,8 +1,6 @@
 """Real Kafka brokers for tests and for the demo: Apache Kafka itself (single node, KRaft), and Tansu.
 
-Both have the same surface: a context manager, `start`, `stop` (orderly), `kill` (SIGKILL), `restart` (on the same
-data and port), `pause` and `resume` (SIGSTOP, SIGCONT), `host`, `port`, `bootstrap`, `create_topic`. None of these
-needs or minds a running event loop; all of them block.
+Both are a `Broker` with `bootstrap` and `create_topic`.
 """
 
 from __future__ import annotations
@@ -12,53 +10,25 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import random
 import shutil
-import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from tests.support.children import spawn
+from tests.support.broker import Broker, BrokerError, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 POM = Path(__file__).parent / "kafka" / "pom.xml"
-START_TIMEOUT_S = 90.0
-STOP_TIMEOUT_S = 30.0
-
-
-class BrokerError(RuntimeError):
-    """A broker could not be brought up; the message ends with what it logged last."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, below the range from which the kernel takes the source ports of clients.
-
-    Inside that range a client that retries while its broker is down can be given the broker's own port, and
-    then either connects to itself or keeps the broker from coming back.
-    """
-    ports: list[int] = []
-    with contextlib.ExitStack() as held:
-        while len(ports) < count:
-            candidate = random.randrange(15_000, 32_000)
-            probe = held.enter_context(socket.socket())
-            try:
-                probe.bind(("127.0.0.1", candidate))
-            except OSError:
-                continue
-            ports.append(candidate)
-    return ports
 
 
 def _ask(bootstrap: str, question: Callable[[AIOKafkaAdminClient], Awaitable[Any]]) -> Any:
@@ -88,104 +58,21 @@ def _ask(bootstrap: str, question: Callable[[AIOKafkaAdminClient], Awaitable[Any
     return answer[0]
 
 
-class _Broker:
-    """What both brokers share: one child process, its folder and its log."""
+class _KafkaBroker(Broker):
+    """What both have in common."""
 
     durable: ClassVar[bool]
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self._own_folder = folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="broker-")) if folder is None else folder
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.host = "127.0.0.1"
-        self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def bootstrap(self) -> str:
         return f"{self.host}:{self.port}"
 
-    @property
-    def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def _command(self) -> Sequence[str]:
-        raise NotImplementedError
-
-    def _prepare(self) -> None:
-        """Whatever must exist before the first start; picks the ports."""
-        raise NotImplementedError
-
-    def start(self) -> Self:
-        """Start and wait until the broker answers; a first start that meets a taken port tries another.
-
-        Raises:
-            BrokerError: it ended, or did not answer in time.
-        """
-        first = self.port == 0
-        for attempt in range(3):
-            if self.port == 0:
-                self._prepare()
-            with (self.folder / "broker.log").open("ab") as log:
-                self._process = spawn(
-                    self._command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder
-                )
-            if self._answers():
-                return self
-            self.kill()
-            if not first or attempt == 2:
-                break
-            self.port = 0
-        raise BrokerError(f"{type(self).__name__} did not start: {self.log_tail()}")
-
     def _answers(self) -> bool:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline and self.running:
-            with contextlib.suppress(KafkaError, OSError, asyncio.TimeoutError):
-                socket.create_connection((self.host, self.port), timeout=1).close()
-                if _ask(self.bootstrap, lambda admin: admin.describe_cluster())["brokers"]:
-                    return True
-            time.sleep(0.1)
+        with contextlib.suppress(KafkaError, OSError, asyncio.TimeoutError):
+            socket.create_connection((self.host, self.port), timeout=1).close()
+            if _ask(self.bootstrap, lambda admin: admin.describe_cluster())["brokers"]:
+                return True
         return False
-
-    def stop(self) -> None:
-        """Ask it to end, and wait for it."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, how: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.poll() is None:
-            process.send_signal(how)
-            process.send_signal(signal.SIGCONT)
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_TIMEOUT_S)
-
-    def restart(self) -> None:
-        """Orderly stop where it runs, then start on the same port, and for Apache Kafka the same data."""
-        self.stop()
-        self.start()
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stay open, nothing is answered."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
 
     def create_topic(self, name: str, partitions: int = 1, configs: Mapping[str, str] | None = None) -> None:
         """Create a topic with one replica, or leave it as it is where it exists."""
@@ -204,22 +91,8 @@ class _Broker:
                 raise BrokerError(f"topic {name}: {error.__name__} {message}")
             time.sleep(0.2)
 
-    def log_tail(self, size: int = 4_000) -> str:
-        try:
-            return (self.folder / "broker.log").read_bytes()[-size:].decode(errors="replace")
-        except FileNotFoundError:
-            return ""
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        if self._own_folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class ApacheKafka(_Broker):
+class ApacheKafka(_KafkaBroker):
     """Apache Kafka, one node with both KRaft roles; `config` overrides lines of its server.properties, `scram` names
     users and passwords known to it from the start.
 
@@ -301,7 +174,7 @@ class ApacheKafka(_Broker):
         return ["java", *options, "-cp", f"{jars()}/*", "kafka.Kafka", "server.properties"]
 
 
-class Tansu(_Broker):
+class Tansu(_KafkaBroker):
     """Tansu: one binary, ready in milliseconds, everything in memory. It has no idempotent producers.
 
     `kill`, `stop` and `restart` lose what it held: for tests of delivery use Apache Kafka.

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Self
 
-from tests.support.kafka import free_ports
+from tests.support.broker import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
