@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sync.values import Claim, Envelope, Pending
 
 
-class Front:
+class Front(ABC):
     """What both logs share of the seam `Log`; all of it on the loop's thread."""
 
     def __init__(self, clock: Clock) -> None:
@@ -152,11 +153,14 @@ class Front:
 
         self._put_request(Request(release), urgent=False)
 
+    @abstractmethod
     def _put_append(self, append: Append, *, urgent: bool) -> None:
-        raise NotImplementedError
+        """Hand records to whoever commits; `urgent` ones at once."""
 
+    @abstractmethod
     def _put_request(self, request: Request, *, urgent: bool) -> None:
-        raise NotImplementedError
+        """Hand a request to whoever commits."""
 
+    @abstractmethod
     def _put_offer(self, offer: Offer) -> None:
-        raise NotImplementedError
+        """Let an offer stand until blocks of its stream are committed."""
