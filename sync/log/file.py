@@ -6,8 +6,10 @@ import contextlib
 import errno
 import fcntl
 import logging
+import math
 import os
 import sqlite3
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,6 +28,7 @@ log = logging.getLogger("tidegate.log")
 _CHECKPOINT_PAGES: Final = 1_000
 _WAL_LIMIT_BYTES: Final = 4 * 1024**2
 _HELD_AFTER: Final = 3
+_COUNT_EVERY_S: Final = 1.0
 _BALLAST_BYTES: Final = 2 * 1024**2
 _MOST_PAGES: Final = 0xFFFFFFFE
 _KEEP_DAMAGED: Final = 2
@@ -73,6 +76,7 @@ class LogFile:
         self._clock = clock
         self._lock: int | None = None
         self._pages = 0
+        self._counted_s = -math.inf
         self._held_for = 0
         self._checkpoint_failed = False
         self._ballast = self.path.with_name(self.path.name + ".ballast")
@@ -161,6 +165,11 @@ class LogFile:
         if self._pages >= _CHECKPOINT_PAGES:
             self._pages = 0
             self.checkpoint()
+        now_s = time.monotonic()
+        if now_s - self._counted_s >= _COUNT_EVERY_S:
+            # The kernel's own count costs a few system calls: not after each of a thousand commits a second.
+            self._counted_s = now_s
+            self.written_bytes = _written() or self.written_bytes
         with contextlib.suppress(OSError):
             self.wal_bytes = self.path.with_name(self.path.name + "-wal").stat().st_size
 
@@ -184,7 +193,6 @@ class LogFile:
         self._checkpoint_failed = False
         self._held_for = self._held_for + 1 if copied < frames else 0
         self.held = self._held_for >= _HELD_AFTER
-        self.written_bytes = _written() or self.written_bytes
 
     def keep_room(self) -> bool:
         """Set room aside, which lets the log go on trimming when others fill the disk; whether there is any."""

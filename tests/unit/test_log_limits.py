@@ -249,3 +249,13 @@ async def test_a_foreign_reader_shows_in_the_figures_and_stops_no_commit(tmp_pat
                 await log.append(bulky(200))
             await until(lambda: log.stats().checkpoint_held)
             assert log.stats().wal_bytes > 1024**2
+
+
+async def test_what_was_written_is_counted_as_it_is_written_not_at_the_next_checkpoint(tmp_path: Path) -> None:
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("first"))
+        begun = log.stats().written_bytes
+        async with asyncio.timeout(15):
+            while log.stats().written_bytes == begun:
+                await log.append(envelopes("more"))
+                await asyncio.sleep(0.2)
