@@ -54,7 +54,7 @@ class Reloads:
             wish = await self._wishes.get()
             try:
                 report = await wish.work()
-            except BaseException:
+            except BaseException:  # raised on at once; only whoever waits for this wish must not wait for ever
                 wish.done.cancel()
                 raise
             if not wish.done.cancelled():

@@ -106,7 +106,7 @@ class CaptureProcess:
         capture = cls(settings, source)
         try:
             await capture._start()
-        except BaseException:
+        except BaseException:  # raised on at once; a half-started child must not outlive a cancellation
             await capture.stop()
             raise
         return capture

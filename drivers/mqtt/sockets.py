@@ -71,7 +71,7 @@ async def _connect_tcp(host: str, port: int) -> socket.socket:
         except OSError as error:
             sock.close()
             failure = error
-        except BaseException:
+        except BaseException:  # raised on at once; a cancelled attempt must not leak its socket
             sock.close()
             raise
         else:
@@ -82,7 +82,7 @@ async def _connect_tcp(host: str, port: int) -> socket.socket:
 async def _shake_hands(raw: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
     try:
         sock = context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
-    except BaseException:
+    except BaseException:  # raised on at once; a cancelled attempt must not leak its socket
         raw.close()
         raise
     try:
@@ -95,7 +95,7 @@ async def _shake_hands(raw: socket.socket, context: ssl.SSLContext, host: str) -
                 await _ready(sock, writing=True)
             else:
                 return sock
-    except BaseException:
+    except BaseException:  # raised on at once; a cancelled attempt must not leak its socket
         sock.close()
         raise
 
