@@ -75,6 +75,8 @@ class Batch:
     number of records. `acked_offset` is the last offset acknowledged to us on the partition when the
     lease was written, else the claim's `log_end`. `taken_at_ns` is the wall clock (ns since the epoch) at
     which the log took the oldest of its records. `attempted` says that it may have left before.
+    `leased_at_ms` is the wall clock (ms since the epoch) at which the lease was written, before the first
+    attempt therefore; `leased_synced` whether that clock was synchronised.
     """
 
     claim: Claim
@@ -85,6 +87,8 @@ class Batch:
     body: bytes
     taken_at_ns: int
     attempted: bool = False
+    leased_at_ms: int = 0
+    leased_synced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,45 @@ class Unknown:
 
 
 Outcome = Accepted | Refused | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The broker remembers the producer id on the partition, up to `last_sequence`, all of it replicated (D6)."""
+
+    last_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The broker does not know the producer id on the partition (any more): only the records themselves can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The batch stands in the partition, whole, from `offset` on."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """All of the partition from the lease's offset to its end was read, and the batch is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class CannotTell:
+    """Asking again will not help: the partition no longer reaches so far back, or we may not read it.
+
+    `may_not_read`: the latter. Absence is not proved by it, nor is presence.
+    """
+
+    reason: str
+    may_not_read: bool = False
+
+
+LookedUp = Known | Forgotten | CannotTell
+ReadBack = Found | Absent | CannotTell
 
 
 @dataclass(frozen=True, slots=True)

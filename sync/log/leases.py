@@ -64,6 +64,8 @@ def lease(book: Book, claim: Claim, max_bytes: int) -> Batch | None:
             claim.base_sequence,
             stream.partition,
             acked if acked >= 0 else claim.log_end,
+            book.now_ms,
+            book.synced,
         )
         book.touch(state)
         return state.batch(_body(book, [block for block, _ in found]), attempted=False)

@@ -19,7 +19,7 @@ from sync.values import Misconfigured
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 APPLICATION_ID: Final = 0x54494447  # "TIDG"
 PAGE_BYTES: Final = 1024
 NUMBER_BITS: Final = 48
@@ -35,10 +35,11 @@ _TABLES: Final = (
         id INTEGER PRIMARY KEY, lane TEXT NOT NULL, topic TEXT NOT NULL, head INTEGER NOT NULL,
         acked INTEGER NOT NULL, lease_origin INTEGER, lease_first INTEGER, lease_last INTEGER,
         lease_records INTEGER, lease_at_ms INTEGER, lease_producer INTEGER, lease_epoch INTEGER,
-        lease_base INTEGER, lease_partition INTEGER, lease_acked INTEGER)""",
+        lease_base INTEGER, lease_partition INTEGER, lease_acked INTEGER,
+        lease_ms INTEGER, lease_synced INTEGER)""",
     """CREATE TABLE ranges(
         stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, origin INTEGER NOT NULL,
-        records INTEGER NOT NULL, PRIMARY KEY(stream, first)) WITHOUT ROWID""",
+        records INTEGER NOT NULL, standing INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(stream, first)) WITHOUT ROWID""",
     """CREATE TABLE dead_letters(
         id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, lane TEXT NOT NULL, topic TEXT NOT NULL,
         number INTEGER NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL)""",
@@ -51,6 +52,15 @@ _TABLES: Final = (
     """CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID""",
     """CREATE TABLE cursors(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID""",
 )
+
+_UPGRADES: Final[dict[int, tuple[str, ...]]] = {
+    1: (
+        "ALTER TABLE streams ADD COLUMN lease_ms INTEGER",
+        "ALTER TABLE streams ADD COLUMN lease_synced INTEGER",
+        "ALTER TABLE ranges ADD COLUMN standing INTEGER NOT NULL DEFAULT 0",
+    ),
+}
+"""What makes a file of one format one of the next. Only additions: blocks, which are many, are never rewritten."""
 
 
 class Foreign(Exception):  # noqa: N818 - says what the file is
@@ -103,8 +113,15 @@ def _create_or_check(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={FORMAT}")
         connection.execute("COMMIT")
-    elif version != FORMAT:
+    elif not 0 < version <= FORMAT:
         raise Foreign(f"{path} holds tables, but no log")
+    elif version < FORMAT:
+        connection.execute("BEGIN IMMEDIATE")
+        for older in range(version, FORMAT):
+            for change in _UPGRADES[older]:
+                connection.execute(change)
+        connection.execute(f"PRAGMA user_version={FORMAT}")
+        connection.execute("COMMIT")
 
 
 @dataclass(slots=True)

@@ -7,7 +7,8 @@ blocks that another stream took (`origin`), so that handing over rewrites nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from sync.log.schema import MAX_NUMBER, key_of
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 ORDER: Final = {Lane.ALERT: 0, Lane.LIVE: 1, Lane.BACKFILL: 2, Lane.BULK: 3}
 
 
+class Standing(IntEnum):
+    """How the blocks of a range may leave."""
+
+    PLAIN = 0
+    MARKED = 1
+    """Only with the header `possibly_repeated`: they may have been sent before (D6, D7)."""
+    WAITS = 2
+    """Not before somebody says whose they are (D11)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """Pending blocks of `origin` that begin with a number from `first` to `last`."""
@@ -28,11 +39,15 @@ class Range:
     first: int
     last: int
     records: int
+    standing: Standing = Standing.PLAIN
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A batch that may have left (D1). `at_ms` is when the log took its oldest record."""
+    """A batch that may have left (D1). `at_ms` is when the log took its oldest record.
+
+    `leased_ms` is the wall clock at which the lease was written, `leased_synced` whether it was synchronised.
+    """
 
     origin: int
     first: int
@@ -43,6 +58,8 @@ class Lease:
     base_sequence: int
     partition: int
     acked_offset: int
+    leased_ms: int = 0
+    leased_synced: bool = False
 
 
 @dataclass(slots=True)
@@ -85,7 +102,7 @@ class StreamState:
         if self.ranges:
             rest = part.records - records
             self.ranges_changed = True
-            self.ranges[:1] = [Range(part.origin, last + 1, part.last, rest)] if rest else []
+            self.ranges[:1] = [replace(part, first=last + 1, records=rest)] if rest else []
         else:
             self.head = last + 1
             self.open_records -= records
@@ -116,6 +133,8 @@ class StreamState:
             body=body,
             taken_at_ns=lease.at_ms * 1_000_000,
             attempted=attempted,
+            leased_at_ms=lease.leased_ms,
+            leased_synced=lease.leased_synced,
         )
 
 
@@ -124,18 +143,29 @@ def load(connection: sqlite3.Connection) -> dict[int, StreamState]:
     streams: dict[int, StreamState] = {}
     for row in connection.execute(
         "SELECT id, lane, topic, head, acked, lease_origin, lease_first, lease_last, lease_records, lease_at_ms,"
-        " lease_producer, lease_epoch, lease_base, lease_partition, lease_acked FROM streams"
+        " lease_producer, lease_epoch, lease_base, lease_partition, lease_acked, lease_ms, lease_synced FROM streams"
     ):
         state = StreamState(row[0], Lane(row[1]), row[2], head=row[3], acked=row[4])
         if row[5] is not None:
+            origin, first, last, records, at_ms, producer, epoch, base, partition, acked, leased_ms, synced = row[5:]
             state.lease = Lease(
-                row[5], row[6], row[7], row[8], row[9], Producer(row[10], row[11]), row[12], row[13], row[14]
+                origin,
+                first,
+                last,
+                records,
+                at_ms,
+                Producer(producer, epoch),
+                base,
+                partition,
+                acked,
+                leased_ms or 0,
+                bool(synced),
             )
         streams[state.id] = state
-    for stream, first, last, origin, records in connection.execute(
-        "SELECT stream, first, last, origin, records FROM ranges ORDER BY stream, first"
+    for stream, first, last, origin, records, standing in connection.execute(
+        "SELECT stream, first, last, origin, records, standing FROM ranges ORDER BY stream, first"
     ):
-        streams[stream].ranges.append(Range(origin, first, last, records))
+        streams[stream].ranges.append(Range(origin, first, last, records, Standing(standing)))
     for state in streams.values():
         newest = connection.execute(
             "SELECT before + records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
@@ -154,7 +184,7 @@ def load(connection: sqlite3.Connection) -> dict[int, StreamState]:
 def save(connection: sqlite3.Connection, state: StreamState) -> None:
     """Write a stream's row, and its ranges (they are few) where they changed."""
     lease = state.lease
-    leased: tuple[int | None, ...] = (None,) * 10
+    leased: tuple[int | None, ...] = (None,) * 12
     if lease:
         leased = (
             lease.origin,
@@ -167,9 +197,11 @@ def save(connection: sqlite3.Connection, state: StreamState) -> None:
             lease.base_sequence,
             lease.partition,
             lease.acked_offset,
+            lease.leased_ms,
+            lease.leased_synced,
         )
     connection.execute(
-        "INSERT OR REPLACE INTO streams VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT OR REPLACE INTO streams VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (state.id, state.lane.value, state.topic, state.head, state.acked, *leased),
     )
     if not state.ranges_changed:
@@ -177,8 +209,8 @@ def save(connection: sqlite3.Connection, state: StreamState) -> None:
     state.ranges_changed = False
     connection.execute("DELETE FROM ranges WHERE stream=?", (state.id,))
     connection.executemany(
-        "INSERT INTO ranges VALUES(?,?,?,?,?)",
-        [(state.id, part.first, part.last, part.origin, part.records) for part in state.ranges],
+        "INSERT INTO ranges VALUES(?,?,?,?,?,?)",
+        [(state.id, part.first, part.last, part.origin, part.records, part.standing) for part in state.ranges],
     )
 
 

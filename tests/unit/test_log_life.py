@@ -98,6 +98,28 @@ async def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
         await SqliteLog(settings(tmp_path)).run()
 
 
+async def test_a_file_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_holds(tmp_path: Path) -> None:
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.assign_partition(TOPIC, 1)
+        await log.append(envelopes("leased"))
+        leased = await log.lease(claim(LIVE), 1 << 20)
+        await log.append(envelopes("pending"))
+    with closing(sqlite3.connect(tmp_path / "log.sqlite")) as file:
+        file.execute("ALTER TABLE streams DROP COLUMN lease_ms")
+        file.execute("ALTER TABLE streams DROP COLUMN lease_synced")
+        file.execute("ALTER TABLE ranges DROP COLUMN standing")
+        file.execute("PRAGMA user_version=1")
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        (again,) = await log.unsettled()
+        assert leased is not None
+        assert (again.claim.base_sequence, again.body) == (leased.claim.base_sequence, leased.body)
+        log.settle(again, 0)
+        following = await log.lease(claim(LIVE, 1), 1 << 20)
+        assert following is not None
+        assert values(following) == ["pending"]
+        assert log.stats().quarantined == 0
+
+
 async def test_the_interval_gathers_and_alerts_and_full_windows_do_not_wait(tmp_path: Path) -> None:
     log = SqliteLog(settings(tmp_path, commit_interval_s=3_600.0, commit_records=100))
     async with running(log):
