@@ -10,12 +10,25 @@ from typing import TYPE_CHECKING, Final
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from sync.batches import frame_batch
-from sync.values import Accepted, NotReady, Outcome, Producer, Refused, Unknown, Unreachable
+from sync.values import (
+    Absent,
+    Accepted,
+    CannotTell,
+    Forgotten,
+    Found,
+    Known,
+    NotReady,
+    Outcome,
+    Producer,
+    Refused,
+    Unknown,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sync.values import Batch, Stream
+    from sync.values import Batch, LookedUp, ReadBack, Stream
 
 _REMEMBERED: Final = 5
 _TOO_LARGE: Final = 10
@@ -37,6 +50,7 @@ class Fault(StrEnum):
 @dataclass(slots=True)
 class _Partition:
     batches: list[tuple[int, Batch]] = field(default_factory=list)
+    start: int = 0
     end: int = 0
     producers: dict[int, deque[tuple[int, int, int]]] = field(default_factory=dict)
     """For each producer id the base sequence, count and offset of its last batches."""
@@ -49,7 +63,9 @@ class MemorySink:
     first offset, a gap or other boundaries with error 45; of an unknown id any first sequence is taken.
 
     `fault(batch)` may name what goes wrong with an attempt, or give the outcome (and nothing is taken).
-    `reachable` False is a link that is down. A body over `max_body_bytes` is too large for good.
+    `reachable` False is a link that is down. A body over `max_body_bytes` is too large for good. What a broker may
+    do beside that: `forget` an id (F4), `lose_tail` in a change of leader, `move_start` as its history ages out,
+    refuse reading (`may_read` False), and not answer a look-up yet (`replicated` False, F7).
     """
 
     def __init__(self, partitions: int = 1, *, idempotent: bool = True, max_body_bytes: int = 1024 * 1024) -> None:
@@ -60,6 +76,9 @@ class MemorySink:
         self.max_body_bytes = max_body_bytes
         self.reachable = True
         self.missing_topics: set[str] = set()
+        self.may_read = True
+        self.replicated = True
+        self.expiration_s: float | None = None
         self.fault: Callable[[Batch], Fault | Outcome | None] = lambda _: None
         self.attempts = 0
 
@@ -110,6 +129,65 @@ class MemorySink:
             found.extend((r.key, r.value, dict(r.headers)) for r in DefaultRecordBatch(frame_batch(batch, 0)))
         return found
 
+    def forget(self, producer: Producer) -> None:
+        """Forget a producer id on all partitions."""
+        for partition in self._logs.values():
+            partition.producers.pop(producer.id, None)
+
+    def lose_tail(self, topic: str, batches: int = 1, partition: int = 0) -> None:
+        """Lose the last batches of a partition, and what they left in the memory of their ids."""
+        log = self._logs[topic, partition]
+        log.end = log.batches[-batches][0]
+        del log.batches[-batches:]
+        for producer, known in list(log.producers.items()):
+            kept = [batch for batch in known if batch[2] < log.end]
+            if kept:
+                log.producers[producer] = deque(kept, maxlen=_REMEMBERED)
+            else:
+                del log.producers[producer]
+
+    def move_start(self, topic: str, offset: int, partition: int = 0) -> None:
+        """Let all that stood before an offset age out; ids stay known."""
+        log = self._logs[topic, partition]
+        log.start = offset
+        log.batches = [found for found in log.batches if found[0] >= offset]
+
+    async def look_up(self, batch: Batch) -> LookedUp:
+        """What the partition remembers of the batch's producer id."""
+        partition = await self._behind_barrier(batch.claim.stream)
+        if not self.may_read:
+            return CannotTell("TopicAuthorizationFailed (29)", may_not_read=True)
+        known = partition.producers.get(batch.claim.producer.id)
+        if not known:
+            return Forgotten()
+        base, count, _ = known[-1]
+        return Known((base + count - 1) % _WRAP)
+
+    async def read_back(self, batch: Batch) -> ReadBack:
+        """Look through all batches from the lease's offset on."""
+        partition = await self._behind_barrier(batch.claim.stream)
+        if not self.may_read:
+            return CannotTell("TopicAuthorizationFailed (29)", may_not_read=True)
+        offset = max(batch.acked_offset, 0)
+        if not partition.start <= offset <= partition.end:
+            return CannotTell(f"the partition holds {partition.start} to {partition.end}, not from {offset} on")
+        wanted = (batch.claim.producer, batch.claim.base_sequence, batch.count)
+        for first, found in partition.batches:
+            if first >= offset and (found.claim.producer, found.claim.base_sequence, found.count) == wanted:
+                return Found(first)
+        return Absent()
+
+    async def _behind_barrier(self, stream: Stream) -> _Partition:
+        await self.partition_count(stream.topic)
+        if not self.replicated:
+            raise NotReady(f"{stream.topic}: the high watermark has not reached the log's end")
+        return self._logs.get((stream.topic, stream.partition), _Partition())
+
+    async def id_expiration_s(self) -> float | None:
+        """As set."""
+        await self.reach()
+        return self.expiration_s
+
     async def reach(self) -> None:
         """Raises Unreachable while `reachable` is False."""
         if not self.reachable:
@@ -129,7 +207,7 @@ class MemorySink:
         return self._partitions
 
     async def log_end(self, stream: Stream) -> int:
-        """How many records stand in the partition."""
+        """One more than the partition's last offset."""
         await self.partition_count(stream.topic)
         return self._logs.get((stream.topic, stream.partition), _Partition()).end
 

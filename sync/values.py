@@ -275,6 +275,18 @@ class Log(Protocol):
         under a fresh id.
         """
 
+    def again(self, batch: Batch, last_sequence: int | None) -> Awaitable[int]:
+        """Withdraw the lease of a batch that may have left, so that it goes anew, marked; how many records (D6, D7).
+
+        With `last_sequence` the broker lost what it had of the batch's producer id above it: what the local history
+        still holds of that goes again too, ahead of the batch; what it no longer holds is lost, and counted as such.
+        All of it is pending again, ahead of all newer, and leaves with the header `possibly_repeated`. It must
+        go under a fresh id.
+
+        Raises (from the awaitable):
+            ValueError: no such batch is leased.
+        """
+
     def unsettled(self) -> Awaitable[list[Batch]]:
         """What was leased and not settled when the last run ended, oldest first, `attempted` set."""
 
@@ -295,7 +307,7 @@ class Log(Protocol):
 
 
 class Sink(Protocol):
-    """Where batches go. D6's `look_up(lease)` and `read_back(lease)` will stand beside `send`.
+    """Where batches go.
 
     Every method but `close` may raise `Misconfigured`: the other side refuses our credentials, or cannot do
     what the settings ask of it. Where one raises NotReady, it is `Unreachable` if nobody answered.
@@ -310,6 +322,23 @@ class Sink(Protocol):
 
         Anything but an acknowledgement closes the connection (D2). Cancelled, the outcome is unknown.
         """
+
+    async def look_up(self, batch: Batch) -> LookedUp:
+        """The last sequence that the batch's producer id has on its partition (D6).
+
+        Answered only once all that the leader's log holds is replicated, under one leader epoch (F7): what is
+        answered stays true. Changes nothing. Raises NotReady until then, and where nobody leads the partition.
+        """
+
+    async def read_back(self, batch: Batch) -> ReadBack:
+        """Look for the batch in its partition itself, from its `acked_offset` to the end, behind the same barrier.
+
+        For a producer id that the broker has forgotten. Where the partition begins after `acked_offset`, or ends
+        before it, absence proves nothing: CannotTell. Changes nothing. Raises NotReady.
+        """
+
+    async def id_expiration_s(self) -> float | None:
+        """How long brokers remember a producer id (F4), in seconds; None where they do not say. Raises NotReady."""
 
     async def reach(self) -> None:
         """One round trip; raises Unreachable where nobody answers."""

@@ -62,6 +62,10 @@ class Front(ABC):
         """See `Log.cut`."""
         return self._ask(lambda book: leases.cut(book, batch, reason))
 
+    def again(self, batch: Batch, last_sequence: int | None) -> asyncio.Future[int]:
+        """See `Log.again`."""
+        return self._ask(lambda book: leases.again(book, batch, last_sequence))
+
     def unsettled(self) -> asyncio.Future[list[Batch]]:
         """See `Log.unsettled`."""
         return self._ask(leases.unsettled)

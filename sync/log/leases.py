@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sync.log import blocks, ledger
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, key_of
-from sync.log.streams import Lease, Range, StreamState
+from sync.log.streams import Lease, Range, Standing, StreamState
 from sync.values import Lane
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def lease(book: Book, claim: Claim, max_bytes: int) -> Batch | None:
         if len(first.body) > max_bytes and first.records > 1:
             _divide(book, part.origin, first, max_bytes)
             continue
+        if part.standing is Standing.MARKED:
+            found = [(_marked(book, part.origin, block), at_ms) for block, at_ms in found]
         count = sum(block.records for block, _ in found)
         last = found[-1][0].last
         state.take(part, last, count)
@@ -141,6 +143,21 @@ def cut(book: Book, batch: Batch, reason: str) -> None:
     else:
         parts = _halve_blocks(lease, found)
     _withdraw(book, state, parts)
+
+
+def again(book: Book, batch: Batch, last_sequence: int | None) -> int:  # noqa: ARG001 - the history of its id is not kept yet
+    """Make a batch that may have left pending again, marked; how many records.
+
+    Raises:
+        ValueError: no such batch is leased.
+    """
+    state = _leased(book, batch)
+    if state is None or state.lease is None:
+        raise ValueError(f"no such batch of {batch.claim.stream.lane}/{batch.claim.stream.topic} is leased")
+    lease, before = state.lease, state.pending
+    if leased_batch(book, state) is not None:
+        _withdraw(book, state, [Range(lease.origin, lease.first, lease.last, lease.records, Standing.MARKED)])
+    return state.pending - before
 
 
 def release(book: Book, state: StreamState) -> None:
@@ -236,6 +253,13 @@ def _gather(book: Book, state: StreamState, part: Range, max_bytes: int) -> list
         book.touch(state)
         ledger.lose(book, state, Missing(part.first, last, part.records, "corrupt"))
     return found
+
+
+def _marked(book: Book, origin: int, block: Block) -> Block:
+    """The block on the disk as it may leave where its records may stand already."""
+    marked = blocks.mark_repeated(block, book.settings.compression_level)
+    book.replace(origin, block, [marked])
+    return marked
 
 
 def _divide(book: Book, origin: int, block: Block, max_bytes: int) -> None:
