@@ -65,7 +65,7 @@ def lease(book: Book, claim: Claim, max_bytes: int) -> Batch | None:
             claim.producer,
             claim.base_sequence,
             stream.partition,
-            acked if acked >= 0 else claim.log_end,
+            acked if acked >= 0 else max(claim.log_end, 0) - 1,
             book.now_ms,
             book.synced,
         )
