@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sync.log.blocks import Record
+    from sync.log.notices import Loss
     from sync.log.reader import LogReader
 
 Answer = TypeVar("Answer")
@@ -147,9 +148,16 @@ def losses(path: Path, count: int, *, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(asdict(loss) | {"at": _time(loss.at_ms)}))
         else:
-            span = "" if loss.first is None else f", {loss.first} to {loss.last}"
-            line = f"{_time(loss.at_ms)} {loss.lane}/{loss.topic} {loss.records} records{span}: {loss.reason}"
-            click.echo(printable(line))
+            click.echo(printable(f"{_time(loss.at_ms)} {_loss(loss)}"))
+
+
+def _loss(loss: Loss) -> str:
+    """One entry of the ledger for a person."""
+    span = "" if loss.first is None else f", {loss.first} to {loss.last}"
+    if loss.lane is None:
+        return f"no record has {loss.records} numbers{span}: {loss.reason}"
+    into = "" if loss.into_records is None else f" into {loss.into_records}"
+    return f"{loss.lane}/{loss.topic} {loss.records} records{span}: {loss.reason}{into}"
 
 
 def _read(path: Path, question: Callable[[LogReader], list[Answer]]) -> list[Answer]:

@@ -120,6 +120,8 @@ class SystemEventKind(StrEnum):
     STOPPED = "stopped"
     PAYLOAD_UNREADABLE = "payload_unreadable"
     RECORDS_LOST = "records_lost"
+    RECORDS_THINNED = "records_thinned"
+    NUMBERS_SKIPPED = "numbers_skipped"
     LOG_QUARANTINED = "log_quarantined"
     CONFIG_CHANGED = "config_changed"
 

@@ -14,6 +14,8 @@ Its invariants, which the code and the tests cite by number:
 - L7  A topic's partition never changes, not even with the file.
 - L8  A log that was started clean has a new log id (D10); the run's number goes on.
 - L9  Nothing that the disk does ends the writer. What it does not take within `log_stall_s` is counted lost.
+- L10 A number of a log id belongs to a record, or is told upstream: as lost, thinned, or never used. What is
+      told is written in the commit that makes it so.
 """
 
 from sync.log.memory import MemoryLog

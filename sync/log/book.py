@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.partitioner import murmur2
 
-from sync.log import blocks, streams
+from sync.log import blocks, ledger, numbers, streams
 from sync.log.blocks import Block, Namer
-from sync.log.notices import Loss
 from sync.log.schema import MAX_NUMBER, PAGE_BYTES, Names, key_of
 from sync.log.streams import StreamState
 from sync.values import Lane
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sync.log.clock import Clock
+    from sync.log.notices import Loss
     from sync.log.settings import LogSettings
     from sync.values import Batch, Envelope
 
@@ -38,7 +38,8 @@ class Book:
     `delivered`, `lost` and `body_bytes` are what this transaction adds to the figures; `more` says that
     something came back to be leased; `names_changed` that the file beside is out of date. `uncertain_from`: a
     COMMIT failed, but may be on disk all the same; its numbers begin there. `newest` is the last number that was
-    found at opening.
+    found at opening. `growing` says where the losses that are not told yet end; `spanned` that blocks of other logs
+    lie here.
     """
 
     def __init__(self, connection: sqlite3.Connection, settings: LogSettings, clock: Clock, names: Names) -> None:
@@ -52,6 +53,8 @@ class Book:
         self.partitions: dict[str, int | None] = {}
         self.cursors: dict[str, int] = {}
         self.losses: dict[int, Loss] = {}
+        self.growing: dict[int, tuple[int, int]] = {}
+        self.spanned = False
         self.dead_letters = 0
         self.next_number = 1
         self.now_ms = 0
@@ -66,7 +69,9 @@ class Book:
         self.more = False
         self.names_changed = False
         self.namer = Namer(settings.gateway_id, "")
-        self._reserved = 0
+        self._reserved = self._reserved_on_disk = 0
+        self._unused_from: int | None = None
+        self._unused_to = 0
         self._touched: set[int] = set()
         self._stamp = (0, 0, 0)
         self._holders: dict[int, asyncio.Future[Batch] | None] = {}
@@ -78,20 +83,26 @@ class Book:
         cell = self.connection.execute
         meta = dict(cell("SELECT name, value FROM meta").fetchall())
         self.load()
+        given = cell("SELECT max(given) FROM streams UNION ALL SELECT max(first)-1 FROM runs").fetchall()
         self.newest = max((self._newest(state.id) for state in self.streams.values()), default=0)
+        self.newest = max(self.newest, *(int(row[0] or 0) for row in given))
         first = int(meta.get("clean") or max(int(meta.get("reserved", 1)), self.newest + 1))
         self.names.run = max(self.names.run, int(meta.get("run", 0))) + 1
         self.names.log_id = str(meta.get("log_id") or secrets.token_hex(6))
         self.namer = Namer(self.settings.gateway_id, self.names.log_id)
         self.begin()
         cell("DELETE FROM meta WHERE name='clean'")
-        self._reserved = first + RESERVE
+        self._reserved = self._reserved_on_disk = first + RESERVE
         self._meta(log_id=self.names.log_id, run=self.names.run, reserved=self._reserved)
         cell("INSERT OR REPLACE INTO runs VALUES(?,?,?,?)", (self.names.run, first, self.now_ms, self.clock.boot))
         for topic, partition in self.names.partitions.items():
             cell("INSERT OR IGNORE INTO topics VALUES(?,?)", (topic, partition))
         for name, value in self.names.cursors.items():
             cell("INSERT OR IGNORE INTO cursors VALUES(?,?)", (name, value))
+        if first > self.newest + 1:
+            ledger.skip(self, self.newest + 1, first - 1, "unclosed")
+        oldest = min((self._oldest(state.id) for state in self.streams.values()), default=0)
+        numbers.forget_spans(self, oldest)
         cell("COMMIT")
         self.load()
         self.next_number = first
@@ -105,18 +116,15 @@ class Book:
         self.partitions = dict(cell("SELECT name, partition FROM topics").fetchall())
         self.cursors = dict(cell("SELECT name, value FROM cursors").fetchall())
         self.dead_letters = cell("SELECT count(*) FROM dead_letters").fetchone()[0]
-        self.losses = {
-            row[0]: Loss(Lane(row[1]), *row[2:])
-            for row in cell(
-                "SELECT id, lane, topic, first, last, records, reason, at_ms, until_ms FROM ledger WHERE reported=0"
-            )
-        }
+        self.spanned = cell("SELECT EXISTS(SELECT 1 FROM spans)").fetchone()[0] == 1
+        self.growing.clear()
+        ledger.load(self)
 
     def begin(self) -> None:
         """Start a transaction."""
+        self._began_at = self.next_number
         self.connection.execute("BEGIN IMMEDIATE")
         self.uncertain_from = None
-        self._began_at = self.next_number
         self._touched.clear()
         self._holders = {state.id: state.holder for state in self.streams.values()}
         self.delivered.clear()
@@ -130,23 +138,35 @@ class Book:
 
     def commit(self) -> None:
         """Write the streams that changed, and make all of it durable."""
+        if self._unused_from is not None:
+            ledger.skip(self, self._unused_from, self._unused_to, "rollback")
         if self.next_number > self._reserved - RESERVE // 2:
             self._reserved = self.next_number + RESERVE
             self._meta(reserved=self._reserved)
         self.refresh()
         for number in self._touched:
-            streams.save(self.connection, self.streams[number])
+            streams.save(self.connection, self.streams[number], self.next_number - 1)
         self.pages_touched += len(self._touched)
         self.uncertain_from = self._began_at
         self.connection.execute("COMMIT")
-        self.uncertain_from = None
+        self.uncertain_from = self._unused_from = None
+        self._reserved_on_disk = self._reserved
 
     def rollback(self) -> None:
-        """Undo the transaction, in memory too. Numbers that it gave stay unused (L2).
+        """Undo the transaction, in memory too.
+
+        Numbers that it gave are given again, for nobody ever heard of them. Where its COMMIT failed they may be on
+        disk after all: they stay unused (L2), and the next commit says so (L10).
 
         Raises:
             sqlite3.Error: the disk cannot even be read.
         """
+        self._reserved = self._reserved_on_disk
+        if self.uncertain_from is None:
+            self.next_number = self._began_at
+        elif self.next_number > self.uncertain_from:
+            self._unused_from = self.uncertain_from if self._unused_from is None else self._unused_from
+            self._unused_to = self.next_number - 1
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
         self.load()
@@ -221,6 +241,14 @@ class Book:
         state.open_records += block.records
         self.next_number = block.last + 1
         self.touch(state)
+
+    def give_numbers(self, lane: Lane, topic: str, count: int) -> tuple[int, int]:
+        """Numbers for records that the log could not keep: the first and the last."""
+        first = self.next_number
+        self.next_number += count
+        # The stream's row keeps the high-water mark.
+        self.touch(self.stream(lane, topic))
+        return first, self.next_number - 1
 
     def refresh(self) -> None:
         """Bring up to date when the oldest pending record was taken, in the streams that this transaction changes."""
@@ -326,6 +354,13 @@ class Book:
             (key_of(stream, 0), key_of(stream, MAX_NUMBER)),
         ).fetchone()
         return (row[0] & MAX_NUMBER) + row[1] - 1 if row else 0
+
+    def _oldest(self, stream: int) -> int:
+        row = self.connection.execute(
+            "SELECT key FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+            (key_of(stream, 0), key_of(stream, MAX_NUMBER)),
+        ).fetchone()
+        return row[0] & MAX_NUMBER if row else MAX_NUMBER
 
     def _meta(self, **values: str | int) -> None:
         self.connection.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", list(values.items()))

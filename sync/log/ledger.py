@@ -2,80 +2,192 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import astuple, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
-from sync.log import notices
+from sync.log import notices, numbers
 from sync.log.notices import Loss
+from sync.values import Lane
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
     from sync.log.blocks import Block
     from sync.log.book import Book
     from sync.log.streams import Lease, StreamState
-    from sync.values import Lane
 
 REPORT_AFTER_MS: Final = 5_000
-"""So long losses of one kind are gathered before they are told upstream."""
+"""A loss is told upstream once it has grown no more for so long,"""
+REPORT_AT_LATEST_MS: Final = 600_000
+"""or once so long has passed since it began. What is thinned is always gathered for so long."""
 _KEEP_ROWS: Final = 10_000
+_COLUMNS: Final = (
+    "lane, topic, first, last, records, reason, at_ms, until_ms, log_id, into_first, into_last, into_records"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """How many undelivered records are gone, from which number to which (None: not known, or never given)."""
+    """How many undelivered records are gone, from which number to which (None: a damaged file no longer says).
+
+    `place` is their stream of origin and how many of its records were ahead of them, where they lay side by side.
+    """
 
     first: int | None
     last: int | None
     records: int
     reason: str
+    place: tuple[int, int] | None = None
 
 
 def lose(book: Book, stream: StreamState, missing: Missing) -> None:
     """Note that undelivered records of a stream are gone, in the transaction that removes them."""
-    note(book, stream.lane, stream.topic, missing)
+    log_id = book.names.log_id
+    if missing.first is not None and missing.last is not None:
+        log_id, first, last = numbers.names_of(book, missing.first, missing.last)
+        missing = replace(missing, first=first, last=last)
+    note(book, stream.lane, stream.topic, missing, log_id=log_id)
     book.lost[missing.reason] += missing.records
 
 
-def note(book: Book, lane: Lane, topic: str, missing: Missing) -> None:
-    """Write a loss down; it grows a recent entry of the same kind that was not yet told."""
-    first, last, records, reason = missing.first, missing.last, missing.records, missing.reason
-    for number, loss in book.losses.items():
-        if (loss.lane, loss.topic, loss.reason) == (lane, topic, reason):
-            grown = replace(
-                loss,
-                first=first if loss.first is None else min(loss.first, first or loss.first),
-                last=last if loss.last is None else max(loss.last, last or loss.last),
-                records=loss.records + records,
-                until_ms=book.now_ms,
-            )
-            book.losses[number] = grown
-            book.connection.execute(
-                "UPDATE ledger SET until_ms=?, first=?, last=?, records=? WHERE id=?",
-                (grown.until_ms, grown.first, grown.last, grown.records, number),
-            )
-            return
-    loss = Loss(lane, topic, first, last, records, reason, book.now_ms, book.now_ms)
-    cursor = book.connection.execute(
-        "INSERT INTO ledger(at_ms, until_ms, lane, topic, first, last, records, reason, reported)"
-        " VALUES(?,?,?,?,?,?,?,?,0)",
-        (loss.at_ms, loss.until_ms, lane.value, topic, first, last, records, reason),
+def thin(book: Book, stream: StreamState, missing: Missing, into: tuple[int, int, int]) -> None:
+    """Note that aggregates stand for records from now on: `into` are their first and last number and their count."""
+    if missing.first is None or missing.last is None:
+        raise ValueError("what is thinned is known by its numbers")
+    log_id, first, last = numbers.names_of(book, missing.first, missing.last)
+    note(book, stream.lane, stream.topic, replace(missing, first=first, last=last), log_id=log_id, into=into)
+    book.lost[missing.reason] += missing.records
+
+
+def skip(book: Book, first: int, last: int, reason: str) -> None:
+    """Note that no record has these numbers, nor will."""
+    note(book, None, "", Missing(first, last, last - first + 1, reason), log_id=book.names.log_id)
+
+
+def note(
+    book: Book,
+    lane: Lane | None,
+    topic: str,
+    missing: Missing,
+    *,
+    log_id: str,
+    into: tuple[int, int, int] | None = None,
+) -> None:
+    """Write a loss down; it grows a recent entry of the same kind that was not yet told, and that it goes on from.
+
+    Nothing else is merged: of an entry's numbers none may be that of a record of the same stream that is still here.
+    """
+    fresh = Loss(
+        lane,
+        topic,
+        missing.first,
+        missing.last,
+        missing.records,
+        missing.reason,
+        book.now_ms,
+        book.now_ms,
+        log_id,
+        *(into or (None, None, None)),
     )
-    if cursor.lastrowid is not None:
-        book.losses[cursor.lastrowid] = loss
-        book.connection.execute("DELETE FROM ledger WHERE reported=1 AND id<=?", (cursor.lastrowid - _KEEP_ROWS,))
+    place = missing.place
+    for number, loss in book.losses.items():
+        if _alike(loss, fresh) and (
+            _adjoins(loss, fresh) or (place is not None and book.growing.get(number) == place)
+        ):
+            break
+    else:
+        number, loss = None, fresh
+    if number is not None:
+        fresh = book.losses[number] = _grown(loss, fresh)
+        book.connection.execute(
+            "UPDATE ledger SET until_ms=?, last=?, records=?, into_last=?, into_records=? WHERE id=?",
+            (fresh.until_ms, fresh.last, fresh.records, fresh.into_last, fresh.into_records, number),
+        )
+    else:
+        number = keep(book, fresh)
+    if place is not None:
+        book.growing[number] = (place[0], place[1] + missing.records)
 
 
-def report(book: Book, *, all_of_them: bool = False) -> None:
+def keep(book: Book, loss: Loss) -> int:
+    """Write an entry, to be told; its number in the ledger."""
+    number = book.connection.execute(
+        f"INSERT INTO ledger({_COLUMNS}, reported) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,0)",
+        (loss.lane.value if loss.lane else "", *astuple(loss)[1:]),
+    ).lastrowid
+    if number is None:
+        raise ValueError("an entry of the ledger got no number")
+    book.connection.execute("DELETE FROM ledger WHERE reported=1 AND id<=?", (number - _KEEP_ROWS,))
+    book.losses[number] = loss
+    return number
+
+
+def load(book: Book) -> None:
+    """Read what was not yet told."""
+    rows = book.connection.execute(f"SELECT id, {_COLUMNS} FROM ledger WHERE reported=0")  # noqa: S608 - our own names
+    book.losses = {row[0]: loss_of(row[1:]) for row in rows}
+
+
+def untold(connection: sqlite3.Connection) -> list[Loss]:
+    """What a file has not told yet.
+
+    Raises:
+        sqlite3.Error, ValueError, TypeError: the file is damaged there, or of an older format.
+    """
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM ledger WHERE reported=0")  # noqa: S608 - our own names
+    return [loss_of(row) for row in rows]
+
+
+def newest(connection: sqlite3.Connection, count: int) -> list[Loss]:
+    """The newest entries, oldest of them first."""
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM ledger ORDER BY id DESC LIMIT ?", (count,))  # noqa: S608 - as above
+    return [loss_of(row) for row in reversed(rows.fetchall())]
+
+
+def loss_of(row: Sequence[Any]) -> Loss:
+    """An entry as it is on the disk."""
+    return Loss(Lane(row[0]) if row[0] else None, *row[1:])
+
+
+def report(book: Book) -> None:
     """Append what was lost as events for the centre; the entry and its event are one commit."""
-    due = [
-        (number, loss)
-        for number, loss in book.losses.items()
-        if all_of_them or not 0 <= book.now_ms - loss.at_ms < REPORT_AFTER_MS
-    ]
-    for number, loss in due:
-        event = notices.loss_event(loss, book.names.log_id, book.settings)
+    for number in [number for number, loss in book.losses.items() if _due(loss, book.now_ms)]:
+        event = notices.loss_event(book.losses[number], book.settings)
         book.store(event.lane, event.topic, [event])
         book.connection.execute("UPDATE ledger SET reported=1 WHERE id=?", (number,))
         del book.losses[number]
+        book.growing.pop(number, None)
+
+
+def _due(loss: Loss, now_ms: int) -> bool:
+    quiet_ms = REPORT_AFTER_MS if loss.into_records is None else REPORT_AT_LATEST_MS
+    # A clock that was set back must not keep anything from being told.
+    return not 0 <= now_ms - loss.until_ms < quiet_ms or not 0 <= now_ms - loss.at_ms < REPORT_AT_LATEST_MS
+
+
+def _alike(loss: Loss, other: Loss) -> bool:
+    return (loss.lane, loss.topic, loss.reason, loss.log_id) == (other.lane, other.topic, other.reason, other.log_id)
+
+
+def _adjoins(loss: Loss, later: Loss) -> bool:
+    if loss.last is None or later.first is None:
+        return loss.last is later.first
+    return later.first == loss.last + 1
+
+
+def _grown(loss: Loss, later: Loss) -> Loss:
+    into = None
+    if loss.into_records is not None and later.into_records is not None:
+        into = loss.into_records + later.into_records
+    return replace(
+        loss,
+        last=later.last,
+        records=loss.records + later.records,
+        until_ms=later.until_ms,
+        into_last=later.into_last,
+        into_records=into,
+    )
 
 
 def bury(book: Book, stream: StreamState, lease: Lease, block: Block, reason: str) -> None:
@@ -91,3 +203,5 @@ def bury(book: Book, stream: StreamState, lease: Lease, block: Block, reason: st
             (stream.lane, stream.topic), block.body, reason, at_ms=book.now_ms, settings=book.settings
         )
         book.store(letter.lane, letter.topic, [letter])
+    else:
+        lose(book, stream, Missing(block.first, block.last, 1, "refused"))

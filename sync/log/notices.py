@@ -28,10 +28,11 @@ _SAMPLE_BYTES: Final = 16 * 1024
 class Loss:
     """Undelivered records of a lane and topic that are gone: how many, which, why and when.
 
-    `first` and `last` are None where the records never had a number, or it is not known.
+    `first` and `last` are of the log `log_id`, and None where a damaged file no longer says them. `lane` is None
+    where no record ever had the numbers. `into_…`: the numbers of the aggregates that stand for them.
     """
 
-    lane: Lane
+    lane: Lane | None
     topic: str
     first: int | None
     last: int | None
@@ -39,19 +40,28 @@ class Loss:
     reason: str
     at_ms: int
     until_ms: int
+    log_id: str = ""
+    into_first: int | None = None
+    into_last: int | None = None
+    into_records: int | None = None
 
 
-def loss_event(loss: Loss, log_id: str, settings: LogSettings) -> Envelope:
+def loss_event(loss: Loss, settings: LogSettings) -> Envelope:
     """One entry of the loss ledger."""
-    at = _timestamp(loss.at_ms)
-    body = {
-        "event": "records_lost",
-        "severity": "alarm",
-        "source": "log",
-        "text": f"{loss.records} records of {loss.lane}/{loss.topic} lost: {loss.reason}",
-        "at": at,
-        "data": {
-            "log_id": log_id,
+    if loss.lane is None:
+        kind, severity = "numbers_skipped", "info"
+        text = f"no record has the numbers {loss.first} to {loss.last}: {loss.reason}"
+        data: dict[str, object] = {
+            "log_id": loss.log_id,
+            "first": loss.first,
+            "last": loss.last,
+            "reason": loss.reason,
+        }
+    else:
+        kind, severity = "records_lost", "alarm"
+        text = f"{loss.records} records of {loss.lane}/{loss.topic} lost: {loss.reason}"
+        data = {
+            "log_id": loss.log_id,
             "lane": loss.lane.value,
             "topic": loss.topic,
             "first": loss.first,
@@ -59,8 +69,13 @@ def loss_event(loss: Loss, log_id: str, settings: LogSettings) -> Envelope:
             "count": loss.records,
             "reason": loss.reason,
             "until": _timestamp(loss.until_ms),
-        },
-    }
+        }
+    if loss.into_records is not None:
+        kind, severity = "records_thinned", "warning"
+        text = f"{loss.records} records of {loss.lane}/{loss.topic} thinned into {loss.into_records} aggregates"
+        data["into"] = {"first": loss.into_first, "last": loss.into_last, "count": loss.into_records}
+    at = _timestamp(loss.at_ms)
+    body = {"event": kind, "severity": severity, "source": "log", "text": text, "at": at, "data": data}
     return _envelope(Lane.ALERT, _EVENTS, body, at, settings)
 
 

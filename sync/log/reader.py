@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlite_utils import Database
 
-from sync.log import blocks, streams
-from sync.log.notices import Loss
+from sync.log import blocks, ledger, streams
 from sync.log.schema import MAX_NUMBER, key_of
 from sync.values import Lane, NotReady
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sync.log.blocks import Record
+    from sync.log.notices import Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,7 @@ class LogReader:
     def losses(self, count: int) -> list[Loss]:
         """The newest entries of the loss ledger, oldest of them first."""
         with self._open() as connection:
-            columns = "lane, topic, first, last, records, reason, at_ms, until_ms"
-            rows = list(Database(connection)["ledger"].rows_where(order_by="id desc", limit=count, select=columns))
-        return [Loss(**(row | {"lane": Lane(row["lane"])})) for row in reversed(rows)]
+            return ledger.newest(connection, count)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -114,7 +114,7 @@ def _evict(book: Book, oldest_ms: int, *, over: bool) -> bool:
     if part is None:
         return False
     row = book.connection.execute(
-        "SELECT key, records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+        "SELECT key, records, before FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
         (key_of(part.origin, part.first), key_of(part.origin, part.last)),
     ).fetchone()
     reason = "evicted" if over else "aged"
@@ -127,7 +127,7 @@ def _evict(book: Book, oldest_ms: int, *, over: bool) -> bool:
         last = first + row[1] - 1
         book.delete(part.origin, first)
         state.take(part, last, row[1])
-        _lose(book, state, Missing(first, last, row[1], reason))
+        _lose(book, state, Missing(first, last, row[1], reason, (part.origin, row[2])))
     streams.refresh_oldest(book.connection, state)
     return True
 

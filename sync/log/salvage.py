@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sync.log import blocks, ledger, streams
+from sync.log import blocks, ledger, numbers, streams
 from sync.log.blocks import Block
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, key_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sync.log.book import Book
     from sync.log.schema import Names
+    from sync.log.streams import StreamState
 
 log = logging.getLogger("tidegate.log")
 
@@ -50,12 +51,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a salvage is: the part, the next number in it, records saved of the part and in all."""
+    """How far a salvage is: the part, the next number in it, records saved of the part and in all.
+
+    `told`: what the old file had not told yet of its own losses has been taken over.
+    """
 
     part: int = 0
     at: int = 0
     of_part: int = 0
     saved: int = 0
+    told: bool = False
 
 
 class Salvage:
@@ -67,6 +72,7 @@ class Salvage:
         self.path = path
         self._parts = parts
         self._connection = connection
+        self._log_id, self._given = _named(connection)
         self._kept = self._now = progress or Progress(at=parts[0].blocks.first if parts else 0)
 
     @staticmethod
@@ -106,6 +112,9 @@ class Salvage:
     def step(self, book: Book) -> None:
         """Bring over what a slice of time allows, in the book's transaction; `keep` or `rewind` follows."""
         until = time.monotonic() + SLICE_S
+        if not self._now.told:
+            self._take_over_losses(book)
+            self._now = replace(self._now, told=True)
         while self._now.part < len(self._parts) and time.monotonic() < until:
             part = self._parts[self._now.part]
             if part.lease is not None:
@@ -144,12 +153,12 @@ class Salvage:
         if part.mark:
             block = blocks.mark_repeated(block, book.settings.compression_level)
         lane = Lane.BACKFILL if part.lane is Lane.LIVE else part.lane
-        book.add(book.stream(lane, part.topic), replace(block, first=book.next_number), at_ms)
-        self._now = Progress(
-            self._now.part,
-            number + block.records,
-            self._now.of_part + block.records,
-            self._now.saved + block.records,
+        self._add(book, book.stream(lane, part.topic), block, at_ms)
+        self._now = replace(
+            self._now,
+            at=number + block.records,
+            of_part=self._now.of_part + block.records,
+            saved=self._now.saved + block.records,
         )
         return True
 
@@ -166,13 +175,13 @@ class Salvage:
         first = book.next_number
         for block, at_ms in found:
             kept = block if whole else blocks.mark_repeated(block, book.settings.compression_level)
-            book.add(state, replace(kept, first=book.next_number), at_ms)
+            self._add(book, state, kept, at_ms)
         if whole:
             state.take(Range(state.id, state.head, MAX_NUMBER, left), book.next_number - 1, left)
             state.lease = replace(lease, origin=state.id, first=first, last=book.next_number - 1)
         self._now = replace(self._now, saved=self._now.saved + left)
         if left < lease.records:
-            ledger.lose(book, state, Missing(lease.first, lease.last, lease.records - left, "corrupt"))
+            self._lose(book, state, Missing(lease.first, lease.last, lease.records - left, "corrupt"))
 
     def _read(self, origin: int, at: int, last: int) -> tuple[int, Block, int] | None:
         """The next block that can be read; damage is stepped over in growing steps."""
@@ -200,13 +209,51 @@ class Salvage:
 
     def _finish(self, book: Book, part: Part) -> None:
         if part.records is not None and part.records > self._now.of_part:
-            missing = Missing(None, None, part.records - self._now.of_part, "corrupt")
-            ledger.lose(book, book.stream(part.lane, part.topic), missing)
+            last = min(part.blocks.last, self._given) if self._given else None
+            missing = Missing(part.blocks.first, last, part.records - self._now.of_part, "corrupt")
+            self._lose(book, book.stream(part.lane, part.topic), missing)
+
+    def _add(self, book: Book, state: StreamState, block: Block, at_ms: int) -> None:
+        """Add a block as it is; its numbers here are no records' names (L10)."""
+        moved = replace(block, first=book.next_number)
+        book.add(state, moved, at_ms)
+        numbers.brought(book, moved)
+        ledger.skip(book, moved.first, moved.last, "salvaged")
+
+    def _lose(self, book: Book, state: StreamState, missing: Missing) -> None:
+        """Tell a loss by the old file's own numbers, where it still says them."""
+        if missing.last is None or not self._log_id:
+            missing = replace(missing, first=None, last=None)
+        ledger.note(book, state.lane, state.topic, missing, log_id=self._log_id)
+        book.lost[missing.reason] += missing.records
+
+    def _take_over_losses(self, book: Book) -> None:
+        """What the old file knew of losses, and had not told."""
+        if self._connection is None:
+            return
+        try:
+            losses = ledger.untold(self._connection)
+        except _NOISE:
+            return
+        for loss in losses:
+            ledger.keep(book, loss)
 
     def _next_part(self) -> None:
         number = self._now.part + 1
         at = self._parts[number].blocks.first if number < len(self._parts) else 0
-        self._now = Progress(number, at, 0, self._now.saved)
+        self._now = replace(self._now, part=number, at=at, of_part=0)
+
+
+def _named(connection: sqlite3.Connection | None) -> tuple[str, int]:
+    """The old file's log id and its highest number, as far as it says them."""
+    if connection is None:
+        return "", 0
+    log_id, given = "", 0
+    with contextlib.suppress(*_NOISE):
+        found = connection.execute("SELECT value FROM meta WHERE name='log_id'").fetchone()
+        log_id = str(found[0]) if found else ""
+        given = int(connection.execute("SELECT max(given) FROM streams").fetchone()[0] or 0)
+    return log_id, given
 
 
 def _parts(connection: sqlite3.Connection, names: Names) -> list[Part]:

@@ -2,7 +2,10 @@
 
 A block's key holds its stream and its first number, so that a stream's blocks lie side by side and need no
 index: with 1 KiB pages that saves a sixth of the bytes written. `before` counts the stream's records ahead of
-a block; a difference of two is the number of records between them, whatever the length of the backlog.
+a block; a difference of two is the number of records between them, whatever the length of the backlog. `given`
+is the highest number that was given out when a stream's row was last written, which each commit does anyway.
+`spans` says of blocks, from a number on, under which log's numbers their records go (sync/log/numbers.py);
+`discards` holds the blocks that are no longer pending and only wait to be removed (sync/log/thinning.py).
 """
 
 from __future__ import annotations
@@ -25,6 +28,10 @@ PAGE_BYTES: Final = 1024
 NUMBER_BITS: Final = 48
 MAX_NUMBER: Final = (1 << NUMBER_BITS) - 1
 
+_BOOKKEEPING: Final = (
+    """CREATE TABLE spans(first INTEGER PRIMARY KEY, log_id TEXT NOT NULL, shift INTEGER NOT NULL)""",
+    """CREATE TABLE discards(first_key INTEGER PRIMARY KEY, last_key INTEGER NOT NULL)""",
+)
 _TABLES: Final = (
     """CREATE TABLE blocks(
         key INTEGER PRIMARY KEY, records INTEGER NOT NULL, before INTEGER NOT NULL, at_ms INTEGER NOT NULL,
@@ -36,7 +43,7 @@ _TABLES: Final = (
         acked INTEGER NOT NULL, lease_origin INTEGER, lease_first INTEGER, lease_last INTEGER,
         lease_records INTEGER, lease_at_ms INTEGER, lease_producer INTEGER, lease_epoch INTEGER,
         lease_base INTEGER, lease_partition INTEGER, lease_acked INTEGER,
-        lease_ms INTEGER, lease_synced INTEGER)""",
+        lease_ms INTEGER, lease_synced INTEGER, given INTEGER)""",
     """CREATE TABLE ranges(
         stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, origin INTEGER NOT NULL,
         records INTEGER NOT NULL, standing INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(stream, first)) WITHOUT ROWID""",
@@ -46,11 +53,12 @@ _TABLES: Final = (
     """CREATE TABLE ledger(
         id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, lane TEXT NOT NULL,
         topic TEXT NOT NULL, first INTEGER, last INTEGER, records INTEGER NOT NULL, reason TEXT NOT NULL,
-        reported INTEGER NOT NULL)""",
+        reported INTEGER NOT NULL, log_id TEXT, into_first INTEGER, into_last INTEGER, into_records INTEGER)""",
     """CREATE TABLE runs(
         run INTEGER PRIMARY KEY, first INTEGER NOT NULL, at_ms INTEGER NOT NULL, boot TEXT NOT NULL)""",
     """CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID""",
     """CREATE TABLE cursors(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID""",
+    *_BOOKKEEPING,
 )
 
 _UPGRADES: Final[dict[int, tuple[str, ...]]] = {
@@ -58,6 +66,12 @@ _UPGRADES: Final[dict[int, tuple[str, ...]]] = {
         "ALTER TABLE streams ADD COLUMN lease_ms INTEGER",
         "ALTER TABLE streams ADD COLUMN lease_synced INTEGER",
         "ALTER TABLE ranges ADD COLUMN standing INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE streams ADD COLUMN given INTEGER",
+        "ALTER TABLE ledger ADD COLUMN log_id TEXT",
+        "ALTER TABLE ledger ADD COLUMN into_first INTEGER",
+        "ALTER TABLE ledger ADD COLUMN into_last INTEGER",
+        "ALTER TABLE ledger ADD COLUMN into_records INTEGER",
+        *_BOOKKEEPING,
     ),
 }
 """What makes a file of one format one of the next. Only additions: blocks, which are many, are never rewritten."""

@@ -181,8 +181,8 @@ def load(connection: sqlite3.Connection) -> dict[int, StreamState]:
     return streams
 
 
-def save(connection: sqlite3.Connection, state: StreamState) -> None:
-    """Write a stream's row, and its ranges (they are few) where they changed."""
+def save(connection: sqlite3.Connection, state: StreamState, given: int) -> None:
+    """Write a stream's row, and its ranges (they are few) where they changed; `given` is the log's highest number."""
     lease = state.lease
     leased: tuple[int | None, ...] = (None,) * 12
     if lease:
@@ -201,8 +201,8 @@ def save(connection: sqlite3.Connection, state: StreamState) -> None:
             lease.leased_synced,
         )
     connection.execute(
-        "INSERT OR REPLACE INTO streams VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        (state.id, state.lane.value, state.topic, state.head, state.acked, *leased),
+        "INSERT OR REPLACE INTO streams VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (state.id, state.lane.value, state.topic, state.head, state.acked, *leased, given),
     )
     if not state.ranges_changed:
         return

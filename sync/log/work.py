@@ -106,8 +106,9 @@ def carry_out(book: Book, work: Work, standing: dict[tuple[str, str], Offer]) ->
         if not refused:
             raise
         raise Unreadable(refused) from error
-    for lane_topic, count in (work.stalled or {}).items():
-        ledger.note(book, *lane_topic, ledger.Missing(None, None, count, "stalled"))
+    for (lane, topic), count in (work.stalled or {}).items():
+        first, last = book.give_numbers(lane, topic, count)
+        ledger.note(book, lane, topic, ledger.Missing(first, last, count, "stalled"), log_id=book.names.log_id)
     ledger.report(book)
     for request in work.requests:
         answer = _answer(book, request)

@@ -114,7 +114,7 @@ def test_the_fleet_report_is_keyed_by_the_gateway(encoder):
 
 def test_what_the_log_itself_tells_keeps_to_the_schemas(encoder, tmp_path):
     settings = LogSettings(tmp_path / "log.sqlite", "gw-1", "site_001")
-    loss = notices.loss_event(notices.Loss(Lane.LIVE, "sensor-data", 1, 9, 9, "evicted", 0, 1), "ab12", settings)
+    loss = notices.loss_event(notices.Loss(Lane.LIVE, "sensor-data", 1, 9, 9, "evicted", 0, 1, "ab12"), settings)
     event = SystemEvent.model_validate_json(loss.value)
     assert (event.event, event.severity, event.data["count"]) == (SystemEventKind.RECORDS_LOST, Severity.ALARM, 9)
 

@@ -108,6 +108,11 @@ async def test_a_file_of_an_earlier_version_is_brought_up_to_date_with_all_that_
         file.execute("ALTER TABLE streams DROP COLUMN lease_ms")
         file.execute("ALTER TABLE streams DROP COLUMN lease_synced")
         file.execute("ALTER TABLE ranges DROP COLUMN standing")
+        file.execute("ALTER TABLE streams DROP COLUMN given")
+        for column in ("log_id", "into_first", "into_last", "into_records"):
+            file.execute(f"ALTER TABLE ledger DROP COLUMN {column}")
+        file.execute("DROP TABLE spans")
+        file.execute("DROP TABLE discards")
         file.execute("PRAGMA user_version=1")
     async with running(SqliteLog(settings(tmp_path))) as log:
         (again,) = await log.unsettled()
