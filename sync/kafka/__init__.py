@@ -3,5 +3,6 @@
 from sync.kafka.desired import DesiredSettings, DesiredState, DesiredStats
 from sync.kafka.settings import KafkaSettings
 from sync.kafka.sink import KafkaSink
+from sync.kafka.traffic import Moved, Traffic
 
-__all__ = ["DesiredSettings", "DesiredState", "DesiredStats", "KafkaSettings", "KafkaSink"]
+__all__ = ["DesiredSettings", "DesiredState", "DesiredStats", "KafkaSettings", "KafkaSink", "Moved", "Traffic"]

@@ -17,6 +17,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from sync.kafka.answers import NONE, OFFSET_OUT_OF_RANGE, UNKNOWN_SERVER_ERROR, UNSUPPORTED_VERSION, name_of
 from sync.kafka.connections import Connector, keep_send_buffer_small
+from sync.kafka.traffic import Traffic
 from sync.values import Misconfigured, NotReady, Producer, Unreachable
 
 if TYPE_CHECKING:
@@ -56,12 +57,13 @@ class _Topic:
 class Client:
     """Connections to one cluster, made as they are needed and never retried here.
 
-    `create_topics`: a topic asked for and not there is created, if the cluster is set to do so.
+    `create_topics`: a topic asked for and not there is created, if the cluster is set to do so. `traffic` counts what
+    the connections move, together with those of other clients of the link.
     """
 
-    def __init__(self, settings: KafkaSettings, *, create_topics: bool) -> None:
+    def __init__(self, settings: KafkaSettings, *, create_topics: bool, traffic: Traffic | None = None) -> None:
         self._brokers = list(settings.brokers)
-        self._connector = Connector(settings)
+        self._connector = Connector(settings, traffic or Traffic())
         self._create_topics = create_topics
         self._nodes: dict[int, tuple[str, int]] = {}
         self._topics: dict[str, _Topic] = {}
@@ -84,7 +86,7 @@ class Client:
             if node not in self._nodes:
                 raise Unreachable(f"broker {node} is not in the cluster's list")
             host, port = self._nodes[node]
-            connection = await self._connector.dial(host, port)
+            connection = await self._connector.dial(host, port, line)
             if line not in (CONTROL, "alert"):
                 keep_send_buffer_small(connection)
             self._connections[key] = connection
@@ -111,7 +113,7 @@ class Client:
                 return kept  # another question dialled meanwhile
             for host, port, _ in collect_hosts(self._brokers):
                 try:
-                    connection = await self._connector.dial(host, port)
+                    connection = await self._connector.dial(host, port, CONTROL)
                 except Unreachable as error:
                     reasons.append(error.reason)
                     continue

@@ -32,6 +32,7 @@ from sync.values import Misconfigured, Unreachable
 
 if TYPE_CHECKING:
     from sync.kafka.settings import KafkaSettings
+    from sync.kafka.traffic import Traffic
 
 # It logs each connection, and each password sent in the clear; what goes wrong reaches the caller as an error.
 logging.getLogger("aiokafka").setLevel(logging.ERROR)
@@ -77,13 +78,14 @@ class _Watch:
 class Connector:
     """Makes connections with one set of credentials, and asks on them."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, traffic: Traffic) -> None:
         self._settings = settings
+        self._traffic = traffic
         self._let_in = False
         self._refused_since: float | None = None
 
-    async def dial(self, host: str, port: int) -> Any:
-        """A new connection, logged in.
+    async def dial(self, host: str, port: int, line: str) -> Any:
+        """A new connection, logged in; what it moves is counted for `line`.
 
         Raises:
             Unreachable: nobody answers there.
@@ -92,6 +94,7 @@ class Connector:
         settings = self._settings
         where = f"{host}:{port}"
         tls, secret = tls_context(settings), password(settings)
+        connection = None
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
                 connection = await create_conn(
@@ -105,6 +108,7 @@ class Connector:
                     sasl_plain_username=settings.username,
                     sasl_plain_password=secret,
                     max_idle_ms=_IDLE_MS,
+                    on_close=lambda closed, _reason: self._traffic.closing(closed),
                 )
         except TimeoutError as error:
             raise Unreachable(f"{where} did not answer within {settings.connect_timeout_s:g} s") from error
@@ -120,6 +124,10 @@ class Connector:
             raise Unreachable(f"{host} cannot be the name of a host") from error
         except (OSError, KafkaError) as error:
             raise Unreachable(f"{where}: {_said(error)}") from error
+        finally:
+            if connection is None:
+                self._traffic.failed(line, tls=tls is not None)
+        self._traffic.track(connection, line)
         self._let_in, self._refused_since = True, None
         return connection
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sync.kafka.settings import KafkaSettings
+    from sync.kafka.traffic import Traffic
 
 log = logging.getLogger("tidegate.fleet")
 
@@ -68,8 +69,10 @@ class _Document:
 class DesiredState:
     """Reads one partition from an offset kept on disk, slowly; a missing link or topic is waited for."""
 
-    def __init__(self, kafka: KafkaSettings, settings: DesiredSettings, cursors: Cursors) -> None:
-        self._client = Client(kafka, create_topics=False)
+    def __init__(
+        self, kafka: KafkaSettings, settings: DesiredSettings, cursors: Cursors, traffic: Traffic | None = None
+    ) -> None:
+        self._client = Client(kafka, create_topics=False, traffic=traffic)
         self._settings = settings
         self._cursors = cursors
         self._cursor_name = f"desired:{settings.topic}:{settings.partition}"

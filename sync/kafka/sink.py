@@ -14,6 +14,7 @@ from sync.values import Accepted, NotReady, Outcome, Producer, Refused, Stream, 
 
 if TYPE_CHECKING:
     from sync.kafka.settings import KafkaSettings
+    from sync.kafka.traffic import Traffic
     from sync.values import Batch
 
 _ALL_IN_SYNC = -1
@@ -22,9 +23,9 @@ _ALL_IN_SYNC = -1
 class KafkaSink:
     """Apache Kafka (D2, D3, D5): a batch leaves on its lane's own connection, and only its answer keeps that open."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, traffic: Traffic | None = None) -> None:
         self._settings = settings
-        self._client = Client(settings, create_topics=True)
+        self._client = Client(settings, create_topics=True, traffic=traffic)
 
     @property
     def idempotent(self) -> bool:
