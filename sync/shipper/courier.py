@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sync.shipper.events import ShipperEvent
     from sync.shipper.pace import Pace
     from sync.shipper.precedence import Precedence
+    from sync.shipper.shares import Shares
     from sync.shipper.stats import Tally
     from sync.shipper.stream import Action, Event
     from sync.values import Batch, Lane, Log, Outcome, Producer, Sink, Stream
@@ -56,12 +57,16 @@ class Harbour(Protocol):
     on_event: Callable[[ShipperEvent], None]
     on_delivered: Callable[[Batch], None]
     precedence: Precedence
+    shares: Shares
     backoff_first_s: float
     backoff_most_s: float
     stop_s: float
 
     async def lane_producer(self, lane: Lane) -> Producer:
         """The lane's id of this run; raises NotReady."""
+
+    async def cleared(self, lane: Lane) -> None:
+        """Wait until the link is up and the lane may use it."""
 
     def pace(self, lane: Lane) -> Pace:
         """The lane's batch size."""
@@ -105,6 +110,7 @@ class Courier:
                 self._note_delivered(batch)
                 return None
             case Offer(claim):
+                await harbour.shares.wait(claim.stream.lane)
                 return Leased(await harbour.log.offer(claim, harbour.pace(claim.stream.lane).limit_bytes))
             case AskProducer(fresh):
                 return await self._ask_producer(fresh=fresh)
@@ -125,7 +131,7 @@ class Courier:
 
     async def _send(self, batch: Batch) -> Outcome:
         harbour, stream = self._harbour, self.state.stream
-        await harbour.circuit.wait_closed()
+        await harbour.cleared(stream.lane)
         await harbour.precedence.enter(stream.lane)
         harbour.tally.in_flight += 1
         started = time.monotonic()

@@ -6,15 +6,20 @@ from typing import Final
 
 LEAST_BYTES: Final = 16 * 1024
 MOST_BYTES: Final = 1024 * 1024
-_FIRST_BYTES: Final = 256 * 1024
 _SECONDS: Final = 2.0
 
 
 class Pace:
-    """One lane's measured rate. A batch smaller than the limit shows latency more than rate: it only raises it."""
+    """One lane's measured rate. A batch smaller than the limit shows latency more than rate: it only raises it.
 
-    def __init__(self) -> None:
-        self.limit_bytes = _FIRST_BYTES
+    It begins small, as after a bad link: a good link raises the limit with its first acknowledgement, and on a bad
+    one a large first batch would be a minute of it. `bytes_per_s` is the most that the lane is allowed.
+    """
+
+    def __init__(self, bytes_per_s: float | None = None) -> None:
+        allowed = MOST_BYTES if bytes_per_s is None else int(_SECONDS * bytes_per_s)
+        self._most_bytes = min(max(allowed, LEAST_BYTES), MOST_BYTES)
+        self.limit_bytes = LEAST_BYTES
 
     def delivered(self, size_bytes: int, elapsed_s: float) -> None:
         """A batch was acknowledged after `elapsed_s`."""
@@ -23,7 +28,7 @@ class Pace:
             if size_bytes * 2 < self.limit_bytes:
                 return
             allowed = (allowed + self.limit_bytes) // 2
-        self.limit_bytes = min(max(allowed, LEAST_BYTES), MOST_BYTES)
+        self.limit_bytes = min(max(allowed, LEAST_BYTES), self._most_bytes)
 
     def failed(self) -> None:
         """A batch that had left was not answered: begin small, the link may be bad."""

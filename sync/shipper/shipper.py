@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sync.shipper.budget import Budget
 from sync.shipper.circuit import Circuit, CircuitState
 from sync.shipper.courier import Courier
 from sync.shipper.events import LinkBack, Recovered, Waiting
-from sync.shipper.pace import Pace
+from sync.shipper.meter import Meter
+from sync.shipper.pace import MOST_BYTES, Pace
 from sync.shipper.precedence import Precedence
+from sync.shipper.shares import Shares
 from sync.shipper.stats import ShipperStats, Tally
 from sync.values import Lane, NotReady, Producer, Stream, Unreachable
 
@@ -32,6 +35,8 @@ class ShipperSettings:
     `retry_s`: the range from which the pause between two attempts to reach the cluster is drawn. A batch that
     was refused or not answered goes again after `backoff_first_s`, doubling up to `backoff_most_s`, with jitter.
     `stop_s`: how long a batch in flight may take to be answered once `run` is cancelled.
+    `budget` bounds the bytes of a metered link. `backfill_share` is what `backfill` may take of a link that `live`
+    could fill alone. After an outage `backfill` begins within `backfill_spread_s`, and within a tenth of the outage.
     """
 
     backfill_after_s: float = 60.0
@@ -39,6 +44,9 @@ class ShipperSettings:
     backoff_first_s: float = 0.1
     backoff_most_s: float = 5.0
     stop_s: float = 3.0
+    budget: Budget = field(default_factory=Budget)
+    backfill_share: float = 0.25
+    backfill_spread_s: float = 0.0
 
 
 def _ignore_event(_: ShipperEvent) -> None:
@@ -53,7 +61,8 @@ class Shipper:
     """Ships what the log holds, each stream in order, `alert` first; survives anything the cluster does.
 
     `on_event` is called once for each trouble and its end, `on_delivered` with each batch settled; neither may
-    block or raise. All belongs to the loop's thread. The sink's connections are closed when `run` ends.
+    block or raise. All belongs to the loop's thread. The sink's connections are closed when `run` ends. `meter`
+    counts what they move, against the budget, and outlives this shipper; without one nothing counts.
     """
 
     def __init__(
@@ -63,6 +72,8 @@ class Shipper:
         settings: ShipperSettings | None = None,
         on_event: Callable[[ShipperEvent], None] = _ignore_event,
         on_delivered: Callable[[Batch], None] = _ignore_batch,
+        *,
+        meter: Meter | None = None,
     ) -> None:
         self.log = log
         self.sink = sink
@@ -74,11 +85,14 @@ class Shipper:
         self.stop_s = self._settings.stop_s
         self.tally = Tally()
         self.precedence = Precedence()
+        self.meter = meter or Meter(dict)
+        self.meter.budget = self._settings.budget
+        self.shares = Shares(self.meter, log.streams, self._settings.backfill_share, self._settings.backfill_spread_s)
         self.circuit = Circuit(sink.reach, self._settings.retry_s, self._link_changed)
         self._link_back = asyncio.Event()
         self._couriers: dict[Stream, Courier] = {}
-        self._paces = {lane: Pace() for lane in Lane}
-        self._told_log = {lane: pace.limit_bytes for lane, pace in self._paces.items()}
+        self._paces = {lane: Pace(self._settings.budget.of(lane).bytes_per_s) for lane in Lane}
+        self._told_log = dict.fromkeys(Lane, MOST_BYTES)
         self._producers: dict[Lane, Producer] = {}
         self._producer_locks = {lane: asyncio.Lock() for lane in Lane}
 
@@ -101,7 +115,9 @@ class Shipper:
     async def _ship(self, group: asyncio.TaskGroup) -> None:
         for courier in self._couriers.values():
             group.create_task(courier.run())
-        for batch in await self.log.unsettled():
+        unsettled = await self.log.unsettled()
+        self.shares.link_back(max(self.log.stats().oldest_pending_s.values(), default=0.0))
+        for batch in unsettled:
             self._open(group, batch.claim.stream, batch)
         assigning: set[str] = set()
         seen = 0
@@ -163,6 +179,7 @@ class Shipper:
     def _link_changed(self, event: ShipperEvent) -> None:
         if isinstance(event, LinkBack):
             self._link_back.set()
+            self.shares.link_back(event.after_s)
         self.on_event(event)
 
     async def lane_producer(self, lane: Lane) -> Producer:
@@ -171,6 +188,14 @@ class Shipper:
             if lane not in self._producers:
                 self._producers[lane] = await self.sink.new_producer()
             return self._producers[lane]
+
+    async def cleared(self, lane: Lane) -> None:
+        """Wait until the link is up and the lane may use it."""
+        while True:
+            await self.circuit.wait_closed()
+            await self.shares.wait(lane)
+            if self.circuit.state is CircuitState.CLOSED:
+                return
 
     def pace(self, lane: Lane) -> Pace:
         """The lane's batch size."""
@@ -190,7 +215,7 @@ class Shipper:
         if self.tally.held:
             stream, reason = next(iter(self.tally.held.items()))
             return f"{stream.topic} ({stream.lane}) is held: {reason}"
-        return next(iter(self.tally.waiting.values()), None)
+        return next(iter(self.tally.waiting.values()), None) or self.shares.used_up()
 
     def stats(self) -> ShipperStats:
         """A snapshot of the figures."""
@@ -210,6 +235,7 @@ class Shipper:
             in_flight=tally.in_flight,
             last_error=tally.last_error,
             delivered_age_s=dict(tally.delivered_age_s),
+            holds=dict(self.shares.holds),
         )
 
 

@@ -20,6 +20,7 @@ class ShipperStats:
     """A snapshot. Counts are since the shipper was made; `retries` by reason, `held` and `waiting` with theirs.
 
     `delivered_age_s` is the age (now minus `taken_at_ns`) of the oldest record of the batch delivered last.
+    `holds` says why a lane that has something to send waits: budget, rate, share.
     """
 
     circuit: CircuitState
@@ -36,6 +37,7 @@ class ShipperStats:
     in_flight: int
     last_error: str
     delivered_age_s: Mapping[Lane, float]
+    holds: Mapping[Lane, str]
 
 
 @dataclass(slots=True)

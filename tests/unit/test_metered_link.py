@@ -1,0 +1,283 @@
+"""A metered link: the shipper within a budget, and the day's count over restarts and kills."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from sync.log import MemoryLog
+from sync.memory import MemorySink
+from sync.shipper import Shipper, ShipperSettings
+from sync.shipper.budget import DAY_S, Budget, LaneLimit
+from sync.shipper.meter import CONTROL, Meter
+from sync.shipper.shares import Shares
+from sync.values import Envelope, Lane, Pending
+
+FAST = ShipperSettings(retry_s=(0.01, 0.02), backoff_first_s=0.005, backoff_most_s=0.02, stop_s=1.0)
+ENVELOPE = 300
+
+
+async def until(condition, seconds=20.0):
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+class Clock:
+    """Both clocks of a gateway, as the test sets them."""
+
+    def __init__(self):
+        self.wall_s = 20_000 * DAY_S + 43_200.0
+        self.mono_s = 1_000.0
+
+    def passes(self, seconds):
+        self.wall_s += seconds
+        self.mono_s += seconds
+
+
+class Ship:
+    """A shipper on a metered link: what it sends is counted as its bytes and an envelope."""
+
+    def __init__(self, budget, log=None):
+        self.log, self.sink, self.clock = log or MemoryLog(), MemorySink(), Clock()
+        self.moved = Counter()
+        take = self.sink.send
+
+        async def counted(batch):
+            self.moved[batch.claim.stream.lane] += len(batch.body) + ENVELOPE
+            return await take(batch)
+
+        self.sink.send = counted
+        self.meter = Meter(lambda: dict(self.moved), lambda: self.clock.wall_s, lambda: self.clock.mono_s)
+        self.shipper = Shipper(self.log, self.sink, replace(FAST, budget=budget), meter=self.meter)
+
+    @contextlib.asynccontextmanager
+    async def under_way(self):
+        await self.meter.turn(self.log)
+        task = asyncio.create_task(self.shipper.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+            await self.meter.keep(self.log)
+
+    async def append(self, lane, topic, size=2_000):
+        import random  # noqa: PLC0415
+
+        await self.log.append([Envelope(lane, topic, b"k", random.Random(self.moved.total()).randbytes(size), ())])
+
+    def depth(self, lane):
+        return self.log.stats().depth[lane]
+
+
+async def test_once_the_budget_is_used_up_only_alarms_go_and_all_else_waits_for_the_next_day():
+    ship = Ship(Budget(bytes_per_day=30_000, alert_reserve_bytes=5_000))
+    async with ship.under_way():
+        await ship.append(Lane.LIVE, "sensor-data")
+        while not ship.shipper.stats().holds:
+            await ship.append(Lane.LIVE, "sensor-data")
+            await asyncio.sleep(0.005)
+        for _ in range(5):
+            await ship.append(Lane.LIVE, "sensor-data")
+        assert 25_000 <= ship.moved[Lane.LIVE] < 25_000 + 2_000 + 2 * ENVELOPE + 200
+        assert "budget is used up" in ship.shipper.stats().holds[Lane.LIVE]
+        await ship.append(Lane.ALERT, "farm-alerts", size=20)
+        await until(lambda: ship.shipper.stats().delivered[Lane.ALERT] == 1)
+        assert ship.depth(Lane.LIVE) >= 5
+        assert "budget is used up" in ship.shipper.waits_for()
+        ship.clock.passes(DAY_S / 2)
+        await until(lambda: ship.depth(Lane.LIVE) == 0)
+        assert ship.shipper.waits_for() is None
+
+
+async def test_alarms_go_past_the_reserve_too():
+    ship = Ship(Budget(bytes_per_day=1_000, alert_reserve_bytes=500))
+    async with ship.under_way():
+        for _ in range(5):
+            await ship.append(Lane.ALERT, "farm-alerts")
+        await until(lambda: ship.depth(Lane.ALERT) == 0)
+    assert ship.meter.stats().left < 0
+
+
+async def test_a_lane_whose_own_budget_is_used_up_waits_alone():
+    ship = Ship(Budget(bulk=LaneLimit(bytes_per_day=3_000)))
+    async with ship.under_way():
+        while Lane.BULK not in ship.shipper.stats().holds:
+            await ship.append(Lane.BULK, "pictures")
+            await asyncio.sleep(0.005)
+        await ship.append(Lane.BULK, "pictures")
+        await ship.append(Lane.LIVE, "sensor-data")
+        await until(lambda: ship.depth(Lane.LIVE) == 0)
+        assert "own budget" in ship.shipper.stats().holds[Lane.BULK]
+        assert ship.depth(Lane.BULK) >= 1
+
+
+async def test_a_lane_with_a_rate_sends_fewer_and_larger_batches_and_the_same_records():
+    batches = {}
+    for rate in (None, 20_000.0):
+        ship = Ship(Budget(live=LaneLimit(bytes_per_s=rate)))
+        async with ship.under_way():
+            for _ in range(150):
+                await ship.append(Lane.LIVE, "sensor-data", size=300)
+                await asyncio.sleep(0.004)
+            await until(lambda ship=ship: ship.depth(Lane.LIVE) == 0)
+        assert len(ship.sink.records("sensor-data")) == 150
+        batches[rate] = ship.shipper.stats().batches[Lane.LIVE]
+    assert batches[20_000.0] < batches[None] / 2
+
+
+def pending(lane, age_s=0.0, records=1):
+    import time  # noqa: PLC0415
+
+    return Pending(lane, "sensor-data", 0, records, time.time_ns() - int(age_s * 1e9), unsettled=True)
+
+
+class Gate:
+    """Shares over figures that the test sets."""
+
+    def __init__(self, share=0.25, spread_s=0.0):
+        self.moved, self.streams = Counter(), []
+        self.shares = Shares(Meter(lambda: dict(self.moved)), lambda: self.streams, share, spread_s)
+
+    async def open_for(self, lane):
+        try:
+            await asyncio.wait_for(self.shares.wait(lane), 0.02)
+        except TimeoutError:
+            return False
+        return True
+
+
+async def test_backfill_has_its_share_and_no_more_while_live_flows_and_is_behind():
+    gate = Gate(share=0.25)
+    gate.streams = [pending(Lane.LIVE, age_s=60), pending(Lane.BACKFILL, age_s=600)]
+    carried = Counter()
+    for _ in range(400):
+        gate.moved[Lane.LIVE] += 1_000
+        carried[Lane.LIVE] += 1_000
+        if gate.shares._hold(Lane.BACKFILL) is None:
+            gate.moved[Lane.BACKFILL] += 1_000
+            carried[Lane.BACKFILL] += 1_000
+    assert 0.2 < carried[Lane.BACKFILL] / carried.total() < 0.3
+
+
+async def test_backfill_is_free_where_live_keeps_up_or_does_not_flow():
+    gate = Gate(share=0.0)
+    gate.moved.update({Lane.LIVE: 1_000, Lane.BACKFILL: 1_000_000})
+    gate.streams = [pending(Lane.LIVE, age_s=1)]
+    assert await gate.open_for(Lane.BACKFILL)
+    gate.streams = [pending(Lane.LIVE, age_s=60)]
+    assert await gate.open_for(Lane.BACKFILL), "it just flowed, and begins to count now"
+    gate.moved.update({Lane.LIVE: 1_000, Lane.BACKFILL: 1_000})
+    assert not await gate.open_for(Lane.BACKFILL)
+    gate.shares._flow[Lane.LIVE] = (gate.moved[Lane.LIVE], 0.0)
+    assert await gate.open_for(Lane.BACKFILL), "a topic that is missing holds up live, not the link"
+
+
+async def test_bulk_is_last():
+    gate = Gate()
+    for lane in (Lane.LIVE, Lane.BACKFILL):
+        gate.streams = [pending(lane, age_s=60)]
+        gate.moved[lane] += 1_000
+        assert not await gate.open_for(Lane.BULK)
+    gate.streams = [pending(Lane.LIVE), pending(Lane.BACKFILL)]
+    assert await gate.open_for(Lane.BULK)
+
+
+async def test_after_an_outage_the_backlog_of_a_fleet_is_spread_and_what_is_fresh_is_not(monkeypatch):
+    drawn = []
+    monkeypatch.setattr("random.uniform", lambda low, high: drawn.append((low, high)) or high)
+    gate = Gate(spread_s=60.0)
+    gate.shares.link_back(300.0)
+    assert not await gate.open_for(Lane.BACKFILL)
+    assert not await gate.open_for(Lane.BULK)
+    assert await gate.open_for(Lane.LIVE)
+    assert await gate.open_for(Lane.ALERT)
+    gate.shares.link_back(86_400.0)
+    assert drawn == [(0.0, 30.0), (0.0, 60.0)], "a tenth of the outage, and bounded"
+
+
+class Gateway:
+    """One box with a log that stays, and a meter for each start."""
+
+    def __init__(self, budget=10_000_000):
+        self.log, self.clock, self.budget = MemoryLog(), Clock(), Budget(bytes_per_day=budget)
+        self.writes = 0
+        put = self.log.set_cursor
+
+        def counted(name, value):
+            self.writes += name == f"moved:{CONTROL}"
+            return put(name, value)
+
+        self.log.set_cursor = counted
+
+    async def start(self):
+        self.moved = Counter()
+        self.meter = Meter(lambda: dict(self.moved), lambda: self.clock.wall_s, lambda: self.clock.mono_s)
+        self.meter.budget = self.budget
+        await self.meter.turn(self.log)
+        return self.meter
+
+    async def passes(self, seconds, bytes_per_s):
+        for _ in range(int(seconds)):
+            self.clock.passes(1)
+            self.moved[Lane.LIVE] += bytes_per_s
+            await self.meter.turn(self.log)
+
+
+async def test_the_count_survives_an_orderly_restart_exactly():
+    box = Gateway()
+    meter = await box.start()
+    await box.passes(100, 777)
+    await meter.keep(box.log)
+    assert (await box.start()).stats().today[Lane.LIVE] == 77_700
+    assert box.meter.stats().left == 10_000_000 - 77_700
+
+
+async def test_a_kill_gives_no_budget_back_and_takes_little():
+    box = Gateway()
+    await box.start()
+    await box.passes(1_000, 500)
+    left = (await box.start()).stats().left
+    assert 10_000_000 * 0.97 - 500_000 < left <= 10_000_000 - 500_000
+
+
+async def test_a_gateway_that_starts_over_and_over_does_not_use_up_its_day_by_starting():
+    box = Gateway()
+    for _ in range(100):
+        await box.start()
+        await box.passes(5, 500)
+    used = 10_000_000 - box.meter.stats().left
+    assert 100 * 2_500 <= used <= 100 * 20_000
+
+
+@pytest.mark.parametrize("bytes_per_s", [0, 20, 115, 5_000])
+async def test_the_count_is_written_at_most_once_a_minute_but_for_a_few(bytes_per_s):
+    box = Gateway()
+    await box.start()
+    await box.passes(1_800, bytes_per_s)
+    assert box.writes <= 30 + 10
+    assert box.writes or not bytes_per_s
+
+
+async def test_without_a_budget_nothing_is_written():
+    box = Gateway(budget=None)
+    await box.start()
+    await box.passes(7_200, 100)
+    await box.meter.keep(box.log)
+    assert box.writes == 0
+
+
+async def test_what_is_left_and_when_it_runs_out():
+    box = Gateway(budget=1_000_000)
+    await box.start()
+    await box.passes(1_800, 100)
+    stats = box.meter.stats()
+    assert stats.left == 820_000
+    assert stats.runs_out_s == pytest.approx(8_200, rel=0.05)
+    await box.passes(1_800, 1)
+    assert box.meter.stats().runs_out_s is None, "at this rate it lasts until midnight"
