@@ -24,6 +24,7 @@ def samples(hub: Hub) -> Iterator[Sample]:
     yield from _sources(hub)
     yield from _log(hub)
     yield from _shipper(hub)
+    yield from _link(hub)
 
 
 def _documents(hub: Hub) -> Iterator[Sample]:
@@ -112,4 +113,28 @@ def _shipper(hub: Hub) -> Iterator[Sample]:
     for reason, count in stats.retries.items():
         yield Sample("tidegate_shipper_retries_total", count, (reason,))
     yield Sample("tidegate_shipper_circuit_open", float(stats.circuit is not CircuitState.CLOSED))
+    for state in CircuitState:
+        yield Sample("tidegate_shipper_circuit_state", float(stats.circuit is state), (state.value,))
     yield Sample("tidegate_shipper_held_streams", len(stats.held))
+    depth = hub.log.stats().depth
+    for lane in stats.limit_bytes:
+        waits = lane in stats.holds and depth.get(lane, 0) > 0
+        yield Sample("tidegate_shipper_lane_waiting", float(waits), (lane.value,))
+        yield Sample("tidegate_shipper_batch_limit_bytes", stats.limit_bytes[lane], (lane.value,))
+
+
+def _link(hub: Hub) -> Iterator[Sample]:
+    for line, moved in hub.uplink.traffic.moved().items():
+        yield Sample("tidegate_link_bytes_total", moved.up, (line, "up"))
+        yield Sample("tidegate_link_bytes_total", moved.down, (line, "down"))
+    for line, count in hub.uplink.traffic.dials.items():
+        yield Sample("tidegate_link_connections_total", count, (line,))
+    stats = hub.uplink.meter.stats()
+    for line, count in stats.today.items():
+        yield Sample("tidegate_link_today_bytes", count, (line,))
+    yield Sample("tidegate_link_idle_bytes_per_day", stats.idle_bytes_per_day)
+    if stats.budget.bytes_per_day is not None and stats.left is not None:
+        yield Sample("tidegate_link_budget_bytes", stats.budget.bytes_per_day)
+        yield Sample("tidegate_link_budget_left_bytes", stats.left)
+        runs_out_s = float("inf") if stats.runs_out_s is None else stats.runs_out_s
+        yield Sample("tidegate_link_budget_runs_out_seconds", runs_out_s)

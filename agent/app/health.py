@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agent.app.control import Reloads
     from agent.app.hub import Hub
     from agent.metrics import Metrics
+    from sync.shipper.meter import LinkStats
 
 
 class HubHealth:
@@ -102,7 +103,9 @@ class HubHealth:
                 "circuit": shipper.stats().circuit.value if shipper else None,
                 "reason": shipper.stats().link_reason if shipper else "",
                 "last_error": shipper.stats().last_error if shipper else "",
+                "waiting": {lane.value: why for lane, why in shipper.stats().holds.items()} if shipper else {},
             },
+            "link": link(hub.uplink.meter.stats()),
             "readings": hub.intake.stats.readings,
             "alerts": [alert.model_dump(mode="json", exclude_none=True) for alert in hub.alerts.active()],
             "cameras": {
@@ -119,3 +122,17 @@ class HubHealth:
     async def reload(self) -> dict[str, Any]:
         """Look at config.yaml again."""
         return (await self._reloads.from_file()).model_dump(mode="json")
+
+
+def link(stats: LinkStats) -> dict[str, Any]:
+    """The metered link: what moved today, what is left, and how long that lasts."""
+    return {
+        "today_bytes": dict(stats.today),
+        "budget_bytes": stats.budget.bytes_per_day,
+        "left_bytes": stats.left,
+        "alert_reserve_bytes": stats.budget.alert_reserve_bytes,
+        "runs_out_s": None if stats.runs_out_s is None else round(stats.runs_out_s),
+        "day_ends_s": round(stats.day_ends_s),
+        "bytes_per_s": round(stats.bytes_per_s, 1),
+        "idle_bytes_per_day": round(stats.idle_bytes_per_day),
+    }

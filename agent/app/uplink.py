@@ -13,15 +13,18 @@ from agent.events import Alert, AlertState, Severity
 from agent.metrics import Histogram
 from agent.reload import Part, Planned
 from agent.supervisor import Stage, Unit
-from sync.kafka import DesiredSettings, DesiredState, KafkaSettings, KafkaSink
+from sync.kafka import DesiredSettings, DesiredState, KafkaSettings, KafkaSink, Traffic
 from sync.shipper import Held, LinkBack, LinkLost, Recovered, Shipper, ShipperSettings, Waiting
+from sync.shipper.budget import Budget, LaneLimit
 from sync.shipper.circuit import CircuitState
+from sync.shipper.meter import Meter
 from sync.values import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent.config import Config
+    from agent.config.schema import LaneBudget
     from agent.pipeline import Alerts, Outbox
     from sync.shipper import ShipperEvent
     from sync.values import Batch, Log, Stream
@@ -62,13 +65,15 @@ class Uplink:
         self._alerts = alerts
         self._site_id = site_id
         self._flowing: set[Stream] = set()
+        self.traffic = Traffic()
+        self.meter = Meter(self._moved)
         self.shipper: Shipper | None = None
         self.latency = {lane: Histogram() for lane in Lane}
 
     def plan(self, config: Config, on_push: OnPush) -> list[Planned]:
         """The shipper, and the fleet where config names it."""
         kafka = kafka_settings(config)
-        shipping = UplinkSettings(kafka, ShipperSettings(backfill_after_s=config.kafka.backfill_after_s))
+        shipping = UplinkSettings(kafka, shipper_settings(config))
         planned = [Planned("shipper", shipping, self._shipper)]
         if config.fleet is not None:
             desired = DesiredSettings(
@@ -84,7 +89,14 @@ class Uplink:
         return planned
 
     def _shipper(self, settings: UplinkSettings) -> Part:
-        shipper = Shipper(self._log, KafkaSink(settings.kafka), settings.shipper, self._reported, self._delivered)
+        shipper = Shipper(
+            self._log,
+            KafkaSink(settings.kafka, self.traffic),
+            settings.shipper,
+            self._reported,
+            self._delivered,
+            meter=self.meter,
+        )
         self.shipper = shipper
         self._flowing.clear()
 
@@ -97,6 +109,7 @@ class Uplink:
     async def _ship(self, shipper: Shipper) -> None:
         """Ship until cancelled; what the log holds then may still go for a moment, if Kafka answers."""
         shipping = asyncio.ensure_future(shipper.run())
+        metering = asyncio.ensure_future(self.meter.run(self._log))
         try:
             await asyncio.shield(shipping)
         except asyncio.CancelledError:
@@ -108,11 +121,17 @@ class Uplink:
                 await asyncio.sleep(0.02)
             shipping.cancel()
             await asyncio.wait((shipping,))
+            await self.meter.keep(self._log)
             raise
+        finally:
+            metering.cancel()
 
     def _fleet(self, settings: FleetSettings, on_push: OnPush) -> Part:
-        fleet = DesiredState(settings.kafka, settings.desired, self._log)
+        fleet = DesiredState(settings.kafka, settings.desired, self._log, self.traffic)
         return Part(Unit("fleet", Stage.SHIP, lambda: fleet.run(on_push), up=lambda: fleet.stats.waits_for))
+
+    def _moved(self) -> dict[str, int]:
+        return {line: moved.both for line, moved in self.traffic.moved().items()}
 
     def _delivered(self, batch: Batch) -> None:
         age_s = max(time.time_ns() - batch.taken_at_ns, 0) / 1e9
@@ -177,3 +196,30 @@ def kafka_settings(config: Config) -> KafkaSettings:
         username=kafka.username,
         password_file=kafka.password_file,
     )
+
+
+_RESERVE_PART = 20
+"""One in so many bytes of a day's budget is left for alarms, unless config says how many."""
+
+
+def shipper_settings(config: Config) -> ShipperSettings:
+    """The shipper as the spoke takes it."""
+    kafka, budget = config.kafka, config.kafka.budget
+    reserve = budget.alert_reserve_bytes
+    return ShipperSettings(
+        backfill_after_s=kafka.backfill_after_s,
+        backfill_share=kafka.backfill_share,
+        backfill_spread_s=kafka.backfill_spread_s,
+        budget=Budget(
+            bytes_per_day=budget.bytes_per_day,
+            alert_reserve_bytes=(budget.bytes_per_day or 0) // _RESERVE_PART if reserve is None else reserve,
+            live=_limit(budget.live),
+            backfill=_limit(budget.backfill),
+            bulk=_limit(budget.bulk),
+            thin_backfill=budget.thin_backfill,
+        ),
+    )
+
+
+def _limit(lane: LaneBudget) -> LaneLimit:
+    return LaneLimit(lane.bytes_per_day, lane.bytes_per_second)

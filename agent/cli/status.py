@@ -41,6 +41,7 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         ("ready", _ready(answer)),
         ("config", _config(answer)),
         ("uplink", _uplink(answer)),
+        ("link", _link(answer)),
         ("log", _log(answer)),
     ]
     lines += [f"{name:<8}{printable(fact) if name != 'ready' else fact}" for name, fact in facts]
@@ -74,6 +75,20 @@ def _uplink(answer: dict[str, Any]) -> str:
     return ("connected" if circuit == "closed" else "not connected") + (f": {why}" if why else "")
 
 
+def _link(answer: dict[str, Any]) -> str:
+    link = answer.get("link", {})
+    moved, idle = sum(link.get("today_bytes", {}).values()), link.get("idle_bytes_per_day", 0)
+    today = f"{size(moved)} today, {size(idle)} a day idle"
+    if link.get("left_bytes") is None:
+        return today
+    left, whole = link["left_bytes"], size(link.get("budget_bytes") or 0)
+    if left < 0:
+        return f"{today}; {size(-left)} over the budget of {whole}"
+    runs_out_s, ends = link.get("runs_out_s"), duration(link.get("day_ends_s", 0))
+    lasts = f"lasts the {ends} to midnight UTC" if runs_out_s is None else f"used up in {duration(runs_out_s)}"
+    return f"{today}; {size(left)} left of {whole}, {lasts}"
+
+
 def _log(answer: dict[str, Any]) -> str:
     log = answer.get("log", {})
     parts = [size(log.get("bytes", 0))]
@@ -105,8 +120,9 @@ def _lanes(answer: dict[str, Any]) -> list[str]:
     for name, lane in answer.get("log", {}).get("lanes", {}).items():
         depth, oldest_s = lane.get("depth", 0), lane.get("oldest_pending_s", 0.0)
         oldest = duration(oldest_s) if depth else "-"
-        rows.append([name, f"{depth:,}", oldest, f"{lane.get('delivered', 0):,}"])
-    return table(("LANE", "PENDING", "OLDEST", "DELIVERED"), rows, right=(1, 2, 3))
+        waits = answer.get("uplink", {}).get("waiting", {}).get(name, "") if depth else ""
+        rows.append([name, f"{depth:,}", oldest, f"{lane.get('delivered', 0):,}", waits])
+    return table(("LANE", "PENDING", "OLDEST", "DELIVERED", ""), rows, right=(1, 2, 3))
 
 
 def _clock(alert: dict[str, Any]) -> str:

@@ -20,6 +20,8 @@ _UNITS = {
     "_ms": "ms",
     "_s": "s",
     "_bytes": "bytes",
+    "bytes_per_day": "bytes",
+    "bytes_per_second": "bytes/s",
     "_days": "days",
     "fps": "frames/s",
     "max_width": "pixels",

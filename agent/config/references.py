@@ -24,6 +24,7 @@ def look_at_references(findings: Findings) -> None:
     _local(findings)
     _models(findings)
     _login(findings)
+    _budget(findings)
     folder = findings.section("gateway").get("runtime_dir")
     if isinstance(folder, str) and len(f"{folder}/tidegate.sock".encode()) > _LONGEST_SOCKET:
         message = f"is too long: with /tidegate.sock it may have {_LONGEST_SOCKET} bytes"
@@ -93,3 +94,30 @@ def _login(findings: Findings) -> None:
     elif kafka.get("password_file") is not None:
         message = f"is not used with security {findings.written(('kafka', 'security')) or 'plaintext'}"
         findings.say(("kafka", "password_file"), message, "set kafka.security: sasl_ssl")
+
+
+def _budget(findings: Findings) -> None:
+    kafka = findings.section("kafka")
+    budget = kafka.get("budget")
+    if not isinstance(budget, dict):
+        return
+    whole, place = _count(budget.get("bytes_per_day")), ("kafka", "budget")
+    reserve = _count(budget.get("alert_reserve_bytes"))
+    if reserve is not None and whole is None and budget.get("bytes_per_day") is None:
+        findings.say((*place, "alert_reserve_bytes"), "is a part of bytes_per_day", "set bytes_per_day, too")
+    if reserve is not None and whole is not None and reserve >= whole:
+        message = f"must be less than bytes_per_day, which is {whole}"
+        findings.say((*place, "alert_reserve_bytes"), message, "else nothing but alarms would ever be sent")
+    for lane in ("live", "backfill", "bulk"):
+        bounds = budget.get(lane)
+        own = _count(bounds.get("bytes_per_day")) if isinstance(bounds, dict) else None
+        if own is not None and whole is not None and own > whole:
+            message = f"is more than the whole link's, which is {whole}"
+            findings.say((*place, lane, "bytes_per_day"), message, "lower it, or remove it")
+
+
+def _count(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None

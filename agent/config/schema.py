@@ -108,6 +108,41 @@ class Log(Section):
     compression_level: int = Field(default=3, ge=1, le=19, description="zstd level of what is stored and sent.")
 
 
+class LaneBudget(Section):
+    """Bounds for one lane of a metered link."""
+
+    bytes_per_day: int | None = Field(default=None, ge=1024, description="How much the lane may move in a day (UTC).")
+    bytes_per_second: float | None = Field(
+        default=None,
+        ge=100,
+        description="The lane's highest rate. What waits meanwhile is joined, so a low rate saves bytes, too.",
+    )
+
+
+class Budget(Section):
+    """What a metered link may carry: all bytes to and from Kafka, headers and repeats included."""
+
+    bytes_per_day: int | None = Field(
+        default=None,
+        ge=1024,
+        le=60_000_000_000,
+        description="How much may move in a day (UTC); no bound if not set. What does not fit waits in the log for "
+        "the next day; alarms do not wait.",
+    )
+    alert_reserve_bytes: int | None = Field(
+        default=None,
+        ge=0,
+        description="The part of it that only alarms may use; a twentieth of `bytes_per_day` if not set.",
+    )
+    thin_backfill: bool = Field(
+        default=True,
+        description="Thin the backlog of an outage to one-minute aggregates where a day's budget would not hold it.",
+    )
+    live: LaneBudget = Field(default=LaneBudget(), description="Bounds for what is fresh, alarms apart.")
+    backfill: LaneBudget = Field(default=LaneBudget(), description="Bounds for the backlog of an outage.")
+    bulk: LaneBudget = Field(default=LaneBudget(), description="Bounds for pictures.")
+
+
 class Kafka(Section):
     """The upstream cluster."""
 
@@ -123,6 +158,20 @@ class Kafka(Section):
         ge=0,
         description="After an outage, what is older than this is sent in the background, behind what is fresh.",
     )
+    backfill_spread_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="After an outage the backlog begins at a random moment within a tenth of the outage, and within "
+        "this: a fleet shall not return as one. Fresh readings go at once.",
+    )
+    backfill_share: float = Field(
+        default=0.25,
+        gt=0,
+        lt=1,
+        description="What the backlog may take of a link that fresh readings alone could fill.",
+    )
+    budget: Budget = Field(default=Budget(), description="Bounds for a metered link.")
     request_timeout_s: float = Field(
         default=30.0, gt=0, le=600, description="How long to wait for a broker's answer before connecting anew."
     )

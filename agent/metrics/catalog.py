@@ -87,6 +87,32 @@ CATALOG: dict[str, Definition] = {
             ("reason",),
         ),
         Definition("tidegate_shipper_circuit_open", "gauge", "1 while connecting to Kafka fails."),
+        Definition("tidegate_shipper_circuit_state", "gauge", "1 for the state of the circuit breaker.", ("state",)),
         Definition("tidegate_shipper_held_streams", "gauge", "Streams held back until someone looks."),
+        Definition(
+            "tidegate_shipper_lane_waiting",
+            "gauge",
+            "1 while the lane has something to send and waits for budget, rate or share.",
+            ("lane",),
+        ),
+        Definition("tidegate_shipper_batch_limit_bytes", "gauge", "About two seconds of the lane's rate.", ("lane",)),
+        Definition(
+            "tidegate_link_bytes_total",
+            "counter",
+            "Bytes to and from Kafka on the wire, headers and repeats included; `control` is all but batches.",
+            ("line", "direction"),
+        ),
+        Definition("tidegate_link_connections_total", "counter", "Connections to Kafka that were made.", ("line",)),
+        Definition("tidegate_link_today_bytes", "gauge", "Bytes both ways since midnight UTC.", ("line",)),
+        Definition(
+            "tidegate_link_idle_bytes_per_day", "gauge", "What line `control` comes to in a day, at its rate so far."
+        ),
+        Definition("tidegate_link_budget_bytes", "gauge", "The day's budget, where one is set."),
+        Definition("tidegate_link_budget_left_bytes", "gauge", "What is left of it today; below 0 once over."),
+        Definition(
+            "tidegate_link_budget_runs_out_seconds",
+            "gauge",
+            "Until it is used up at the rate of the last minutes; +Inf where it lasts the day.",
+        ),
     )
 }

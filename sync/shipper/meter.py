@@ -76,6 +76,7 @@ class Meter:
         self.days = Days()
         self.restored = False
         self.bytes_per_s = 0.0
+        self.live_bytes_per_s = 0.0
         self._kept = 0
         self._kept_s = mono_s()
         self._ahead = _LEAST_AHEAD
@@ -86,17 +87,19 @@ class Meter:
         elapsed_s, self._looked_s = max(now_s - self._looked_s, 0.0), now_s
         self.days.advance(self._wall_s(), elapsed_s)
         today = self.days.today.moved
-        new = 0
+        new = live = 0
         for line, total in self._moved().items():
             grown = total - self._seen.get(line, 0)
             if grown > 0:
                 self._seen[line] = total
                 today[line] = today.get(line, 0) + grown
                 new += grown
+                live += grown if line == Lane.LIVE else 0
         # The mean of the last minutes, older ones weighing less.
         weight = min(elapsed_s / _RATE_OVER_S, 1.0)
         if elapsed_s > 0:
             self.bytes_per_s += weight * (new / elapsed_s - self.bytes_per_s)
+            self.live_bytes_per_s += weight * (live / elapsed_s - self.live_bytes_per_s)
 
     def moved_by(self, lane: Lane) -> int:
         """What a lane has moved since the start, as of the last look."""

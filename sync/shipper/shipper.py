@@ -18,6 +18,7 @@ from sync.shipper.pace import MOST_BYTES, Pace
 from sync.shipper.precedence import Precedence
 from sync.shipper.shares import Shares
 from sync.shipper.stats import ShipperStats, Tally
+from sync.shipper.thinning import Thinning
 from sync.values import Lane, NotReady, Producer, Stream, Unreachable
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Shipper:
         self.meter.budget = self._settings.budget
         self.shares = Shares(self.meter, log.streams, self._settings.backfill_share, self._settings.backfill_spread_s)
         self.circuit = Circuit(sink.reach, self._settings.retry_s, self._link_changed)
+        self.thinning = Thinning(log, self.meter, self.tally)
         self._link_back = asyncio.Event()
         self._couriers: dict[Stream, Courier] = {}
         self._paces = {lane: Pace(self._settings.budget.of(lane).bytes_per_s) for lane in Lane}
@@ -106,6 +108,7 @@ class Shipper:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.circuit.run())
                 group.create_task(self._hand_over())
+                group.create_task(self.thinning.run())
                 await self._ship(group)
         except BaseExceptionGroup as several:
             raise _first_of(several) from None

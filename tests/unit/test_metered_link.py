@@ -281,3 +281,61 @@ async def test_what_is_left_and_when_it_runs_out():
     assert stats.runs_out_s == pytest.approx(8_200, rel=0.05)
     await box.passes(1_800, 1)
     assert box.meter.stats().runs_out_s is None, "at this rate it lasts until midnight"
+
+
+async def test_a_day_away_and_the_midnight_after_it_both_bring_a_fresh_budget():
+    box = Gateway(budget=1_000_000)
+    await box.start()
+    await box.passes(100, 5_000)
+    box.clock.wall_s += 2 * DAY_S
+    await box.start()
+    assert box.meter.stats().left == 1_000_000
+    await box.passes(100, 5_000)
+    box.clock.passes(DAY_S / 2)
+    assert box.meter.stats().left == 1_000_000
+
+
+class ThinLog(MemoryLog):
+    """Notes what it is asked to thin to."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    async def thin_backfill(self, to_bytes):
+        self.asked.append(to_bytes)
+        return 1
+
+
+async def backlog(budget, seconds_of_live):
+    """1,000 records delivered in so long, and 1,000 more of an outage that wait; the shipper and its log."""
+    ship = Ship(budget, ThinLog())
+    await ship.log.append([Envelope(Lane.LIVE, "sensor-data", b"k", b"%d" % number, ()) for number in range(1_000)])
+    async with ship.under_way():
+        ship.clock.passes(seconds_of_live)
+        await until(lambda: ship.depth(Lane.LIVE) == 0)
+        ship.meter.look()
+    await ship.log.append([Envelope(Lane.LIVE, "sensor-data", b"k", b"%d" % number, ()) for number in range(1_000)])
+    await ship.log.hand_to_backfill(-1.0)
+    return ship
+
+
+async def test_a_backlog_that_fits_into_a_day_is_left_whole():
+    ship = await backlog(Budget(bytes_per_day=50_000_000), 3_600)
+    await ship.shipper.thinning.look()
+    assert ship.log.asked == []
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["of the link", "of the lane"])
+async def test_a_backlog_that_does_not_is_thinned_to_what_does(whole):
+    small = 1_000 if whole else None
+    ship = await backlog(Budget(bytes_per_day=small, backfill=LaneLimit(bytes_per_day=None if whole else 1_000)), 1e9)
+    await ship.shipper.thinning.look()
+    assert len(ship.log.asked) == 1
+    assert 0 < ship.log.asked[0] < 1_000, "bodies, without their envelopes"
+
+
+async def test_nothing_is_thinned_where_config_says_no():
+    ship = await backlog(Budget(bytes_per_day=1_000, thin_backfill=False), 1e9)
+    await ship.shipper.thinning.look()
+    assert ship.log.asked == []

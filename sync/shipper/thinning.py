@@ -1,0 +1,79 @@
+"""A backlog that a metered link cannot carry within a day is thinned: it would hold back what is newer for weeks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+from sync.shipper.budget import DAY_S
+from sync.values import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from sync.shipper.meter import Meter
+    from sync.shipper.stats import Tally
+    from sync.values import Log
+
+log = logging.getLogger("tidegate.shipper")
+
+_EVERY_S: Final = 60.0
+_ENOUGH_RECORDS: Final = 1_000
+"""So many must have been delivered before their mean size says anything."""
+
+
+@runtime_checkable
+class Thins(Protocol):
+    """A log that can put one-minute aggregates in the place of a backlog."""
+
+    def thin_backfill(self, to_bytes: int) -> Awaitable[int]:
+        """Thin the oldest of `backfill` until it has at most so many bytes of bodies; how many records went."""
+
+
+class Thinning:
+    """Compares, once a minute, what waits in `backfill` with what a day's budget leaves for it."""
+
+    def __init__(self, durable: Log, meter: Meter, tally: Tally) -> None:
+        self._log = durable
+        self._meter = meter
+        self._tally = tally
+
+    async def run(self) -> None:
+        """Thin where it is needed, until cancelled."""
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            await self.look()
+
+    async def look(self) -> int:
+        """Thin now, where it is needed; how many records went."""
+        to_bytes = self.room()
+        if to_bytes is None or not isinstance(self._log, Thins):
+            return 0
+        gone = await self._log.thin_backfill(to_bytes)
+        if gone:
+            log.warning("a day's budget cannot carry the backlog: %d records became one-minute aggregates", gone)
+        return gone
+
+    def room(self) -> int | None:
+        """The bytes of bodies in `backfill` that a day's budget holds; None where all that waits fits, or may."""
+        budget = self._meter.budget
+        if not budget.thin_backfill or not budget.daily:
+            return None
+        tally, telemetry = self._tally, (Lane.LIVE, Lane.BACKFILL)
+        records = sum(tally.delivered[lane] for lane in telemetry)
+        bodies = sum(tally.body_bytes[lane] for lane in telemetry)
+        moved = sum(self._meter.moved_by(lane) for lane in telemetry)
+        if records < _ENOUGH_RECORDS or not moved:
+            return None
+        rooms = []
+        if budget.bytes_per_day is not None:
+            fresh = self._meter.live_bytes_per_s * DAY_S
+            rooms.append(budget.bytes_per_day - budget.alert_reserve_bytes - fresh)
+        if budget.backfill.bytes_per_day is not None:
+            rooms.append(float(budget.backfill.bytes_per_day))
+        if not rooms:
+            return None
+        room = max(min(rooms), 0.0) * bodies / moved
+        waiting = self._log.stats().depth.get(Lane.BACKFILL, 0) * bodies / records
+        return int(room) if waiting > room else None
