@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from agent.events import Alert, AlertState, Severity
@@ -20,11 +22,13 @@ if TYPE_CHECKING:
     from agent.pipeline.alerts import Alerts
     from agent.pipeline.outbox import Outbox
     from drivers import Observation
-    from sync.values import Envelope
 
 
 _MOST_TYPES = 256
 """Topics name sensor types, so strangers could otherwise fill the memory; past it they are counted together."""
+
+_sensor_id = itemgetter(Reading._fields.index("sensor_id"))
+_sensor_type = itemgetter(Reading._fields.index("sensor_type"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +82,19 @@ class Intake:
 
     def take(self, batch: Sequence[Observation]) -> Awaitable[None]:
         """Judge and log a batch of readings and unreadable messages (drivers.Emit)."""
-        envelopes: list[Envelope] = []
-        first_ns: int | None = None
-        watches, encode = self._watches, self._encoder.reading
-        by_type = self.stats.by_type
-        count = 0
-        for seen in batch:
-            if type(seen) is Reading:
-                if first_ns is None:
-                    first_ns = seen.received_ns
-                count += 1
-                known = seen.sensor_type if seen.sensor_type in by_type or len(by_type) < _MOST_TYPES else "other"
-                by_type[known] = by_type.get(known, 0) + 1
-                watch = watches.get(seen.sensor_id)
-                if watch is not None:
-                    for crossing in watch.judge(seen.value):
-                        self._cross(seen, crossing)
-                    self._places[seen.sensor_id] = seen
-                envelopes.append(encode(seen))
-            elif not isinstance(seen, Reading | Frame):
-                event = self.unreadable.see(seen)
-                if event is not None:
-                    envelopes.append(self._encoder.system_event(event))
-        self.stats.readings += count
+        readings = [seen for seen in batch if type(seen) is Reading]
+        count = len(readings)
+        first_ns = readings[0].received_ns if readings else None
+        if not self._watches.keys().isdisjoint(map(_sensor_id, readings)):
+            self._judge(readings)
+        self._count(readings)
+        envelopes = self._encoder.readings(readings)
+        if count < len(batch):
+            for seen in batch:
+                if not isinstance(seen, Reading | Frame):
+                    event = self.unreadable.see(seen)
+                    if event is not None:
+                        envelopes.append(self._encoder.system_event(event))
         if not envelopes:
             # Unreadable and not this one's turn to be shown: counted, so there is nothing left to lose.
             nothing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -117,6 +111,21 @@ class Intake:
                 )
             )
         return posted
+
+    def _judge(self, readings: Sequence[Reading]) -> None:
+        for reading in readings:
+            watch = self._watches.get(reading.sensor_id)
+            if watch is not None:
+                for crossing in watch.judge(reading.value):
+                    self._cross(reading, crossing)
+                self._places[reading.sensor_id] = reading
+
+    def _count(self, readings: Sequence[Reading]) -> None:
+        self.stats.readings += len(readings)
+        by_type = self.stats.by_type
+        for kind, count in Counter(map(_sensor_type, readings)).items():
+            known = kind if kind in by_type or len(by_type) < _MOST_TYPES else "other"
+            by_type[known] = by_type.get(known, 0) + count
 
     def _cross(self, reading: Reading, crossing: Crossing) -> None:
         over = "above" if crossing.kind == "high" else "below"

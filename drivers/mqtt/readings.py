@@ -26,6 +26,7 @@ def observe(received: Received, routes: Routes, source_name: str) -> tuple[list[
     unreadable = 0
     append = seen.append
     get = routes.get
+    make = tuple.__new__  # half of what the class itself takes for a named tuple
     now = datetime.now(UTC)
     received_ns = time.monotonic_ns()
     for topic, payload, head, traceparent in received.messages:
@@ -52,17 +53,20 @@ def observe(received: Received, routes: Routes, source_name: str) -> tuple[list[
                 continue
             source.tally.readings += 1
             append(
-                Reading(
-                    source.sensor_id,
-                    source.sensor_type,
-                    value,
-                    unit,
-                    source.tank_id,
-                    source.site_id,
-                    now if at is None else at,
-                    at is not None,
-                    received_ns,
-                    traceparent,
+                make(
+                    Reading,
+                    (
+                        source.sensor_id,
+                        source.sensor_type,
+                        value,
+                        unit,
+                        source.tank_id,
+                        source.site_id,
+                        now if at is None else at,
+                        at is not None,
+                        received_ns,
+                        traceparent,
+                    ),
                 )
             )
     return seen, unreadable

@@ -6,12 +6,13 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sync.log import blocks, leases
 from sync.log.engine import EMPTY, Figures
 from sync.log.work import Append, Offer, Request
-from sync.values import Batch, Lane, LogStats
+from sync.values import Batch, Envelope, Lane, LogStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from sync.log.book import Book
     from sync.log.clock import Clock
     from sync.log.work import Answer
-    from sync.values import Claim, Envelope, Pending
+    from sync.values import Claim, Pending
+
+_lane = itemgetter(Envelope._fields.index("lane"))
 
 
 class Front(ABC):
@@ -36,7 +39,7 @@ class Front(ABC):
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if records:
             append = Append(records, done, time.monotonic())
-            self._put_append(append, urgent=any(record.lane is Lane.ALERT for record in records))
+            self._put_append(append, urgent=Lane.ALERT in map(_lane, records))
         else:
             done.set_result(None)
         return done

@@ -34,7 +34,7 @@ def a_reading(**changes):
 
 
 def test_a_reading_keeps_to_its_schema_and_says_whose_clock_and_how_good(encoder):
-    envelope = encoder.reading(a_reading())
+    (envelope,) = encoder.readings([a_reading()])
     record = SensorData.model_validate_json(envelope.value)
     assert record.model_dump(mode="json") == {
         "sensor_id": "temp_001",
@@ -50,9 +50,24 @@ def test_a_reading_keeps_to_its_schema_and_says_whose_clock_and_how_good(encoder
     assert (envelope.lane, envelope.topic, envelope.key) == (Lane.LIVE, "sensor-data", b"site_001/tank_001/temp_001")
 
 
+def test_readings_that_share_a_time_each_say_their_own_value_and_clock(encoder):
+    given = [a_reading(value=value, at_device=device) for value in (-0.0, 1e300, 7) for device in (True, False)]
+    bodies = [SensorData.model_validate_json(envelope.value) for envelope in encoder.readings(given)]
+    assert [(body.value, body.at_from) for body in bodies] == [
+        (reading.value, "device" if reading.at_device else "gateway") for reading in given
+    ]
+
+
+def test_a_name_needs_no_care_of_its_own(encoder):
+    name = 'a "b" \\ {c} \u00e5%d'
+    (envelope,) = encoder.readings([a_reading(sensor_id=name, unit=name)])
+    body = SensorData.model_validate_json(envelope.value)
+    assert (body.sensor_id, body.unit) == (name, name)
+
+
 def test_the_key_follows_a_sensor_to_another_tank_and_tells_equal_names_in_two_sites_apart(encoder):
     moved = [a_reading(), a_reading(tank_id="tank_002"), a_reading(site_id="site_002"), a_reading()]
-    assert [encoder.reading(reading).key for reading in moved] == [
+    assert [envelope.key for envelope in encoder.readings(moved)] == [
         b"site_001/tank_001/temp_001",
         b"site_001/tank_002/temp_001",
         b"site_002/tank_001/temp_001",
@@ -61,14 +76,15 @@ def test_the_key_follows_a_sensor_to_another_tank_and_tells_equal_names_in_two_s
 
 
 def test_every_record_carries_cloudevents_headers_in_binary_mode(encoder):
-    assert dict(encoder.reading(a_reading(traceparent="00-ab-cd-01")).headers) == {
+    traced, plain = encoder.readings([a_reading(traceparent="00-ab-cd-01"), a_reading()])
+    assert dict(traced.headers) == {
         "ce_specversion": b"1.0",
         "ce_type": b"tidegate.sensor-data.v1",
         "content-type": b"application/json",
         "ce_time": b"2026-03-01T12:00:00.123Z",
         "traceparent": b"00-ab-cd-01",
     }
-    assert "traceparent" not in dict(encoder.reading(a_reading()).headers)
+    assert "traceparent" not in dict(plain.headers)
 
 
 def test_a_prediction_keeps_to_its_schema(encoder):
@@ -119,7 +135,7 @@ def test_what_the_log_itself_tells_keeps_to_the_schemas(encoder, tmp_path):
     assert (event.event, event.severity, event.data["count"]) == (SystemEventKind.RECORDS_LOST, Severity.ALARM, 9)
 
     namer = blocks.Namer("gw-1", "ab12")
-    (block,) = blocks.encode([encoder.reading(a_reading())], 7, namer, 3)
+    (block,) = blocks.encode(encoder.readings([a_reading()]), 7, namer, 3)
     envelope = notices.dead_letter((Lane.LIVE, "sensor-data"), block.body, "too large", at_ms=0, settings=settings)
     letter = DeadLetter.model_validate_json(envelope.value)
     assert (letter.topic, letter.key, letter.headers["ce_id"]) == (

@@ -64,6 +64,14 @@ def test_kafkas_reader_finds_what_was_given(given_: list[Envelope], first: int, 
     ]
 
 
+@pytest.mark.parametrize("first", [1, 95, 995, 9_995, 999_995])
+def test_names_count_up_over_the_widths_in_which_they_are_written(first: int) -> None:
+    """D10."""
+    (block,) = encode(plain(20), first, NAMER, 1)
+    names = [dict(record.headers)["ce_id"] for record in decode(block.body, 20)]
+    assert names == [b"0123456789ab-%d" % number for number in range(first, first + 20)]
+
+
 @given(st.lists(st.lists(records, min_size=1, max_size=70), min_size=1, max_size=5))
 @examples(max_examples=40, deadline=None)
 def test_joining_gives_the_same_records_in_the_same_order(groups: list[list[Envelope]]) -> None:
