@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiokafka.record.util import calc_crc32c
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sync.values import Batch
 
 _ZSTD: Final = 4
@@ -32,3 +35,30 @@ def frame_batch(batch: Batch, now_ms: int) -> bytes:
     )
     covered = inner + batch.body
     return _OUTER.pack(0, _AFTER_LENGTH + len(covered), _NO_LEADER_EPOCH, _MAGIC, calc_crc32c(covered)) + covered
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A record batch as it stands in a partition: what its header says, and all of its bytes."""
+
+    base_offset: int
+    last_offset: int
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    frame: bytes
+
+
+def framed_batches(records: bytes) -> Iterator[Framed]:
+    """The whole batches at the start of what a fetch brought; one cut off at its end is left out."""
+    at = 0
+    while at + _OUTER.size + _INNER.size <= len(records):
+        base_offset, length, _, magic, _ = _OUTER.unpack_from(records, at)
+        end = at + 12 + length
+        if magic != _MAGIC or length < _AFTER_LENGTH + _INNER.size:
+            raise ValueError(f"no record batch of magic {_MAGIC} at offset {base_offset}")
+        if end > len(records):
+            return
+        inner = _INNER.unpack_from(records, at + _OUTER.size)
+        yield Framed(base_offset, base_offset + inner[1], inner[4], inner[5], inner[6], records[at:end])
+        at = end

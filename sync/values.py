@@ -72,11 +72,12 @@ class Batch:
 
     `body` is the records section of a Kafka batch (magic 2), zstd-compressed. `first` and `last` are the
     outer sequence numbers of the log; numbers between them may belong to other lanes, so `count` is the
-    number of records. `acked_offset` is the last offset acknowledged to us on the partition when the
-    lease was written, else the claim's `log_end`. `taken_at_ns` is the wall clock (ns since the epoch) at
-    which the log took the oldest of its records. `attempted` says that it may have left before.
-    `leased_at_ms` is the wall clock (ms since the epoch) at which the lease was written, before the first
-    attempt therefore; `leased_synced` whether that clock was synchronised.
+    number of records. `acked_offset` is the last offset acknowledged to us on the partition when the lease
+    was written, where there is none the one before the claim's `log_end` (-1 for none): the batch can only
+    stand behind it. `taken_at_ns` is the wall clock (ns since the epoch) at which the log took the oldest
+    of its records. `attempted` says that it may have left before. `leased_at_ms` is the wall clock (ms
+    since the epoch) at which the lease was written, before the first attempt therefore; `leased_synced`
+    whether that clock was synchronised.
     """
 
     claim: Claim

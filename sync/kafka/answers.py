@@ -11,6 +11,7 @@ from sync.values import Accepted, Outcome, Refused, Unknown
 NONE: Final = 0
 UNKNOWN_SERVER_ERROR: Final = -1
 OFFSET_OUT_OF_RANGE: Final = 1
+TOPIC_AUTHORIZATION_FAILED: Final = 29
 UNSUPPORTED_VERSION: Final = 35
 DUPLICATE_SEQUENCE: Final = 46
 
@@ -18,7 +19,10 @@ DUPLICATE_SEQUENCE: Final = 46
 _NAMES: Final = {
     10: "MessageTooLarge",
     46: "DuplicateSequenceNumber",
+    74: "FencedLeaderEpoch",
+    75: "UnknownLeaderEpoch",
     76: "UnsupportedCompressionType",
+    78: "OffsetNotAvailable",
     87: "InvalidRecord",
     89: "ThrottlingQuotaExceeded",
     90: "ProducerFenced",

@@ -121,6 +121,39 @@ class Client:
                 return connection
         raise Unreachable("; ".join(dict.fromkeys(reasons)) or "no broker is named", "is the link up?")
 
+    async def question(self, request: Any) -> Any:
+        """The answer of any broker; raises Unreachable or Misconfigured."""
+        return await self._connector.ask(await self._control(), request)
+
+    async def any_node(self) -> int:
+        """A node of the cluster, one that is connected if there is one; raises Unreachable."""
+        await self.reach()
+        connected = [node for (node, line), kept in self._connections.items() if line == CONTROL and kept.connected()]
+        known = [node for node in connected if node in self._nodes]
+        return random.choice(known or sorted(self._nodes))  # noqa: S311 - spreads questions, not a secret
+
+    async def second_opinion(self, node: int, request: Any) -> Any:
+        """The answer of the first broker other than `node` that gives one; `node`'s own where no other does.
+
+        Raises:
+            Unreachable: nobody answers.
+        """
+        if not self._nodes:
+            await self.reach()
+
+        async def opinion(other: int) -> Any:
+            return await self._connector.ask(await self.connection(other, CONTROL), request)
+
+        asked = [asyncio.ensure_future(opinion(other)) for other in self._nodes if other != node]
+        try:
+            for answered in asyncio.as_completed(asked):
+                with contextlib.suppress(Unreachable):
+                    return await answered
+        finally:
+            for slow in asked:
+                slow.cancel()
+        return await opinion(node)
+
     async def reach(self) -> None:
         """One round trip to any broker, and the cluster's list of nodes anew.
 

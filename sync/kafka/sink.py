@@ -10,12 +10,14 @@ from aiokafka.protocol.produce import ProduceRequest
 from sync.batches import frame_batch
 from sync.kafka.answers import outcome_of
 from sync.kafka.client import Client, TopicUnavailable
+from sync.kafka.configs import broker_config
+from sync.kafka.lookup import LookUp
 from sync.values import Accepted, NotReady, Outcome, Producer, Refused, Stream, Unknown, Unreachable
 
 if TYPE_CHECKING:
     from sync.kafka.settings import KafkaSettings
     from sync.kafka.traffic import Traffic
-    from sync.values import Batch
+    from sync.values import Batch, LookedUp, ReadBack
 
 _ALL_IN_SYNC = -1
 
@@ -26,6 +28,7 @@ class KafkaSink:
     def __init__(self, settings: KafkaSettings, traffic: Traffic | None = None) -> None:
         self._settings = settings
         self._client = Client(settings, create_topics=True, traffic=traffic)
+        self._expiration_s: float | None = None
 
     @property
     def idempotent(self) -> bool:
@@ -65,6 +68,27 @@ class KafkaSink:
                 client.drop(node, stream.lane)
                 client.forget(stream.topic)
         return outcome
+
+    async def look_up(self, batch: Batch) -> LookedUp:
+        """What the brokers remember of the batch's producer id, replicated and under one leader epoch (D6, F7).
+
+        Raises:
+            NotReady: the partition has no leader, its leader changed meanwhile, or not all of it is replicated
+                yet; Unreachable where nobody answers.
+            Misconfigured: the cluster refuses this gateway's credentials.
+        """
+        return await LookUp(self._client, batch).look_up()
+
+    async def read_back(self, batch: Batch) -> ReadBack:
+        """Whether the batch stands in its partition, read from the lease's offset to the end; raises as `look_up`."""
+        return await LookUp(self._client, batch).read_back()
+
+    async def id_expiration_s(self) -> float | None:
+        """`producer.id.expiration.ms` of a broker, asked once; None where it may not be asked (F4)."""
+        if self._expiration_s is None:
+            value = await broker_config(self._client, "producer.id.expiration.ms")
+            self._expiration_s = int(value) / 1_000 if value else None
+        return self._expiration_s
 
     async def reach(self) -> None:
         """One round trip to the cluster; raises Unreachable where there is none."""

@@ -48,6 +48,14 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def _state(task: Path) -> str:
+    """What a thread does, in the kernel's one letter; X where it has ended."""
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
 class Broker(ABC):
     """One broker. A first start that meets a taken port tries another."""
 
@@ -139,9 +147,12 @@ class Broker(ABC):
         self.start()
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open, nothing is answered."""
+        """SIGSTOP: connections stay open, nothing is answered. Done once every thread stands still."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        while any(_state(task) not in "TZX" for task in tasks.iterdir()):
+            time.sleep(0.001)
 
     def resume(self) -> None:
         assert self._process is not None

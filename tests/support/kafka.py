@@ -20,7 +20,8 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from tests.support.broker import Broker, BrokerError, free_ports
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 
 
-def _ask(bootstrap: str, question: Callable[[AIOKafkaAdminClient], Awaitable[Any]]) -> Any:
+def ask_admin(bootstrap: str | list[str], question: Callable[[AIOKafkaAdminClient], Awaitable[Any]]) -> Any:
     """Answer of an admin request, on a loop and thread of its own: the caller may be inside a loop."""
     answer: list[Any] = []
     failure: list[BaseException] = []
@@ -58,6 +59,17 @@ def _ask(bootstrap: str, question: Callable[[AIOKafkaAdminClient], Awaitable[Any
     return answer[0]
 
 
+def delete_before(bootstrap: str | list[str], topic: str, offset: int, partition: int = 0) -> None:
+    """Move the start of a partition's log, as retention does."""
+    wanted = {TopicPartition(topic, partition): RecordsToDelete(offset)}
+
+    async def delete(admin: AIOKafkaAdminClient) -> None:
+        await admin._client.force_metadata_update()
+        await admin.delete_records(wanted)
+
+    ask_admin(bootstrap, delete)
+
+
 class _KafkaBroker(Broker):
     """What both have in common."""
 
@@ -70,20 +82,22 @@ class _KafkaBroker(Broker):
     def _answers(self) -> bool:
         with contextlib.suppress(KafkaError, OSError, asyncio.TimeoutError):
             socket.create_connection((self.host, self.port), timeout=1).close()
-            if _ask(self.bootstrap, lambda admin: admin.describe_cluster())["brokers"]:
+            if ask_admin(self.bootstrap, lambda admin: admin.describe_cluster())["brokers"]:
                 return True
         return False
 
-    def create_topic(self, name: str, partitions: int = 1, configs: Mapping[str, str] | None = None) -> None:
-        """Create a topic with one replica, or leave it as it is where it exists."""
+    def create_topic(
+        self, name: str, partitions: int = 1, configs: Mapping[str, str] | None = None, replicas: int = 1
+    ) -> None:
+        """Create a topic, or leave it as it is where it exists."""
 
         async def create(admin: AIOKafkaAdminClient) -> Any:
-            topic = NewTopic(name, partitions, 1, topic_configs=dict(configs or {}))
+            topic = NewTopic(name, partitions, replicas, topic_configs=dict(configs or {}))
             return await admin.create_topics([topic])
 
         deadline = time.monotonic() + 30
         while True:
-            code, message = _ask(self.bootstrap, create).topic_errors[0][1:3]
+            code, message = ask_admin(self.bootstrap, create).topic_errors[0][1:3]
             error = for_code(code)
             if code == 0 or error is TopicAlreadyExistsError:
                 return
@@ -124,54 +138,66 @@ class ApacheKafka(_KafkaBroker):
         return shutil.which("java") is not None and (shutil.which("mvn") is not None or _jars_folder().is_dir())
 
     def _prepare(self) -> None:
-        libs = jars()
         self.port, self._controller_port, self.link_port, self.behind_link_port = free_ports(4)
-        data = self.folder / "data"
-        shutil.rmtree(data, ignore_errors=True)
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
         controller = f"{self.host}:{self._controller_port}"
-        listeners = f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}"
+        self._write_properties({"controller.quorum.bootstrap.servers": controller} | _ALONE | self._config)
+        format_storage(self.folder, "--standalone", scram=self._scram)
+
+    def _write_properties(self, config: Mapping[str, str]) -> None:
+        """server.properties: what every node has, and `config` over it."""
+        listeners = f"PLAINTEXT://{self.bootstrap},CONTROLLER://{self.host}:{self._controller_port}"
         properties = {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "controller.quorum.bootstrap.servers": controller,
             "listeners": f"{listeners},LINK://{self.host}:{self.behind_link_port}",
             "advertised.listeners": f"{listeners},LINK://{self.host}:{self.link_port}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LINK:PLAINTEXT",
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
-            "log.dirs": str(data),
+            "log.dirs": str(self.folder / "data"),
             "num.partitions": "1",
             "offsets.topic.num.partitions": "2",
-            "offsets.topic.replication.factor": "1",
             "transaction.state.log.num.partitions": "2",
-            "transaction.state.log.replication.factor": "1",
-            "transaction.state.log.min.isr": "1",
             "share.coordinator.state.topic.num.partitions": "1",
-            "share.coordinator.state.topic.replication.factor": "1",
-            "share.coordinator.state.topic.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
             # A broker killed with -9 may register again once its old session is over: sooner than after 9 s.
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
             "log.cleaner.dedupe.buffer.size": str(8 * 1024 * 1024),
-            **self._config,
+            # Looked at every second in place of every ten minutes: an id is forgotten soon after its time.
+            "producer.id.expiration.check.interval.ms": "1000",
+            **config,
         }
         lines = "".join(f"{key}={value}\n" for key, value in properties.items())
         (self.folder / "server.properties").write_text(lines)
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ["format", "--standalone", "-t", cluster, "-c", "server.properties"]
-        for user, password in self._scram.items():
-            arguments += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
-        with (self.folder / "broker.log").open("ab") as log:
-            java = ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", f"{libs}/*", "kafka.tools.StorageTool"]
-            command = [*java, *arguments]
-            done = subprocess.run(command, stdout=log, stderr=log, cwd=self.folder, timeout=60, check=False)
-        if done.returncode != 0:
-            raise BrokerError(f"StorageTool format: {self.log_tail()}")
 
     def _command(self) -> Sequence[str]:
         options = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Dkafka.logs.dir={self.folder}"]
         return ["java", *options, "-cp", f"{jars()}/*", "kafka.Kafka", "server.properties"]
+
+
+_ALONE = {
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+}
+
+
+def format_storage(folder: Path, *arguments: str, scram: Mapping[str, str]) -> None:
+    """Kafka's own StorageTool over a folder's server.properties; `scram` are users and their passwords."""
+    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # No name of a cluster may begin with a dash: the tool takes it for an option.
+    command = ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars()}/*", "kafka.tools.StorageTool"]
+    command += ["format", *arguments, f"--cluster-id={cluster}", "-c", "server.properties"]
+    for user, password in scram.items():
+        command += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
+    with (folder / "broker.log").open("ab") as log:
+        done = subprocess.run(command, stdout=log, stderr=log, cwd=folder, timeout=60, check=False)
+    if done.returncode != 0:
+        raise BrokerError(f"StorageTool format: {(folder / 'broker.log').read_text(errors='replace')[-4_000:]}")
 
 
 class Tansu(_KafkaBroker):

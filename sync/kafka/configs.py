@@ -1,0 +1,45 @@
+"""Settings of topics and brokers, as the cluster tells them (needs DESCRIBE_CONFIGS)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.protocol.admin import DescribeConfigsRequest
+
+from sync.kafka.answers import NONE
+from sync.kafka.client import CONTROL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sync.kafka.client import Client
+
+_TOPIC: Final = 2
+_BROKER: Final = 4
+
+
+async def topic_configs(client: Client, topics: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The named settings of each topic; a topic whose settings this user may not ask for is left out.
+
+    Raises:
+        Unreachable: no broker answers.
+    """
+    answer = await client.question(DescribeConfigsRequest([(_TOPIC, topic, list(names)) for topic in topics]))
+    return {
+        resource[3]: {entry[0]: entry[1] for entry in resource[4]}
+        for resource in answer.resources
+        if resource[0] == NONE
+    }
+
+
+async def broker_config(client: Client, name: str) -> str | None:
+    """A setting of one of the brokers, which should be that of all; None where this user may not ask for it.
+
+    Raises:
+        Unreachable: no broker answers.
+    """
+    node = await client.any_node()
+    connection = await client.connection(node, CONTROL)
+    answer = await client.ask(connection, DescribeConfigsRequest([(_BROKER, str(node), [name])]))
+    code, _, _, _, entries = answer.resources[0]
+    return next((entry[1] for entry in entries if entry[0] == name), None) if code == NONE else None

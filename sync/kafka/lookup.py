@@ -1,0 +1,206 @@
+"""What became of a batch: the broker's own memory of its producer, and the partition itself (D6, D7).
+
+What either says counts only behind a barrier (F7). A leader also tells of records that are not replicated yet and may
+still be cut off by a change of leader; so its log end is asked for after the answer, and the answer counts once the
+high watermark has reached that end. All of it must have been said under one leader epoch, which the leader confirms
+before and after, and another broker at the end: a leader that was deposed and has not heard of it confirms anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.errors import IncompatibleBrokerVersion
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.record.default_records import DefaultRecordBatch
+
+from sync.batches import frame_batch, framed_batches
+from sync.kafka.answers import NONE, OFFSET_OUT_OF_RANGE, TOPIC_AUTHORIZATION_FAILED, name_of
+from sync.kafka.client import CONTROL
+from sync.kafka.protocol import DescribeProducersRequest, DescriptionRequest, EpochEndRequest
+from sync.values import Absent, CannotTell, Forgotten, Found, Known, NotReady, Unreachable
+
+if TYPE_CHECKING:
+    from sync.kafka.client import Client
+    from sync.values import Batch, LookedUp, ReadBack
+
+READ_BACK: Final = "read back"
+"""A connection of its own: what others wrote meanwhile may be a lot on a slow link."""
+
+_LATEST: Final = -1
+_EARLIEST: Final = -2
+_FETCH_BYTES: Final = 64 * 1024
+_FETCH_WAIT_MS: Final = 500
+_PATIENCE_S: Final = 2.0
+"""How long replication is given here; what takes longer is waited for by asking again."""
+_NAMES: Final = ("ce_id", "ce_source")
+
+
+@dataclass(frozen=True, slots=True)
+class _Lead:
+    """Who leads a partition, and under which epoch."""
+
+    node: int
+    epoch: int
+
+
+class LookUp:
+    """The questions about one batch; each raises NotReady (or Unreachable) where asking again helps."""
+
+    def __init__(self, client: Client, batch: Batch) -> None:
+        self._client = client
+        self._batch = batch
+        self._topic = batch.claim.stream.topic
+        self._partition = batch.claim.stream.partition
+        self._where = f"topic {self._topic}: partition {self._partition}"
+
+    async def look_up(self) -> LookedUp:
+        """What the brokers remember of the batch's producer id on its partition."""
+        lead, connection = await self._lead(CONTROL)
+        ask, epoch = self._client.ask, self._epoch_end(lead)
+        try:
+            # A broker answers the questions of one connection in their order, so this is one round trip.
+            before, answer, after = await asyncio.gather(
+                ask(connection, epoch),
+                ask(connection, DescribeProducersRequest(self._topic, self._partition)),
+                ask(connection, epoch),
+            )
+        except Unreachable as error:
+            if isinstance(error.__cause__, IncompatibleBrokerVersion):
+                return CannotTell("the brokers do not list producers, as Apache Kafka does from 2.8 on")
+            raise
+        self._end_of(before)
+        _, code, _, producers, _ = answer.topics[0][1][0]
+        if code == TOPIC_AUTHORIZATION_FAILED:
+            return self._may_not_read()
+        self._check(code)
+        await self._replicated(lead, connection, self._end_of(after))
+        await self._still(lead, connection)
+        producer = self._batch.claim.producer
+        for producer_id, its_epoch, last_sequence, *_ in producers or ():
+            if (producer_id, its_epoch) == (producer.id, producer.epoch) and last_sequence >= 0:
+                return Known(last_sequence)
+        return Forgotten()
+
+    async def read_back(self) -> ReadBack:
+        """Whether the batch stands in its partition, by its first record's name.
+
+        It is read from behind the last offset acknowledged before the lease, in bounded pieces. Where the log
+        starts later than that, to find the batch still proves that it was taken; not to find it proves nothing.
+        """
+        lead, connection = await self._lead(READ_BACK)
+        end = self._end_of(await self._client.ask(connection, self._epoch_end(lead)))
+        await self._replicated(lead, connection, end)
+        wanted = self._batch.acked_offset + 1
+        start = await self._offset(connection, _EARLIEST)
+        found = await self._search(connection, max(start, wanted), end)
+        if isinstance(found, CannotTell):
+            return found
+        await self._still(lead, connection)
+        if found is not None:
+            return found
+        if end < wanted:
+            return CannotTell(f"{self._where} ends at {end}, before offset {wanted}: made anew, or records were lost")
+        if start > wanted:
+            return CannotTell(f"{self._where} starts at {start} now, behind offset {wanted}")
+        return Absent()
+
+    async def _search(self, connection: Any, start: int, end: int) -> Found | CannotTell | None:
+        """The batch between two offsets, None where it is not there."""
+        name = _first_name(frame_batch(self._batch, 0))
+        producer_id = self._batch.claim.producer.id
+        at = start
+        while at < end:
+            records = await self._fetch(connection, at)
+            if isinstance(records, CannotTell):
+                return records
+            begun = at
+            for framed in framed_batches(records):
+                # Nobody else has our producer id, so only under it can the batch stand there.
+                if framed.producer_id == producer_id and _first_name(framed.frame) == name:
+                    return Found(framed.base_offset)
+                at = framed.last_offset + 1
+            if at == begun:
+                raise NotReady(f"{self._where}: nothing came from offset {at}")
+        return None
+
+    async def _fetch(self, connection: Any, at: int) -> bytes | CannotTell:
+        wanted = [(self._topic, [(self._partition, at, _FETCH_BYTES)])]
+        answer = await self._client.ask(connection, FetchRequest(_FETCH_WAIT_MS, 1, _FETCH_BYTES, 0, wanted))
+        found = answer.topics[0][1][0]
+        if found[1] == TOPIC_AUTHORIZATION_FAILED:
+            return self._may_not_read()
+        if found[1] == OFFSET_OUT_OF_RANGE:
+            raise NotReady(f"{self._where}: offset {at} was removed while it was read")
+        self._check(found[1])
+        return bytes(found[-1] or b"")
+
+    async def _lead(self, line: str) -> tuple[_Lead, Any]:
+        """Who leads now, and a connection to it."""
+        lead = self._led_by(await self._client.question(DescriptionRequest([self._topic])))
+        try:
+            return lead, await self._client.connection(lead.node, line)
+        except Unreachable:
+            await self._client.reach()  # the list of nodes may be of another time
+            return lead, await self._client.connection(lead.node, line)
+
+    def _led_by(self, answer: Any) -> _Lead:
+        for code, _, _, partitions, _ in answer.topics:
+            self._check(code)
+            for _, partition, leader, epoch, *_ in partitions:
+                if partition == self._partition:
+                    if leader < 0:
+                        raise NotReady(f"{self._where} has no leader")
+                    return _Lead(leader, epoch)
+        raise NotReady(f"{self._where} is not there")
+
+    async def _replicated(self, lead: _Lead, connection: Any, end: int) -> None:
+        """Wait until the high watermark has reached `end`."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + _PATIENCE_S
+        while (reached := await self._offset(connection, _LATEST)) < end:
+            if clock() >= until:
+                raise NotReady(f"{self._where} is replicated up to {reached}, and broker {lead.node} has {end}")
+            await asyncio.sleep(0.1)
+
+    async def _still(self, lead: _Lead, connection: Any) -> None:
+        """Have the leader, and another broker where one answers, confirm the leader epoch."""
+        own, other = await asyncio.gather(
+            self._client.ask(connection, self._epoch_end(lead)),
+            self._client.second_opinion(lead.node, DescriptionRequest([self._topic])),
+        )
+        self._end_of(own)
+        if self._led_by(other) != lead:
+            raise NotReady(f"{self._where} has changed its leader")
+
+    async def _offset(self, connection: Any, which: int) -> int:
+        request = OffsetRequest(-1, 0, [(self._topic, [(self._partition, which)])])
+        answer = await self._client.ask(connection, request)
+        _, code, _, offset, *_ = answer.topics[0][1][0]
+        self._check(code)
+        return int(offset)
+
+    def _epoch_end(self, lead: _Lead) -> EpochEndRequest:
+        return EpochEndRequest(self._topic, self._partition, lead.epoch)
+
+    def _end_of(self, answer: Any) -> int:
+        code, _, _, end = answer.topics[0][1][0]
+        self._check(code)
+        return int(end)
+
+    def _check(self, code: int) -> None:
+        if code != NONE:
+            self._client.forget(self._topic)
+            raise NotReady(f"{self._where}: {name_of(code)}")
+
+    def _may_not_read(self) -> CannotTell:
+        return CannotTell(f"this user has no right to READ topic {self._topic}", may_not_read=True)
+
+
+def _first_name(frame: bytes) -> tuple[bytes | None, ...]:
+    """The headers that name a batch's first record (D10)."""
+    headers = dict(next(iter(DefaultRecordBatch(frame))).headers)
+    return tuple(headers.get(name) for name in _NAMES)
