@@ -1,8 +1,20 @@
 """Kafka: the only folder that speaks its protocol, by way of aiokafka."""
 
+from sync.kafka.assess import Finding, TopicAssessment, Weight
 from sync.kafka.desired import DesiredSettings, DesiredState, DesiredStats
 from sync.kafka.settings import KafkaSettings
 from sync.kafka.sink import KafkaSink
 from sync.kafka.traffic import Moved, Traffic
 
-__all__ = ["DesiredSettings", "DesiredState", "DesiredStats", "KafkaSettings", "KafkaSink", "Moved", "Traffic"]
+__all__ = [
+    "DesiredSettings",
+    "DesiredState",
+    "DesiredStats",
+    "Finding",
+    "KafkaSettings",
+    "KafkaSink",
+    "Moved",
+    "TopicAssessment",
+    "Traffic",
+    "Weight",
+]

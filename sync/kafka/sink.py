@@ -9,12 +9,15 @@ from aiokafka.protocol.produce import ProduceRequest
 
 from sync.batches import frame_batch
 from sync.kafka.answers import outcome_of
+from sync.kafka.assess import EXPIRY, TopicAssessment, assess
 from sync.kafka.client import Client, TopicUnavailable
 from sync.kafka.configs import broker_config
 from sync.kafka.lookup import LookUp
 from sync.values import Accepted, NotReady, Outcome, Producer, Refused, Stream, Unknown, Unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sync.kafka.settings import KafkaSettings
     from sync.kafka.traffic import Traffic
     from sync.values import Batch, LookedUp, ReadBack
@@ -89,6 +92,10 @@ class KafkaSink:
             value = await broker_config(self._client, "producer.id.expiration.ms")
             self._expiration_s = int(value) / 1_000 if value else None
         return self._expiration_s
+
+    async def assess(self, topics: Iterable[str], *, compacted: Iterable[str] = ()) -> list[TopicAssessment]:
+        """What the cluster grants for topics (D12); `compacted` ones need less. Raises Unreachable."""
+        return await assess(self._client, topics, compacted=compacted)
 
     async def reach(self) -> None:
         """One round trip to the cluster; raises Unreachable where there is none."""

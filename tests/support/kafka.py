@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.protocol.admin import CreateAclsRequest
 
 from tests.support.broker import Broker, BrokerError, free_ports
 
@@ -68,6 +69,30 @@ def delete_before(bootstrap: str | list[str], topic: str, offset: int, partition
         await admin.delete_records(wanted)
 
     ask_admin(bootstrap, delete)
+
+
+TOPIC, CLUSTER = 2, 4
+READ, WRITE, CREATE, DESCRIBE, DESCRIBE_CONFIGS = 3, 4, 5, 8, 10
+
+
+def allow(bootstrap: str | list[str], user: str, operation: int, topic: str, *, kind: int = TOPIC) -> None:
+    """Grant a user an operation on a topic (or, by `kind`, on the cluster, which is named kafka-cluster)."""
+    literal, everywhere, granted = 3, "*", 3
+    request = CreateAclsRequest(kind, topic, literal, f"User:{user}", everywhere, operation, granted)
+    ask_admin(bootstrap, lambda admin: admin._send_to_controller(request))
+
+
+SCRAM_LINK = {
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LINK:SASL_PLAINTEXT",
+    "listener.name.link.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+    "listener.name.link.scram-sha-512.sasl.jaas.config": (
+        "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    ),
+    # The test's own clients come in without a name, and may do anything.
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+}
+"""For brokers whose link knows users, each with no right but those of `allow`."""
 
 
 class _KafkaBroker(Broker):

@@ -1,0 +1,180 @@
+"""What a cluster grants: whether the guarantee of D12 holds, topic by topic, and what this user may do there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from sync.kafka.answers import NONE, name_of
+from sync.kafka.configs import broker_config, topic_configs
+from sync.kafka.protocol import DescriptionRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sync.kafka.client import Client
+
+EXPIRY: Final = "producer.id.expiration.ms"
+_DAY_MS: Final = 24 * 3600 * 1000
+_CONFIGS: Final = (
+    "min.insync.replicas",
+    "unclean.leader.election.enable",
+    "cleanup.policy",
+    "message.timestamp.type",
+)
+# Kafka's numbers of operations; an answer has the bit of each that is granted.
+_RIGHTS: Final = {
+    "WRITE": (4, "nothing can be sent to it"),
+    "DESCRIBE": (8, "its leaders cannot be found"),
+    "READ": (3, "what became of an unanswered batch cannot be looked up"),
+    "DESCRIBE_CONFIGS": (10, "its settings cannot be checked"),
+}
+_NOT_TOLD: Final = -(2**31)
+
+
+class Weight(StrEnum):
+    """What hangs on a finding."""
+
+    GUARANTEE = "guarantee"
+    """Without it records may be lost or doubled."""
+    ADVICE = "advice"
+    """Without it the guarantee is narrower, in the way that the sentence says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One condition: whether it holds (None where it cannot be asked), and what that means, in one sentence."""
+
+    name: str
+    holds: bool | None
+    weight: Weight
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopicAssessment:
+    """What was found out about one topic."""
+
+    topic: str
+    findings: tuple[Finding, ...]
+
+    def wanting(self, weight: Weight) -> tuple[Finding, ...]:
+        """What does not hold, of one weight."""
+        return tuple(f for f in self.findings if f.holds is False and f.weight is weight)
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether something does not hold without which records may be lost or doubled."""
+        return bool(self.wanting(Weight.GUARANTEE))
+
+    @property
+    def unknown(self) -> tuple[Finding, ...]:
+        """What could not be asked."""
+        return tuple(f for f in self.findings if f.holds is None)
+
+
+async def assess(client: Client, topics: Iterable[str], *, compacted: Iterable[str] = ()) -> list[TopicAssessment]:
+    """Assess topics; those of `compacted` are compacted by design and need no guarantee but their replicas.
+
+    Raises:
+        Unreachable: no broker answers.
+        Misconfigured: the cluster refuses our credentials.
+    """
+    by_design = set(compacted)
+    names = sorted({*topics, *by_design})
+    description = await client.question(DescriptionRequest(names, operations=True))
+    configs = await topic_configs(client, names, _CONFIGS)
+    expiry = await broker_config(client, EXPIRY)
+    found: list[TopicAssessment] = []
+    for code, name, _internal, partitions, operations in description.topics:
+        if code != NONE:
+            reason = f"cannot be described: {name_of(code)}; create it, and grant this user DESCRIBE and WRITE"
+            found.append(TopicAssessment(name, (Finding("exists", False, Weight.GUARANTEE, reason),)))
+            continue
+        findings = [_replicas(partitions), *_settings(configs.get(name), compact=name in by_design)]
+        if name not in by_design:
+            findings.append(_expiry(expiry))
+        findings += _rights(operations)
+        found.append(TopicAssessment(name, tuple(findings)))
+    return sorted(found, key=lambda topic: topic.topic)
+
+
+def _replicas(partitions: list[tuple[Any, ...]]) -> Finding:
+    fewest = min((len(part[4]) for part in partitions), default=0)
+    text = f"replication is {fewest}" + ("" if fewest >= 3 else "; with fewer than 3 a lost broker can lose records")
+    return Finding("replication", fewest >= 3, Weight.GUARANTEE, text)
+
+
+def _settings(configs: Mapping[str, str] | None, *, compact: bool) -> list[Finding]:
+    if configs is None:
+        reason = "{} cannot be asked: grant this user DESCRIBE_CONFIGS on the topic"
+        wanted = _CONFIGS[:2] if compact else _CONFIGS
+        weights = {"message.timestamp.type": Weight.ADVICE}
+        return [Finding(name, None, weights.get(name, Weight.GUARANTEE), reason.format(name)) for name in wanted]
+    in_sync, unclean, policy, stamps = (configs.get(name, "") for name in _CONFIGS)
+    enough = in_sync.isdecimal() and int(in_sync) >= 2
+    clean = unclean == "false"
+    findings = [
+        Finding(
+            "min.insync.replicas",
+            enough,
+            Weight.GUARANTEE,
+            f"min.insync.replicas is {in_sync}"
+            + ("" if enough else "; with less than 2 one broker alone acknowledges"),
+        ),
+        Finding(
+            "unclean.leader.election.enable",
+            clean,
+            Weight.GUARANTEE,
+            "a leader is elected from replicas in sync only"
+            if clean
+            else "unclean.leader.election.enable is true; a replica that lags may lead, and the rest is lost",
+        ),
+    ]
+    if compact:
+        return findings
+    kept = policy == "delete"
+    own_clock = stamps == "LogAppendTime"
+    return [
+        *findings,
+        Finding(
+            "cleanup.policy",
+            kept,
+            Weight.GUARANTEE,
+            f"cleanup.policy is {policy}" + ("" if kept else "; compaction removes records of the same key"),
+        ),
+        Finding(
+            "message.timestamp.type",
+            own_clock,
+            Weight.ADVICE,
+            "message.timestamp.type is LogAppendTime"
+            if own_clock
+            else f"message.timestamp.type is {stamps}; while a gateway's clock is wrong, brokers forget its producer "
+            "id too soon, and look-ups must read the topic back",
+        ),
+    ]
+
+
+def _expiry(value: str | None) -> Finding:
+    if value is None:
+        reason = (
+            f"{EXPIRY} cannot be asked: grant this user DESCRIBE_CONFIGS on the cluster; 12 hours are assumed safe"
+        )
+        return Finding(EXPIRY, None, Weight.GUARANTEE, reason)
+    hours = int(value) / 3_600_000
+    long_enough = int(value) >= _DAY_MS
+    text = f"{EXPIRY} is {hours:g} h" + ("" if long_enough else "; under a day a late copy may be taken twice")
+    return Finding(EXPIRY, long_enough, Weight.GUARANTEE, text)
+
+
+def _rights(operations: int) -> list[Finding]:
+    findings: list[Finding] = []
+    for right, (number, without) in _RIGHTS.items():
+        granted = None if operations == _NOT_TOLD else bool(operations >> number & 1)
+        weight = Weight.GUARANTEE if right == "WRITE" else Weight.ADVICE
+        text = f"{right} is granted" if granted else f"{right} is not granted: {without}"
+        if granted is None:
+            text = f"whether {right} is granted is not told by this cluster"
+        findings.append(Finding(f"right:{right}", granted, weight, text))
+    return findings
