@@ -9,7 +9,7 @@ from aiokafka.protocol.produce import ProduceRequest
 
 from sync.batches import frame_batch
 from sync.kafka.answers import outcome_of
-from sync.kafka.assess import EXPIRY, TopicAssessment, assess
+from sync.kafka.assess import TopicAssessment, assess
 from sync.kafka.client import Client, TopicUnavailable
 from sync.kafka.configs import broker_config
 from sync.kafka.lookup import LookUp

@@ -7,6 +7,7 @@ import sync.values
 from agent.http import HttpServer
 from drivers.mqtt import MqttSettings
 from drivers.mqtt.sockets import connect
+from sync.kafka import Traffic
 from sync.kafka.connections import Connector
 from sync.kafka.settings import KafkaSettings
 
@@ -22,7 +23,7 @@ async def test_of_an_mqtt_broker(name):
 
 async def test_of_a_kafka_broker(name):
     with pytest.raises(sync.values.NotReady, match="cannot be the name"):
-        await Connector(KafkaSettings((f"{name}:9092",), "client")).dial(name, 9092)
+        await Connector(KafkaSettings((f"{name}:9092",), "client"), Traffic()).dial(name, 9092)
 
 
 async def test_of_http(name, tmp_path):
