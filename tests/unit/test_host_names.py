@@ -23,7 +23,7 @@ async def test_of_an_mqtt_broker(name):
 
 async def test_of_a_kafka_broker(name):
     with pytest.raises(sync.values.NotReady, match="cannot be the name"):
-        await Connector(KafkaSettings((f"{name}:9092",), "client"), Traffic()).dial(name, 9092)
+        await Connector(KafkaSettings((f"{name}:9092",), "client"), Traffic()).dial(name, 9092, "control")
 
 
 async def test_of_http(name, tmp_path):
