@@ -193,6 +193,10 @@ class MemorySink:
         if not self.reachable:
             raise Unreachable("the link is down")
 
+    async def keep_ready(self, stream: Stream) -> None:
+        """There is no connection to keep; raises Unreachable as `reach` does."""
+        await self.partition_count(stream.topic)
+
     async def new_producer(self) -> Producer:
         """Ids count up from 0."""
         await self.reach()

@@ -344,6 +344,9 @@ class Sink(Protocol):
     async def reach(self) -> None:
         """One round trip; raises Unreachable where nobody answers."""
 
+    async def keep_ready(self, stream: Stream) -> None:
+        """Have the connection of a stream's next batch made and alive; raises NotReady."""
+
     async def new_producer(self) -> Producer:
         """A producer id that nobody had before (D9); raises NotReady."""
 

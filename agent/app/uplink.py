@@ -210,6 +210,7 @@ def shipper_settings(config: Config) -> ShipperSettings:
         backfill_after_s=kafka.backfill_after_s,
         backfill_share=kafka.backfill_share,
         backfill_spread_s=kafka.backfill_spread_s,
+        alert_ready_s=kafka.alert_ready_s,
         budget=Budget(
             bytes_per_day=budget.bytes_per_day,
             alert_reserve_bytes=(budget.bytes_per_day or 0) // _RESERVE_PART if reserve is None else reserve,

@@ -171,6 +171,13 @@ class Kafka(Section):
         lt=1,
         description="What the backlog may take of a link that fresh readings alone could fill.",
     )
+    alert_ready_s: float = Field(
+        default=120.0,
+        ge=0,
+        le=170,
+        description="How often the connection for alarms is used while there are none, so that it is there for the "
+        "next: 500 bytes each time. 0 never; an alarm then waits until the connection is made.",
+    )
     budget: Budget = Field(default=Budget(), description="Bounds for a metered link.")
     request_timeout_s: float = Field(
         default=30.0, gt=0, le=600, description="How long to wait for a broker's answer before connecting anew."

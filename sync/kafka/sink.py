@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 
 from sync.batches import frame_batch
@@ -13,7 +14,8 @@ from sync.kafka.assess import TopicAssessment, assess
 from sync.kafka.client import Client, TopicUnavailable
 from sync.kafka.configs import broker_config
 from sync.kafka.lookup import LookUp
-from sync.values import Accepted, NotReady, Outcome, Producer, Refused, Stream, Unknown, Unreachable
+from sync.kafka.pacing import Pacing
+from sync.values import Accepted, Lane, NotReady, Outcome, Producer, Refused, Stream, Unknown, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +34,7 @@ class KafkaSink:
         self._settings = settings
         self._client = Client(settings, create_topics=True, traffic=traffic)
         self._expiration_s: float | None = None
+        self._pacing: dict[tuple[int, Lane], Pacing] = {}
 
     @property
     def idempotent(self) -> bool:
@@ -58,12 +61,16 @@ class KafkaSink:
             return Refused(error.code, error.reason, permanent=False)
         outcome: Outcome | None = None
         try:
-            frame = frame_batch(batch, time.time_ns() // 1_000_000)
+            pacing = self._pacing.setdefault((node, stream.lane), Pacing())
+            if stream.lane is not Lane.ALERT:
+                pacing.apply(connection)
+            frame, began_s = frame_batch(batch, time.time_ns() // 1_000_000), time.monotonic()
             milliseconds = int(self._settings.request_timeout_s * 1000)
             topics = [(stream.topic, [(stream.partition, frame)])]
             answer = await client.ask(connection, ProduceRequest(None, _ALL_IN_SYNC, milliseconds, topics))
             _partition, code, offset, *_ = answer.topics[0][1][0]
             outcome = outcome_of(code, offset)
+            pacing.answered(len(frame), time.monotonic() - began_s)
         except Unreachable as error:
             outcome = Unknown(error.reason)
         finally:
@@ -96,6 +103,16 @@ class KafkaSink:
     async def assess(self, topics: Iterable[str], *, compacted: Iterable[str] = ()) -> list[TopicAssessment]:
         """What the cluster grants for topics (D12); `compacted` ones need less. Raises Unreachable."""
         return await assess(self._client, topics, compacted=compacted)
+
+    async def keep_ready(self, stream: Stream) -> None:
+        """A round trip on the stream's own connection, so that its next batch need not make one; raises NotReady."""
+        client = self._client
+        try:
+            node = await client.leader(stream.topic, stream.partition)
+            connection = await client.connection(node, stream.lane)
+        except TopicUnavailable as error:
+            raise NotReady(error.reason) from error
+        await client.ask(connection, MetadataRequest([], allow_auto_topic_creation=False))
 
     async def reach(self) -> None:
         """One round trip to the cluster; raises Unreachable where there is none."""

@@ -38,6 +38,7 @@ class ShipperSettings:
     `stop_s`: how long a batch in flight may take to be answered once `run` is cancelled.
     `budget` bounds the bytes of a metered link. `backfill_share` is what `backfill` may take of a link that `live`
     could fill alone. After an outage `backfill` begins within `backfill_spread_s`, and within a tenth of the outage.
+    Every `alert_ready_s` (0: never) the alert lane's connection is used, sooner than it would be closed as idle.
     """
 
     backfill_after_s: float = 60.0
@@ -48,6 +49,7 @@ class ShipperSettings:
     budget: Budget = field(default_factory=Budget)
     backfill_share: float = 0.25
     backfill_spread_s: float = 0.0
+    alert_ready_s: float = 120.0
 
 
 def _ignore_event(_: ShipperEvent) -> None:
@@ -92,6 +94,7 @@ class Shipper:
         self.circuit = Circuit(sink.reach, self._settings.retry_s, self._link_changed)
         self.thinning = Thinning(log, self.meter, self.tally)
         self._link_back = asyncio.Event()
+        self._link_anew = asyncio.Event()
         self._couriers: dict[Stream, Courier] = {}
         self._paces = {lane: Pace(self._settings.budget.of(lane).bytes_per_s) for lane in Lane}
         self._told_log = dict.fromkeys(Lane, MOST_BYTES)
@@ -109,6 +112,7 @@ class Shipper:
                 group.create_task(self.circuit.run())
                 group.create_task(self._hand_over())
                 group.create_task(self.thinning.run())
+                group.create_task(self._keep_alert_ready())
                 await self._ship(group)
         except BaseExceptionGroup as several:
             raise _first_of(several) from None
@@ -165,6 +169,22 @@ class Shipper:
         await self.log.assign_partition(topic, count)
         self._open_known(group)
 
+    async def _keep_alert_ready(self) -> None:
+        """An alarm must not wait until its connection is made: over a bad link that is seconds."""
+        while self._settings.alert_ready_s > 0:
+            await self.circuit.wait_closed()
+            for pending in self.log.streams():
+                if pending.lane is Lane.ALERT and pending.partition is not None:
+                    try:
+                        await self.sink.keep_ready(Stream(pending.lane, pending.topic, pending.partition))
+                    except Unreachable as error:
+                        self.circuit.doubt(error.reason)
+                    except NotReady as error:
+                        self.tally.last_error = error.reason
+            self._link_anew.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._link_anew.wait(), self._settings.alert_ready_s)
+
     async def _hand_over(self) -> None:
         after_s = self._settings.backfill_after_s
         period_s = min(max(after_s / 10, 0.5), 5.0)
@@ -182,6 +202,7 @@ class Shipper:
     def _link_changed(self, event: ShipperEvent) -> None:
         if isinstance(event, LinkBack):
             self._link_back.set()
+            self._link_anew.set()
             self.shares.link_back(event.after_s)
         self.on_event(event)
 

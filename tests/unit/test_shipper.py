@@ -333,3 +333,30 @@ async def test_at_least_once_sends_without_ids():
         await until(lambda: len(ship.delivered) == 2)
     assert ship.values() == [*range(5), *range(10)], "an unanswered batch goes again, and this broker cannot tell"
     assert {batch.claim.producer.id for batch in ship.delivered} == {-1}
+
+
+@pytest.mark.parametrize("backlog", [10, 40_000])
+async def test_a_fresh_record_needs_the_same_few_questions_however_deep_the_backlog(backlog):
+    ship = Ship(settings=replace(FAST, backfill_after_s=0.2))
+    ship.sink.reachable = False
+    await append(ship.log, range(backlog))
+    asked = []
+    for name in ("new_producer", "log_end", "send"):
+
+        def counted(*arguments, name=name, ask=getattr(ship.sink, name)):
+            if ship.sink.reachable:
+                asked.append((name, *arguments))
+            return ask(*arguments)
+
+        setattr(ship.sink, name, counted)
+    fresh = asyncio.Event()
+    ship.shipper.on_delivered = lambda batch: batch.last > backlog and fresh.set()
+    async with ship.under_way():
+        await until(lambda: ship.events)
+        await asyncio.sleep(0.3)
+        ship.sink.reachable = True
+        await until(lambda: isinstance(ship.events[-1], LinkBack))
+        await append(ship.log, [backlog])
+        await asyncio.wait_for(fresh.wait(), 20)
+    of_live = [ask for ask in asked if ask[0] != "send" or ask[1].claim.stream.lane is Lane.LIVE]
+    assert len(of_live) <= 6
