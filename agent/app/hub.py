@@ -50,7 +50,7 @@ class Hub:
         self.watch = LogWatch(self.log, self.outbox, self.alerts, self.encoder, config.gateway.site)
         self.models = ModelHost()
         self.sources = Sources(self.intake, self.alerts, self.outbox, self.encoder, self.models)
-        self.uplink = Uplink(self.log, self.outbox, self.alerts, config.gateway.site)
+        self.uplink = Uplink(self.log, self.outbox, self.alerts, self.encoder, config.gateway.site)
         self.supervisor = Supervisor(self._unit_changed)
         hooks = Hooks(plan, refusals, self._adopt, self._report)
         self.reload = Reload(path, Topology(self.supervisor), hooks, choice)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from agent.app.guarantee import Guarantee
 from agent.events import Alert, AlertState, Severity
 from agent.metrics import Histogram
 from agent.reload import Part, Planned
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from agent.config import Config
     from agent.config.schema import LaneBudget
+    from agent.events import Encoder
     from agent.pipeline import Alerts, Outbox
     from sync.shipper import ShipperEvent
     from sync.values import Batch, Log, Stream
@@ -59,22 +61,26 @@ class FleetSettings:
 class Uplink:
     """Builds shipper and fleet, and turns what the shipper reports into alerts."""
 
-    def __init__(self, durable: Log, outbox: Outbox, alerts: Alerts, site_id: str) -> None:
+    def __init__(self, durable: Log, outbox: Outbox, alerts: Alerts, encoder: Encoder, site_id: str) -> None:
         self._log = durable
         self._outbox = outbox
         self._alerts = alerts
+        self._encoder = encoder
         self._site_id = site_id
         self._flowing: set[Stream] = set()
         self.traffic = Traffic()
         self.meter = Meter(self._moved)
+        self._answered = asyncio.Event()
         self.shipper: Shipper | None = None
         self.latency = {lane: Histogram() for lane in Lane}
 
     def plan(self, config: Config, on_push: OnPush) -> list[Planned]:
-        """The shipper, and the fleet where config names it."""
+        """The shipper, what the cluster grants it, and the fleet where config names it."""
         kafka = kafka_settings(config)
         shipping = UplinkSettings(kafka, shipper_settings(config))
         planned = [Planned("shipper", shipping, self._shipper)]
+        if kafka.idempotent:
+            planned.append(Planned("guarantee", kafka, self._guarantee))
         if config.fleet is not None:
             desired = DesiredSettings(
                 topic=config.fleet.topic,
@@ -105,6 +111,10 @@ class Uplink:
             return None if waits_for is None else waits_for or "connecting to Kafka"
 
         return Part(Unit("shipper", Stage.SHIP, lambda: self._ship(shipper), up=up))
+
+    def _guarantee(self, settings: KafkaSettings) -> Part:
+        guarantee = Guarantee(self._log, self._outbox, self._encoder, settings, self._answered)
+        return Part(Unit("guarantee", Stage.SHIP, guarantee.run))
 
     async def _ship(self, shipper: Shipper) -> None:
         """Ship until cancelled; what the log holds then may still go for a moment, if Kafka answers."""
@@ -140,6 +150,7 @@ class Uplink:
         if stream not in self._flowing:
             # Also where an earlier run, or the shipper before this one, has left it raised on the farm's broker.
             self._flowing.add(stream)
+            self._answered.set()
             for name in (stream.topic, _held(stream)):
                 self._say(f"kafka/{name}", AlertState.CLEARED, f"{stream.lane} records of {stream.topic} are taken")
 
@@ -150,6 +161,7 @@ class Uplink:
             case LinkBack(after_s):
                 log.info("Kafka answers again after %.0f s", after_s)
             case Waiting(topic, reason, hint):
+                self._answered.set()
                 self._say(f"kafka/{topic}", AlertState.RAISED, f"{topic} is not taken: {reason}. {hint}".rstrip())
             case Recovered(topic):
                 self._say(f"kafka/{topic}", AlertState.CLEARED, f"{topic} is taken again")

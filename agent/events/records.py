@@ -124,6 +124,7 @@ class SystemEventKind(StrEnum):
     NUMBERS_SKIPPED = "numbers_skipped"
     LOG_QUARANTINED = "log_quarantined"
     CONFIG_CHANGED = "config_changed"
+    GUARANTEE_CHANGED = "guarantee_changed"
 
 
 class SystemEvent(Record):

@@ -1,12 +1,13 @@
 """Kafka: the only folder that speaks its protocol, by way of aiokafka."""
 
-from sync.kafka.assess import Finding, TopicAssessment, Weight
+from sync.kafka.assess import EXISTS, Finding, Role, TopicAssessment, Weight
 from sync.kafka.desired import DesiredSettings, DesiredState, DesiredStats
 from sync.kafka.settings import KafkaSettings
 from sync.kafka.sink import KafkaSink
 from sync.kafka.traffic import Moved, Traffic
 
 __all__ = [
+    "EXISTS",
     "DesiredSettings",
     "DesiredState",
     "DesiredStats",
@@ -14,6 +15,7 @@ __all__ = [
     "KafkaSettings",
     "KafkaSink",
     "Moved",
+    "Role",
     "TopicAssessment",
     "Traffic",
     "Weight",

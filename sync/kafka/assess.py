@@ -11,10 +11,11 @@ from sync.kafka.configs import broker_config, topic_configs
 from sync.kafka.protocol import DescriptionRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from sync.kafka.client import Client
 
+EXISTS: Final = "exists"
 EXPIRY: Final = "producer.id.expiration.ms"
 _DAY_MS: Final = 24 * 3600 * 1000
 _CONFIGS: Final = (
@@ -27,10 +28,21 @@ _CONFIGS: Final = (
 _RIGHTS: Final = {
     "WRITE": (4, "nothing can be sent to it"),
     "DESCRIBE": (8, "its leaders cannot be found"),
-    "READ": (3, "what became of an unanswered batch cannot be looked up"),
+    "READ": (3, "it cannot be asked what became of a batch that was not answered"),
     "DESCRIBE_CONFIGS": (10, "its settings cannot be checked"),
 }
 _NOT_TOLD: Final = -(2**31)
+
+
+class Role(StrEnum):
+    """What a topic is for, and with that what it needs."""
+
+    RECORDS = "records"
+    """Every record counts."""
+    NEWEST = "newest"
+    """Compacted by design: the newest record of each key counts."""
+    READ = "read"
+    """Written by others, read by the gateway."""
 
 
 class Weight(StrEnum):
@@ -57,6 +69,7 @@ class TopicAssessment:
     """What was found out about one topic."""
 
     topic: str
+    role: Role
     findings: tuple[Finding, ...]
 
     def wanting(self, weight: Weight) -> tuple[Finding, ...]:
@@ -74,29 +87,28 @@ class TopicAssessment:
         return tuple(f for f in self.findings if f.holds is None)
 
 
-async def assess(client: Client, topics: Iterable[str], *, compacted: Iterable[str] = ()) -> list[TopicAssessment]:
-    """Assess topics; those of `compacted` are compacted by design and need no guarantee but their replicas.
+async def assess(client: Client, topics: Mapping[str, Role]) -> list[TopicAssessment]:
+    """Assess topics, each by its role.
 
     Raises:
         Unreachable: no broker answers.
         Misconfigured: the cluster refuses our credentials.
     """
-    by_design = set(compacted)
-    names = sorted({*topics, *by_design})
+    names = sorted(topics)
     description = await client.question(DescriptionRequest(names, operations=True))
     configs = await topic_configs(client, names, _CONFIGS)
     expiry = await broker_config(client, EXPIRY)
     found: list[TopicAssessment] = []
     for code, name, _internal, partitions, operations in description.topics:
+        role = topics[name]
         if code != NONE:
-            reason = f"cannot be described: {name_of(code)}; create it, and grant this user DESCRIBE and WRITE"
-            found.append(TopicAssessment(name, (Finding("exists", False, Weight.GUARANTEE, reason),)))
+            reason = f"cannot be described: {name_of(code)}; create it, and grant this user DESCRIBE"
+            found.append(TopicAssessment(name, role, (Finding(EXISTS, False, Weight.GUARANTEE, reason),)))
             continue
-        findings = [_replicas(partitions), *_settings(configs.get(name), compact=name in by_design)]
-        if name not in by_design:
+        findings = [_replicas(partitions), *_settings(configs.get(name), role)]
+        if role is Role.RECORDS:
             findings.append(_expiry(expiry))
-        findings += _rights(operations)
-        found.append(TopicAssessment(name, tuple(findings)))
+        found.append(TopicAssessment(name, role, (*findings, *_rights(operations, role))))
     return sorted(found, key=lambda topic: topic.topic)
 
 
@@ -106,10 +118,10 @@ def _replicas(partitions: list[tuple[Any, ...]]) -> Finding:
     return Finding("replication", fewest >= 3, Weight.GUARANTEE, text)
 
 
-def _settings(configs: Mapping[str, str] | None, *, compact: bool) -> list[Finding]:
+def _settings(configs: Mapping[str, str] | None, role: Role) -> list[Finding]:
     if configs is None:
         reason = "{} cannot be asked: grant this user DESCRIBE_CONFIGS on the topic"
-        wanted = _CONFIGS[:2] if compact else _CONFIGS
+        wanted = _CONFIGS if role is Role.RECORDS else _CONFIGS[:2]
         weights = {"message.timestamp.type": Weight.ADVICE}
         return [Finding(name, None, weights.get(name, Weight.GUARANTEE), reason.format(name)) for name in wanted]
     in_sync, unclean, policy, stamps = (configs.get(name, "") for name in _CONFIGS)
@@ -132,7 +144,7 @@ def _settings(configs: Mapping[str, str] | None, *, compact: bool) -> list[Findi
             else "unclean.leader.election.enable is true; a replica that lags may lead, and the rest is lost",
         ),
     ]
-    if compact:
+    if role is not Role.RECORDS:
         return findings
     kept = policy == "delete"
     own_clock = stamps == "LogAppendTime"
@@ -168,13 +180,16 @@ def _expiry(value: str | None) -> Finding:
     return Finding(EXPIRY, long_enough, Weight.GUARANTEE, text)
 
 
-def _rights(operations: int) -> list[Finding]:
+def _rights(operations: int, role: Role) -> list[Finding]:
     findings: list[Finding] = []
     for right, (number, without) in _RIGHTS.items():
+        if right == "WRITE" and role is Role.READ:
+            continue
+        needed = right == "WRITE" or (right == "READ" and role is Role.READ)
         granted = None if operations == _NOT_TOLD else bool(operations >> number & 1)
-        weight = Weight.GUARANTEE if right == "WRITE" else Weight.ADVICE
         text = f"{right} is granted" if granted else f"{right} is not granted: {without}"
         if granted is None:
             text = f"whether {right} is granted is not told by this cluster"
+        weight = Weight.GUARANTEE if needed else Weight.ADVICE
         findings.append(Finding(f"right:{right}", granted, weight, text))
     return findings

@@ -10,7 +10,7 @@ from aiokafka.protocol.produce import ProduceRequest
 
 from sync.batches import frame_batch
 from sync.kafka.answers import outcome_of
-from sync.kafka.assess import TopicAssessment, assess
+from sync.kafka.assess import EXPIRY, Role, TopicAssessment, assess
 from sync.kafka.client import Client, TopicUnavailable
 from sync.kafka.configs import broker_config
 from sync.kafka.lookup import LookUp
@@ -18,7 +18,7 @@ from sync.kafka.pacing import Pacing
 from sync.values import Accepted, Lane, NotReady, Outcome, Producer, Refused, Stream, Unknown, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from sync.kafka.settings import KafkaSettings
     from sync.kafka.traffic import Traffic
@@ -96,13 +96,13 @@ class KafkaSink:
     async def id_expiration_s(self) -> float | None:
         """`producer.id.expiration.ms` of a broker, asked once; None where it may not be asked (F4)."""
         if self._expiration_s is None:
-            value = await broker_config(self._client, "producer.id.expiration.ms")
+            value = await broker_config(self._client, EXPIRY)
             self._expiration_s = int(value) / 1_000 if value else None
         return self._expiration_s
 
-    async def assess(self, topics: Iterable[str], *, compacted: Iterable[str] = ()) -> list[TopicAssessment]:
-        """What the cluster grants for topics (D12); `compacted` ones need less. Raises Unreachable."""
-        return await assess(self._client, topics, compacted=compacted)
+    async def assess(self, topics: Mapping[str, Role]) -> list[TopicAssessment]:
+        """What the cluster grants for topics, each by its role (D12); raises Unreachable or Misconfigured."""
+        return await assess(self._client, topics)
 
     async def keep_ready(self, stream: Stream) -> None:
         """A round trip on the stream's own connection, so that its next batch need not make one; raises NotReady."""

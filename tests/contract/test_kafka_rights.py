@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from sync.kafka import KafkaSettings, KafkaSink, Weight
+from sync.kafka import KafkaSettings, KafkaSink, Role, Weight
 from sync.values import CannotTell, Found, Known, NotReady
 from tests.support.batches import batch_of
 from tests.support.cluster import KafkaCluster
@@ -95,23 +95,32 @@ async def test_the_expiry_is_told_to_those_who_may_ask_for_it(guarded, sink):
 
 async def test_an_assessment_names_the_rights_that_are_missing(guarded, sink):
     topic = await topic_with(guarded, WRITE)
-    (found,) = await ready(sink.assess, [topic])
+    (found,) = await ready(sink.assess, {topic: Role.RECORDS})
     wanting = {finding.name for finding in found.wanting(Weight.ADVICE)}
     assert {"right:READ", "right:DESCRIBE_CONFIGS"} <= wanting
     assert not {"right:WRITE", "right:DESCRIBE"} & wanting
     assert "cleanup.policy" in {finding.name for finding in found.unknown}
     for operation in (READ, DESCRIBE_CONFIGS):
         await asyncio.to_thread(allow, guarded.bootstrap, "gateway", operation, topic)
-    (found,) = await ready(sink.assess, [topic])
+    (found,) = await ready(sink.assess, {topic: Role.RECORDS})
     assert "right:READ" not in {finding.name for finding in found.wanting(Weight.ADVICE)}
     assert not {finding.name for finding in found.unknown} - {"producer.id.expiration.ms"}
+
+
+async def test_a_topic_that_is_only_read_needs_no_right_to_write(guarded, sink):
+    topic = await topic_with(guarded, DESCRIBE)
+    (found,) = await ready(sink.assess, {topic: Role.READ})
+    assert "right:READ" in {finding.name for finding in found.wanting(Weight.GUARANTEE)}
+    await asyncio.to_thread(allow, guarded.bootstrap, "gateway", READ, topic)
+    (found,) = await ready(sink.assess, {topic: Role.READ})
+    assert not {"right:READ", "right:WRITE"} & {finding.name for finding in found.wanting(Weight.GUARANTEE)}
 
 
 async def test_an_assessment_says_what_one_broker_cannot_give(guarded, sink):
     topic = await topic_with(guarded, DESCRIBE, DESCRIBE_CONFIGS)
     hidden = await topic_with(guarded)
-    first, second = sorted([topic, hidden])
-    found = {assessment.topic: assessment for assessment in await ready(sink.assess, [first, second])}
+    asked = {topic: Role.RECORDS, hidden: Role.RECORDS}
+    found = {assessment.topic: assessment for assessment in await ready(sink.assess, asked)}
     wanting = {finding.name for finding in found[topic].wanting(Weight.GUARANTEE)}
     assert {"replication", "min.insync.replicas", "right:WRITE"} <= wanting
     assert found[hidden].falls_short
@@ -148,7 +157,7 @@ async def test_each_condition_of_the_guarantee_is_looked_at(cluster, configs, re
         GOOD | configs,
     )
     sink = KafkaSink(KafkaSettings(tuple(cluster.bootstrap)))
-    (found,) = await ready(sink.assess, [topic])
+    (found,) = await ready(sink.assess, {topic: Role.RECORDS})
     await sink.close()
     assert not found.unknown
     assert {finding.name for weight in Weight for finding in found.wanting(weight)} == wanting
@@ -159,7 +168,7 @@ async def test_a_topic_compacted_by_design_needs_only_its_replicas(cluster):
     topic = f"assessed-{uuid.uuid4().hex[:8]}"
     await asyncio.to_thread(cluster.create_topic, topic, None, {"cleanup.policy": "compact"})
     sink = KafkaSink(KafkaSettings(tuple(cluster.bootstrap)))
-    (found,) = await ready(lambda: sink.assess([], compacted=[topic]))
+    (found,) = await ready(sink.assess, {topic: Role.NEWEST})
     await sink.close()
     assert not found.falls_short
     assert not found.wanting(Weight.ADVICE)
@@ -169,7 +178,7 @@ async def test_an_expiry_under_a_day_falls_short():
     with ApacheKafka(config={"producer.id.expiration.ms": "60000"}) as kafka:
         await asyncio.to_thread(kafka.create_topic, "short")
         sink = KafkaSink(KafkaSettings((kafka.bootstrap,)))
-        (found,) = await ready(sink.assess, ["short"])
+        (found,) = await ready(sink.assess, {"short": Role.RECORDS})
         assert await ready(sink.producer_expiry_ms) == 60_000
         await sink.close()
     assert "producer.id.expiration.ms" in {finding.name for finding in found.wanting(Weight.GUARANTEE)}

@@ -1,0 +1,108 @@
+"""Says upstream where a topic falls short of what exactly once needs (D12), once for each change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import zlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from agent.events import Severity, SystemEvent, SystemEventKind
+from sync.kafka import EXISTS, KafkaSink, Role, Weight
+from sync.values import Misconfigured, NotReady
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.events import Encoder
+    from agent.pipeline import Outbox
+    from sync.kafka import KafkaSettings, TopicAssessment
+    from sync.values import Log
+
+log = logging.getLogger("tidegate.guarantee")
+
+COMPACTED = frozenset({"gateway-runs"})
+"""Topics of ours of which only the newest record of each key counts."""
+
+_SAID = "guarantee:said"
+_AGAIN_S = 24 * 3600.0
+_RETRY_S = 600.0
+
+
+class Guarantee:
+    """Asks the cluster once it has `answered`, and once a day after that: topics come later, and settings change.
+
+    What was said last is kept in the log as a checksum, so that a restart repeats nothing.
+    """
+
+    def __init__(
+        self,
+        durable: Log,
+        outbox: Outbox,
+        encoder: Encoder,
+        settings: KafkaSettings,
+        answered: asyncio.Event,
+    ) -> None:
+        self._log = durable
+        self._outbox = outbox
+        self._encoder = encoder
+        self._settings = settings
+        self._answered = answered
+
+    async def run(self) -> None:
+        """Ask and say until cancelled; a cluster that does not answer, or refuses us, is the shipper's to tell of."""
+        while True:
+            await self._answered.wait()
+            try:
+                await self._ask()
+            except (NotReady, Misconfigured) as error:
+                log.debug("the cluster does not say what it grants: %s", error.reason)
+                pause_s = _RETRY_S
+            else:
+                pause_s = _AGAIN_S
+            await asyncio.sleep(pause_s * random.uniform(0.75, 1.25))  # noqa: S311 - spreads a fleet, not a secret
+
+    async def _ask(self) -> None:
+        topics = {stream.topic for stream in self._log.streams()}
+        roles = {topic: Role.NEWEST if topic in COMPACTED else Role.RECORDS for topic in topics}
+        sink = KafkaSink(self._settings)
+        try:
+            short = shortfalls(await sink.assess(roles))
+        finally:
+            await sink.close()
+        said = zlib.crc32(repr(sorted(short.items())).encode()) if short else 0
+        if said == (await self._log.cursor(_SAID) or 0):
+            log.debug("the cluster grants what it granted before")
+            return
+        event = SystemEvent(
+            event=SystemEventKind.GUARANTEE_CHANGED,
+            severity=Severity.WARNING if short else Severity.INFO,
+            source="kafka",
+            text=_text(short),
+            at=datetime.now(UTC),
+            data={"topics": short},
+        )
+        log.log(logging.WARNING if short else logging.INFO, "%s", event.text)
+        await self._outbox.post([self._encoder.system_event(event)])
+        await self._log.set_cursor(_SAID, said)
+
+
+def shortfalls(assessed: Sequence[TopicAssessment]) -> dict[str, list[str]]:
+    """The sentences that say why, for each topic without the guarantee.
+
+    A topic that is not there has no records to lose; that it is missing is told where records wait for it.
+    """
+    return {
+        topic.topic: [finding.text for finding in topic.wanting(Weight.GUARANTEE)]
+        for topic in assessed
+        if any(finding.name != EXISTS for finding in topic.wanting(Weight.GUARANTEE))
+    }
+
+
+def _text(short: dict[str, list[str]]) -> str:
+    if not short:
+        return "all topics grant again what exactly once needs"
+    why = "; ".join(dict.fromkeys(sentence for sentences in short.values() for sentence in sentences))
+    return f"exactly once cannot be relied on in {', '.join(short)}: {why}"
