@@ -33,18 +33,19 @@ READ_BYTES = 64 * 1024
 class SessionClient(Client):
     """One connection of a persistent session, acknowledged by hand, never reconnecting by itself."""
 
-    def __init__(self, settings: MqttSettings, held: set[int]) -> None:
-        """Prepare a connection; `held` as in Splitter."""
+    def __init__(self, settings: MqttSettings, held: set[int], *, clean: bool = False) -> None:
+        """Prepare a connection; `held` as in Splitter. `clean` drops the session that the broker may have kept."""
         self.version_5 = settings.version == "5"
         super().__init__(
             CallbackAPIVersion.VERSION2,
             client_id=settings.client_id,
-            clean_session=None if self.version_5 else False,
+            clean_session=None if self.version_5 else clean,
             protocol=MQTTv5 if self.version_5 else MQTTv311,
             reconnect_on_failure=False,
             manual_ack=True,
         )
         self._settings = settings
+        self._clean = clean
         self._splitter = Splitter(version_5=self.version_5, other=self._pass_on, held=held)
         self._prepared: socket.socket | None = None
         self._passed = b""
@@ -62,7 +63,7 @@ class SessionClient(Client):
             settings.host,
             settings.port,
             settings.keepalive_s,
-            clean_start=False if self.version_5 else MQTT_CLEAN_START_FIRST_ONLY,
+            clean_start=self._clean if self.version_5 else MQTT_CLEAN_START_FIRST_ONLY,
             properties=properties,
         )
 

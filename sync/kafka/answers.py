@@ -11,6 +11,7 @@ from sync.values import Accepted, Outcome, Refused, Unknown
 NONE: Final = 0
 UNKNOWN_SERVER_ERROR: Final = -1
 OFFSET_OUT_OF_RANGE: Final = 1
+UNKNOWN_TOPIC_OR_PARTITION: Final = 3
 TOPIC_AUTHORIZATION_FAILED: Final = 29
 UNSUPPORTED_VERSION: Final = 35
 DUPLICATE_SEQUENCE: Final = 46

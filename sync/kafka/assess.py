@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from sync.kafka.answers import NONE, name_of
+from sync.kafka.answers import NONE, TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION, name_of
 from sync.kafka.configs import broker_config, topic_configs
 from sync.kafka.protocol import DescriptionRequest
 
@@ -102,14 +102,21 @@ async def assess(client: Client, topics: Mapping[str, Role]) -> list[TopicAssess
     for code, name, _internal, partitions, operations in description.topics:
         role = topics[name]
         if code != NONE:
-            reason = f"cannot be described: {name_of(code)}; create it, and grant this user DESCRIBE"
-            found.append(TopicAssessment(name, role, (Finding(EXISTS, False, Weight.GUARANTEE, reason),)))
+            found.append(TopicAssessment(name, role, (_missing(code),)))
             continue
         findings = [_replicas(partitions), *_settings(configs.get(name), role)]
         if role is Role.RECORDS:
             findings.append(_expiry(expiry))
         found.append(TopicAssessment(name, role, (*findings, *_rights(operations, role))))
     return sorted(found, key=lambda topic: topic.topic)
+
+
+def _missing(code: int) -> Finding:
+    text = {
+        UNKNOWN_TOPIC_OR_PARTITION: "it is not there: create it",
+        TOPIC_AUTHORIZATION_FAILED: "this user may not see it, if it is there: grant it DESCRIBE",
+    }.get(code, f"it cannot be described now: {name_of(code)}")
+    return Finding(EXISTS, False, Weight.GUARANTEE, text)
 
 
 def _replicas(partitions: list[tuple[Any, ...]]) -> Finding:

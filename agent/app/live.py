@@ -1,0 +1,161 @@
+"""What the brokers really grant: asked of them by `tidegate check --live`, beside a daemon that may run."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.app.guarantee import COMPACTED
+from agent.app.sources import mqtt_settings
+from agent.app.uplink import kafka_settings
+from agent.events import SCHEMAS
+from drivers.mqtt.probe import TOPIC, probe
+from drivers.values import Misconfigured as DriverMisconfigured
+from drivers.values import NotReady as DriverNotReady
+from sync.kafka import EXISTS, KafkaSink, Role, Weight
+from sync.values import Misconfigured, NotReady
+
+if TYPE_CHECKING:
+    from agent.config import Config
+    from agent.config.schema import Mqtt
+    from drivers.mqtt.probe import Kept
+    from sync.kafka import TopicAssessment
+
+_LEAST_FILL = 5_000
+_RIGHTS = (
+    "the user needs WRITE, DESCRIBE, READ and DESCRIBE_CONFIGS on each topic it writes, READ and DESCRIBE on the "
+    "fleet's, and DESCRIBE_CONFIGS on the cluster"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that was looked at: well, not well, or not known (None); `why` in whole sentences."""
+
+    subject: str
+    well: bool | None
+    text: str
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPart:
+    """What one broker or cluster answered."""
+
+    name: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """All of it."""
+
+    parts: tuple[BrokerPart, ...]
+
+    @property
+    def well(self) -> bool:
+        """Whether everything was asked and nothing falls short."""
+        return all(line.well for part in self.parts for line in part.lines)
+
+
+def ask(config: Config, *, rate_hz: float, fill: int | None) -> Live:
+    """Ask Kafka and every MQTT broker of a configuration; `rate_hz` are the readings a second of a connection."""
+    return asyncio.run(_ask(config, rate_hz, fill))
+
+
+async def _ask(config: Config, rate_hz: float, fill: int | None) -> Live:
+    kafka = await _kafka(config)
+    return Live((kafka, *[await _mqtt(config, connection, rate_hz, fill) for connection in config.mqtt]))
+
+
+async def _kafka(config: Config) -> BrokerPart:
+    sink = KafkaSink(kafka_settings(config))
+    try:
+        assessed = await sink.assess(_topics(config))
+    except NotReady as fault:
+        return BrokerPart("kafka", (Line("kafka", None, f"cannot be asked: {fault.reason}", _hints(fault.hint)),))
+    except Misconfigured as fault:
+        text = f"{fault.field}: {fault.reason}" if fault.field else fault.reason
+        return BrokerPart("kafka", (Line("kafka", False, text, _hints(fault.hint)),))
+    finally:
+        await sink.close()
+    lines = [_topic(topic, exactly_once=sink.idempotent) for topic in assessed]
+    if any(finding.name.startswith("right:") for topic in assessed for finding in topic.wanting(Weight.ADVICE)):
+        lines[-1] = Line(lines[-1].subject, lines[-1].well, lines[-1].text, (*lines[-1].why, _RIGHTS))
+    return BrokerPart("kafka", tuple(lines))
+
+
+def _topics(config: Config) -> dict[str, Role]:
+    """What this gateway writes and reads."""
+    topics = dict.fromkeys(SCHEMAS, Role.RECORDS) | dict.fromkeys(COMPACTED, Role.NEWEST)
+    if not config.cameras:
+        del topics["camera-events"]
+    if config.fleet is not None:
+        topics[config.fleet.topic] = Role.READ
+    return topics
+
+
+def _topic(topic: TopicAssessment, *, exactly_once: bool) -> Line:
+    why = tuple(finding.text for finding in topic.findings if not finding.holds)
+    promise = {
+        Role.RECORDS: "exactly once" if exactly_once else "at least once, as configured",
+        Role.NEWEST: "its newest record of each key",
+        Role.READ: "what the fleet sends",
+    }[topic.role]
+    if any(finding.name == EXISTS for finding in topic.findings):
+        return Line(topic.topic, False, f"{topic.topic}: {why[0]}")
+    if topic.falls_short:
+        return Line(topic.topic, False, f"{topic.topic}: {promise} cannot be relied on", why)
+    if any(finding.weight is Weight.GUARANTEE for finding in topic.unknown):
+        return Line(topic.topic, None, f"{topic.topic}: {promise}, as far as it can be asked", why)
+    return Line(topic.topic, True, f"{topic.topic}: {promise}", why)
+
+
+async def _mqtt(config: Config, connection: Mqtt, rate_hz: float, fill: int | None) -> BrokerPart:
+    name = f"mqtt:{connection.name}"
+    window_needed = math.ceil(config.log.log_stall_s * rate_hz)
+    count = fill or max(_LEAST_FILL, 2 * window_needed)
+    try:
+        kept = await probe(mqtt_settings(connection, config), count)
+    except DriverNotReady as fault:
+        return BrokerPart(name, (Line(name, None, f"cannot be asked: {fault.reason}", _hints(fault.hint)),))
+    except DriverMisconfigured as fault:
+        return BrokerPart(name, (Line(name, False, f"{fault.field}: {fault.reason}", _hints(fault.hint)),))
+    return BrokerPart(name, (_queue(kept, rate_hz), _window(kept, config.log.log_stall_s, rate_hz)))
+
+
+def _queue(kept: Kept, rate_hz: float) -> Line:
+    text = f"keeps {kept.kept:,} of {kept.offered:,} messages for a subscriber that is away"
+    if kept.kept >= kept.offered:
+        return Line("queue", True, f"{text}: {kept.offered / rate_hz:.0f} s at {rate_hz:g} a second, or more")
+    if kept.kept == 0:
+        return Line("queue", False, text, (f"does it keep sessions, and may this user write and read {TOPIC}#?",))
+    why = (
+        f"at {rate_hz:g} a second it is full after {kept.kept / rate_hz:.0f} s, and what comes then is lost",
+        "raise the broker's bound (mosquitto: max_queued_messages and max_queued_bytes; deploy/mosquitto has them)",
+    )
+    return Line("queue", False, text, why)
+
+
+def _window(kept: Kept, log_stall_s: float, rate_hz: float) -> Line:
+    needed = math.ceil(log_stall_s * rate_hz)
+    if kept.kept == 0:
+        return Line("window", None, "nothing came that could stand unacknowledged")
+    at_least = kept.window == kept.kept
+    text = f"lets {'at least ' if at_least else ''}{kept.window:,} messages stand unacknowledged"
+    if kept.window >= needed:
+        return Line("window", True, f"{text}; {needed:,} are needed")
+    why = f"log_stall_s times {rate_hz:g} readings a second are {needed:,}"
+    if at_least:
+        return Line("window", None, text, (f"{why}; it was offered too few to tell",))
+    waits_s = log_stall_s - kept.window / rate_hz
+    cure = (
+        "raise mqtt.receive_maximum, use MQTT 5, or raise the broker's own bound (mosquitto: max_inflight_messages)"
+    )
+    return Line("window", False, text, (f"{why}: while the disk hangs an alarm could wait {waits_s:.1f} s", cure))
+
+
+def _hints(hint: str) -> tuple[str, ...]:
+    return (hint,) if hint else ()

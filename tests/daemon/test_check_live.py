@@ -1,0 +1,84 @@
+"""`tidegate check --live` against real brokers: which guarantee holds, and what is missing for it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.app.guarantee import COMPACTED
+from agent.events import SCHEMAS
+from tests.support.cluster import KafkaCluster
+from tests.support.mosquitto import DEPLOYED, Mosquitto
+
+pytestmark = pytest.mark.broker
+
+TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
+
+
+def check(folder, kafka, brokers, *words, **sections):
+    connections = [
+        {"name": name, "local": name == "barge", "host": broker.host, "port": broker.port, **more}
+        for name, (broker, more) in brokers.items()
+    ]
+    document = {
+        "gateway": {"id": "gw", "site": "s", "state_dir": str(folder), "runtime_dir": str(folder)},
+        "kafka": {"brokers": list(kafka)},
+        "mqtt": connections,
+        **sections,
+    }
+    path = folder / "config.yaml"
+    path.write_text(json.dumps(document))
+    command = [TIDEGATE, "check", "--live", "-c", str(path), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with KafkaCluster({"auto.create.topics.enable": "false"}) as cluster:
+        yield cluster
+
+
+def test_a_farm_as_it_should_be_is_well_and_one_that_is_not_says_why(cluster, tmp_path):
+    good = {"message.timestamp.type": "LogAppendTime"}
+    for topic in SCHEMAS:
+        if topic not in ("camera-events", "farm-alerts"):
+            cluster.create_topic(topic, None, good)
+    for topic in COMPACTED:
+        cluster.create_topic(topic, None, {"cleanup.policy": "compact"})
+    with Mosquitto(conf=DEPLOYED) as shipped, Mosquitto() as plain:
+        done = check(tmp_path, cluster.bootstrap, {"barge": (shipped, {})})
+        assert (done.returncode, done.stderr) == (1, "")
+        assert "  NOT farm-alerts: it is not there: create it" in done.stdout
+        assert "camera-events" not in done.stdout, "there is no camera"
+        cluster.create_topic("farm-alerts", None, good)
+        done = check(tmp_path, cluster.bootstrap, {"barge": (shipped, {})})
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "  ok  sensor-data: exactly once" in done.stdout
+        cluster.create_topic("fleet-desired", {0: [1, 2]}, {"cleanup.policy": "compact"})
+        brokers = {"barge": (shipped, {}), "old": (plain, {"version": "3.1.1"})}
+        done = check(tmp_path, cluster.bootstrap, brokers, "--json", fleet={"partition": 0})
+        assert (done.returncode, done.stderr) == (1, "")
+        live = json.loads(done.stdout)["live"]
+    assert not live["well"]
+    lines = {(part["name"], line["subject"]): line for part in live["parts"] for line in part["lines"]}
+    assert not lines["kafka", "fleet-desired"]["well"]
+    assert "replication is 2" in lines["kafka", "fleet-desired"]["why"][0]
+    assert lines["mqtt:barge", "queue"]["well"]
+    assert lines["mqtt:barge", "window"]["well"]
+    assert not lines["mqtt:old", "queue"]["well"]
+    assert "it is full after 5 s" in lines["mqtt:old", "queue"]["why"][0]
+    assert "an alarm could wait 4.9 s" in lines["mqtt:old", "window"]["why"][0]
+
+
+def test_brokers_that_do_not_answer_are_not_well_and_give_no_traceback(tmp_path):
+    class Nobody:
+        host, port = "127.0.0.1", 1
+
+    done = check(tmp_path, ["127.0.0.1:1"], {"barge": (Nobody, {})})
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.count("cannot be asked") == 2
+    assert "Traceback" not in done.stdout
