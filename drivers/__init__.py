@@ -8,6 +8,8 @@ from drivers.values import (
     NotReady,
     Observation,
     Reading,
+    Receipted,
+    Receipts,
     SharedImage,
     Unreadable,
 )
@@ -20,6 +22,8 @@ __all__ = [
     "NotReady",
     "Observation",
     "Reading",
+    "Receipted",
+    "Receipts",
     "SharedImage",
     "Unreadable",
 ]

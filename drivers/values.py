@@ -68,6 +68,23 @@ class Frame:
 
 Observation = Reading | Unreadable | Frame
 
+
+class Receipted(list[Observation]):
+    """A batch with a receipt, which is to be kept together with it: by whose name, and what.
+
+    From the receipts that were kept a source knows, also in a later run, what it has handed over already.
+    """
+
+    __slots__ = ("receipt",)
+
+    def __init__(self, batch: Sequence[Observation], receipt: tuple[str, bytes]) -> None:
+        super().__init__(batch)
+        self.receipt = receipt
+
+
+Receipts = Callable[[str], Awaitable[Sequence[bytes]]]
+"""The newest receipts kept by a name, oldest first."""
+
 Emit = Callable[[Sequence[Observation]], Awaitable[None]]
 """Hands a batch over. Once the awaitable is done the observations may be forgotten: readings are on disk."""
 

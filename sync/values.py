@@ -216,10 +216,11 @@ class LogStats:
 class Log(Protocol):
     """The outbox. Everything that leaves the gateway is in it first. Its methods belong to the loop's thread."""
 
-    def append(self, records: Sequence[Envelope]) -> Awaitable[None]:
+    def append(self, records: Sequence[Envelope], receipts: Sequence[tuple[str, bytes]] = ()) -> Awaitable[None]:
         """Take records; the awaitable is done once they are on disk (fsync), in the order given.
 
-        Never blocks the loop. A record of lane `alert` is committed at once, with all that waits.
+        Never blocks the loop. A record of lane `alert` is committed at once, with all that waits. `receipts` (by
+        whose name, and what) are kept in the same commit; without a record they are not.
 
         Raises (from the awaitable):
             LogStalled: no commit has succeeded for `log_stall_s`; these records are not kept, and the log
@@ -227,6 +228,9 @@ class Log(Protocol):
             NotReady: the log was closed before they were on disk; nothing may be acknowledged for them.
             TypeError, ValueError: they cannot be encoded.
         """
+
+    def receipts(self, name: str) -> Awaitable[list[bytes]]:
+        """The newest receipts kept by a name, oldest first: those of the last thousand blocks of each stream."""
 
     def streams(self) -> Sequence[Pending]:
         """All streams that the log knows, `alert` first; as of the last commit, without touching the disk."""

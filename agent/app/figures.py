@@ -61,6 +61,7 @@ def _sources(hub: Hub) -> Iterator[Sample]:
         yield Sample("tidegate_mqtt_messages_total", sum(stats.received), (name,))
         yield Sample("tidegate_mqtt_acknowledged_total", stats.acknowledged, (name,))
         yield Sample("tidegate_mqtt_redelivered_total", stats.redelivered, (name,))
+        yield Sample("tidegate_mqtt_recognised_total", stats.recognised, (name,))
         yield Sample("tidegate_mqtt_disconnects_total", stats.disconnects, (name,))
         yield Sample("tidegate_mqtt_outstanding_messages", stats.outstanding, (name,))
     for name, camera in hub.sources.cameras.items():

@@ -53,6 +53,12 @@ CATALOG: dict[str, Definition] = {
         Definition("tidegate_mqtt_messages_total", "counter", "Messages received.", ("connection",)),
         Definition("tidegate_mqtt_acknowledged_total", "counter", "Messages acknowledged.", ("connection",)),
         Definition("tidegate_mqtt_redelivered_total", "counter", "Messages that came with DUP set.", ("connection",)),
+        Definition(
+            "tidegate_mqtt_recognised_total",
+            "counter",
+            "Redelivered messages that were in the log already, and stand there once.",
+            ("connection",),
+        ),
         Definition("tidegate_mqtt_disconnects_total", "counter", "Sessions that ended.", ("connection",)),
         Definition("tidegate_mqtt_outstanding_messages", "gauge", "Received, not yet acknowledged.", ("connection",)),
         Definition("tidegate_camera_frames_total", "counter", "Frames captured.", ("camera",)),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from agent.events import Alert, AlertState, Severity
 from agent.farm.limits import Limits, LimitWatch
 from agent.pipeline.unreadable import UnreadableSampler
-from drivers import Frame, Reading
+from drivers import Frame, Reading, Receipted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -64,6 +64,7 @@ class Intake:
         self._watches: dict[str, LimitWatch] = {}
         self._limits: dict[str, Limits] = {}
         self._places: dict[str, Reading] = {}
+        self._owed: list[tuple[str, bytes]] = []
         self.stats = IntakeStats()
         self.unreadable = UnreadableSampler()
 
@@ -95,12 +96,15 @@ class Intake:
                     event = self.unreadable.see(seen)
                     if event is not None:
                         envelopes.append(self._encoder.system_event(event))
+        if isinstance(batch, Receipted):
+            self._owed.append(batch.receipt)
         if not envelopes:
             # Unreadable and not this one's turn to be shown: counted, so there is nothing left to lose.
             nothing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             nothing.set_result(None)
             return nothing
-        posted = self._outbox.post(envelopes)
+        receipts, self._owed = self._owed, []
+        posted = self._outbox.post(envelopes, receipts)
         if first_ns is not None:
             since_ns = first_ns
             posted.add_done_callback(

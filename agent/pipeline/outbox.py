@@ -24,7 +24,7 @@ class Outbox:
         self._pending: set[asyncio.Future[None]] = set()
         self._refused = 0
 
-    def post(self, envelopes: Sequence[Envelope]) -> asyncio.Future[None]:
+    def post(self, envelopes: Sequence[Envelope], receipts: Sequence[tuple[str, bytes]] = ()) -> asyncio.Future[None]:
         """Append without waiting. The future is done when they are on disk, or given up to a stalled log.
 
         The log counts what a stall loses; the future then ends well all the same, for nothing is gained
@@ -34,10 +34,14 @@ class Outbox:
             sync.values.NotReady: the log was closed first; a broker is to send them again.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        appended = asyncio.ensure_future(self._log.append(envelopes))
+        appended = asyncio.ensure_future(self._log.append(envelopes, receipts))
         self._pending.add(appended)
         appended.add_done_callback(lambda future: self._settle(future, done))
         return done
+
+    async def receipts(self, name: str) -> Sequence[bytes]:
+        """What was kept of the receipts of a source (drivers.Receipts)."""
+        return await self._log.receipts(name)
 
     async def written(self, timeout_s: float) -> None:
         """Wait until all that was posted so far is on disk or given up, at most so long."""

@@ -97,6 +97,7 @@ class SessionClient(Client):
                 received.end = str(error)
                 break
             budget -= len(data)
+            received.size += len(data)
             if not isinstance(sock, ssl.SSLSocket):
                 break
         else:

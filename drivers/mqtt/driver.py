@@ -14,18 +14,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from drivers.mqtt.client import SessionClient
+from drivers.mqtt.handled import Handled
 from drivers.mqtt.readings import observe
 from drivers.mqtt.session import Session, taken_over
 from drivers.mqtt.subscribed import Subscribed
 from drivers.mqtt.topics import Routes
-from drivers.values import NotReady
+from drivers.values import NotReady, Receipted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from drivers.mqtt.packets import Received
     from drivers.mqtt.settings import MqttSettings
-    from drivers.values import Emit
+    from drivers.values import Emit, Receipts
 
 log = logging.getLogger("tidegate.mqtt")
 
@@ -34,6 +35,8 @@ MOST_OUTSTANDING = 131_072
 broker's window is 65,535 at most; a flood of QoS 0 is left to the broker instead of to this process's memory."""
 
 _DRAIN_S = 2.0
+_RECALL_S = 2.0
+"""A disk that hangs must not keep us from connecting; what comes again may then be taken twice."""
 _SHORT_LIVED_S = 15.0
 _SHORT_LIVED_MOST = 5
 
@@ -48,6 +51,9 @@ class MqttStats:
     unreadable: int = 0
     acknowledged: int = 0
     redelivered: int = 0
+    """Messages that the broker marked as sent before."""
+    recognised: int = 0
+    """Those of them that had been handed over already, and were only acknowledged again."""
     batches: int = 0
     connects: int = 0
     disconnects: int = 0
@@ -70,13 +76,21 @@ class _Outstanding:
     session: Session
     acknowledgements: bytearray
     count: int
+    repeats: bool
+    """Some of it was handed over before, with a batch that is outstanding or on disk."""
 
 
 class MqttDriver:
     """One connection to one broker: readings in, local messages out (drivers.Driver)."""
 
-    def __init__(self, settings: MqttSettings, *, client: type[SessionClient] = SessionClient) -> None:
-        """Check the settings; nothing is opened.
+    def __init__(
+        self,
+        settings: MqttSettings,
+        *,
+        client: type[SessionClient] = SessionClient,
+        receipts: Receipts | None = None,
+    ) -> None:
+        """Check the settings; nothing is opened. `receipts` gives back those that batches of an earlier run had.
 
         Raises:
             Misconfigured: a subscription cannot work; `field` says which part of it.
@@ -86,6 +100,9 @@ class MqttDriver:
         self._routes = Routes(settings)
         self._subscribed = Subscribed(settings)
         self._held: set[int] = set()
+        self._handled = Handled()
+        self._receipts = receipts
+        self._begun: Session | None = None
         self._confirmed: dict[str, int] = {}
         self._outstanding: deque[_Outstanding] = deque()
         self._session: Session | None = None
@@ -124,8 +141,10 @@ class MqttDriver:
         self._emit = emit
         self._failed = asyncio.get_running_loop().create_future()
         session = Session(self._settings, self._client(self._settings, self._held), self._take)
-        self._session = session
         try:
+            await self._subscribed.load()
+            await self._recall()
+            self._session = session
             await self._connect(session)
             await asyncio.wait([session.ended, self._failed], return_when=asyncio.FIRST_COMPLETED)
             if self._failed.done():
@@ -186,8 +205,27 @@ class MqttDriver:
                 self._routes = routes
         return True
 
+    async def _recall(self) -> None:
+        """Learn once, before anything can come, what an earlier run has handed over."""
+        recall, self._receipts = self._receipts, None
+        if recall is None or not self._subscribed.session:
+            return
+        try:
+            async with asyncio.timeout(_RECALL_S):
+                self._handled.recall(self._subscribed.session, await recall(self._subscribed.name))
+        except TimeoutError:
+            log.warning("%s: the log does not answer: what comes again may stand twice", self._settings.name)
+
+    def _begin(self, session: Session) -> None:
+        """Once a connection, at its first message at the latest."""
+        if self._begun is not session:
+            self._begun = session
+            self._handled.begin(kept=session.kept)
+            self._subscribed.session = self._handled.session
+
     async def _connect(self, session: Session) -> None:
         present = await session.open()
+        self._begin(session)
         self.stats.connects += 1
         if not session.retains and self.stats.connects == 1:
             log.warning(
@@ -201,7 +239,6 @@ class MqttDriver:
             self._held.clear()
         self._had_session = True
         async with self._changing:
-            await self._subscribed.load()
             if not present:
                 self._confirmed.clear()
                 self._subscribed.filters.clear()
@@ -237,6 +274,9 @@ class MqttDriver:
         for qos, count in enumerate(received.by_qos):
             stats.received[qos] += count
         stats.redelivered += received.redelivered
+        self._begin(session)
+        known, receipt = self._handled.take(received)
+        stats.recognised += known
         if not received.messages and not received.acknowledgements:
             return
         batch, unreadable = observe(received, self._routes, f"mqtt:{self._settings.name}")
@@ -245,7 +285,8 @@ class MqttDriver:
         if batch:
             stats.batches += 1
             try:
-                done: asyncio.Future[None] = asyncio.ensure_future(emit(batch))
+                whole = Receipted(batch, (self._subscribed.name, receipt)) if receipt else batch
+                done: asyncio.Future[None] = asyncio.ensure_future(emit(whole))
             except Exception as error:  # noqa: BLE001 - in a loop's callback nobody else would see it; run() raises it
                 self._fail(error)
                 return
@@ -254,7 +295,7 @@ class MqttDriver:
             done.set_result(None)
         count = len(received.messages)
         stats.outstanding += count
-        self._outstanding.append(_Outstanding(done, session, received.acknowledgements, count))
+        self._outstanding.append(_Outstanding(done, session, received.acknowledgements, count, known > 0))
         done.add_done_callback(self._settle)
         if stats.outstanding >= MOST_OUTSTANDING and not session.paused:
             stats.pauses += 1
@@ -268,7 +309,7 @@ class MqttDriver:
             batch = self._outstanding.popleft()
             self.stats.outstanding -= batch.count
             if batch.done.cancelled():
-                self._held.clear()
+                self._forget()
                 continue
             error = batch.done.exception()
             if error is not None:
@@ -285,9 +326,17 @@ class MqttDriver:
 
     def _fail(self, error: BaseException) -> None:
         """A batch was not taken: end the run, so that the broker delivers it again."""
-        self._held.clear()
+        self._forget()
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
+
+    def _forget(self) -> None:
+        """A batch was not taken: what is in it must come again, and not be acknowledged as a repetition meanwhile."""
+        self._held.clear()
+        self._handled.forget()
+        for batch in self._outstanding:
+            if batch.repeats:
+                batch.acknowledgements.clear()
 
     async def _drain(self, session: Session) -> None:
         session.pause()

@@ -43,10 +43,11 @@ class Received:
 
     `acknowledgements` are the packets that answer the messages, in their order: they may leave once all of
     `messages` are on disk. `by_qos` counts the messages, `redelivered` those that the broker marked as sent
-    before. `end` says why the connection is over, if it is; `more` asks for another read at once.
+    before; `size` is how many bytes came. `end` says why the connection is over, if it is; `more` asks for another
+    read at once.
     """
 
-    __slots__ = ("acknowledgements", "by_qos", "end", "messages", "more", "redelivered")
+    __slots__ = ("acknowledgements", "by_qos", "end", "messages", "more", "redelivered", "size")
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -55,6 +56,7 @@ class Received:
         self.redelivered = 0
         self.end: str | None = None
         self.more = False
+        self.size = 0
 
 
 class Splitter:

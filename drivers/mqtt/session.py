@@ -28,6 +28,8 @@ _ANSWER_TIMEOUT_S = 10.0
 _TICK_S = 1.0
 _FAREWELL_S = 1.0
 _REFUSED_FROM = 128
+_FEW_BYTES = 4_096
+"""A read that brought less leaves the socket alone for `gather_s`; one that brought more has work waiting there."""
 _TAKEN_OVER = 142
 
 # MQTT 5 reason codes of a CONNACK that only a change of config cures. paho translates those of 3.1.1.
@@ -56,9 +58,12 @@ class Session:
         self._published: dict[int, asyncio.Future[None]] = {}
         self._closed = asyncio.Event()
         self._tick: asyncio.TimerHandle | None = None
+        self._gathering: asyncio.TimerHandle | None = None
         self._sock: Any = None
         self.paused = False
         self.connected = False
+        self.kept = False
+        """Whether the broker had kept the session; messages of it may come in the same read as this word of it."""
         self.dropped = False
         """The broker closed the connection without a word, or another client took it: what a take-over looks like."""
         self.connected_at = 0.0
@@ -182,7 +187,7 @@ class Session:
         """Stop reading: what comes waits in the socket, then at the broker."""
         if not self.paused and self._sock is not None:
             self.paused = True
-            self._loop.remove_reader(self._sock)
+            self._stop_reading()
 
     def resume(self) -> None:
         """Read again."""
@@ -194,7 +199,7 @@ class Session:
     async def leave(self) -> None:
         """End the connection in an orderly way, with what is still to be written; the session stays at the broker."""
         if self.connected and self._sock is not None:
-            self._loop.remove_reader(self._sock)
+            self._stop_reading()
             self._loop.add_reader(self._sock, self._discard)
             self._client.say_goodbye()
             with contextlib.suppress(TimeoutError):
@@ -220,6 +225,23 @@ class Session:
             self._lost(received.end)
         elif received.more:
             self._loop.call_soon(self._readable)
+        elif self._settings.gather_s and self._sock is not None and not self.paused:
+            self._gather(received)
+
+    def _gather(self, received: Received) -> None:
+        """While little comes at a time, look by the clock: waking up for each message is most of what it costs."""
+        little = bool(received.messages) and received.size < _FEW_BYTES
+        if little and self._gathering is None:
+            self._loop.remove_reader(self._sock)
+        elif not little and self._gathering is not None:
+            self._loop.add_reader(self._sock, self._readable)
+        self._gathering = self._loop.call_later(self._settings.gather_s, self._readable) if little else None
+
+    def _stop_reading(self) -> None:
+        self._loop.remove_reader(self._sock)
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
 
     def _discard(self) -> None:
         """After our farewell: what still comes will come again. Wait for the broker to close."""
@@ -244,7 +266,7 @@ class Session:
         self._loop.add_reader(sock, self._readable)
 
     def _socket_close(self, _client: Any, _userdata: Any, sock: Any) -> None:
-        self._loop.remove_reader(sock)
+        self._stop_reading()
         self._loop.remove_writer(sock)
         self._sock = None
         self._closed.set()
@@ -258,6 +280,7 @@ class Session:
     def _answered(self, _client: Any, _userdata: Any, flags: Any, code: Any, properties: Any) -> None:
         if code.value < _REFUSED_FROM:
             self.connected = True
+            self.kept = flags.session_present
             self.connected_at = self._loop.time()
             self.retains = bool(getattr(properties, "RetainAvailable", 1))
             self._most_qos = getattr(properties, "MaximumQoS", 2)
@@ -294,7 +317,7 @@ class Session:
         if not self.ended.done():
             self.ended.set_exception(reason)
         if self._sock is not None:
-            self._loop.remove_reader(self._sock)
+            self._stop_reading()
         if self._client.in_callback():
             self._loop.call_soon(self._client.abandon)  # paho's lock is held, and closing would take it again
         else:

@@ -61,7 +61,8 @@ class MqttSettings:
     the same over restarts and be nobody else's. `site` stands for `{site}` where a topic has no such level. The
     password is read from its file at each connection. In `subscriptions_file` (one small file, written when they
     change) the driver keeps what this session has subscribed to, so that a topic that was removed while the daemon
-    was stopped is unsubscribed too; without it that is done only for changes in a running driver.
+    was stopped is unsubscribed too; without it that is done only for changes in a running driver. While messages
+    trickle in, what comes within `gather_s` is read together; 0 reads each as it comes.
     """
 
     name: str
@@ -79,3 +80,4 @@ class MqttSettings:
     subscriptions: tuple[SubscriptionSettings, ...] = ()
     sensors: tuple[KnownSensor, ...] = ()
     subscriptions_file: Path | None = None
+    gather_s: float = 0.0

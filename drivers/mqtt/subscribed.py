@@ -1,7 +1,8 @@
-"""What the session at the broker is subscribed to, kept in a small file.
+"""What the session at the broker is subscribed to, and which session it is, kept in a small file.
 
 The session outlives the daemon, and the broker tells nobody what is in it. Without this file a topic removed from
-the configuration while the daemon was stopped would be delivered for ever.
+the configuration while the daemon was stopped would be delivered for ever. A new session has no subscription before
+the file says its number, so no message of it can be taken for one of the session before.
 """
 
 from __future__ import annotations
@@ -35,12 +36,19 @@ class Subscribed:
         self._complained = False
         self._hanging: asyncio.Future[Any] | None = None
         self.filters: dict[str, int] = {}
+        self.session = 0
+        """The number that was drawn for the session when it was new; 0 is none known."""
+
+    @property
+    def name(self) -> str:
+        """The session's name: another broker or another client id is another session."""
+        return self._session
 
     async def load(self) -> None:
         """Read the file, once. A file that cannot be read is as good as none."""
         if not self._loaded:
             self._loaded = True
-            self.filters = await self._in_time(self._read) or {}
+            self.filters, self.session = await self._in_time(self._read) or ({}, 0)
 
     async def save(self, filters: Mapping[str, int]) -> None:
         """Keep these from now on; a disk that does not take them costs a log line, no reading."""
@@ -60,27 +68,29 @@ class Subscribed:
         log.warning("%s: the disk does not answer", self._path)
         return None
 
-    def _read(self) -> dict[str, int]:
+    def _read(self) -> tuple[dict[str, int], int]:
         if self._path is None:
-            return {}
+            return {}, 0
         try:
             document = orjson.loads(self._path.read_bytes())
             if document["session"] != self._session:
-                return {}
-            return {str(name): int(qos) for name, qos in document["filters"].items()}
+                return {}, 0
+            filters = {str(name): int(qos) for name, qos in document["filters"].items()}
+            return filters, int(document.get("number", 0))
         except FileNotFoundError:
-            return {}
+            return {}, 0
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("%s cannot be read (%s): topics removed meanwhile may still be delivered", self._path, error)
-            return {}
+            return {}, 0
 
     def _write(self) -> None:
         if self._path is None:
             return
         half = self._path.with_suffix(".part")
+        document = {"session": self._session, "number": self.session, "filters": self.filters}
         try:
             with half.open("wb") as file:
-                file.write(orjson.dumps({"session": self._session, "filters": self.filters}))
+                file.write(orjson.dumps(document))
                 file.flush()
                 os.fsync(file.fileno())
             half.replace(self._path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.partitioner import murmur2
 
-from sync.log import blocks, ledger, numbers, streams
+from sync.log import blocks, ledger, numbers, receipts, streams
 from sync.log.blocks import Block, Namer
 from sync.log.schema import MAX_NUMBER, PAGE_BYTES, Names, key_of
 from sync.log.streams import StreamState
@@ -75,6 +75,7 @@ class Book:
         self._touched: set[int] = set()
         self._stamp = (0, 0, 0)
         self._holders: dict[int, asyncio.Future[Batch] | None] = {}
+        self._receipts: bytes | None = None
 
     # Opening, committing, closing ------------------------------------------------------------------------
 
@@ -132,6 +133,7 @@ class Book:
         self.body_bytes = 0
         self.pages_touched = 0
         self.more = False
+        self._receipts = None
         self.now_ms = self.clock.wall_ms()
         self.synced = self.clock.synced()
         self._stamp = (self.names.run, self.clock.mono_ms(), int(self.synced))
@@ -234,9 +236,18 @@ class Book:
             self.add(state, block)
             self.body_bytes += block.raw_bytes
 
+    def keep_receipts(self, given: list[tuple[str, bytes]]) -> None:
+        """Let the first block of this transaction carry receipts: a row of their own would cost a page a commit."""
+        self._receipts = receipts.pack(given) if given else None
+
+    def receipts(self, name: str) -> list[bytes]:
+        """The newest receipts kept by a name, oldest first."""
+        return receipts.newest(self.connection, self.streams, name)
+
     def add(self, state: StreamState, block: Block, at_ms: int | None = None) -> None:
         """Write a block, which begins with `next_number`, at the end of its stream."""
-        self._insert(state.id, block, state.end, (self.now_ms if at_ms is None else at_ms, *self._stamp))
+        carried, self._receipts = self._receipts, None
+        self._insert(state.id, block, state.end, (self.now_ms if at_ms is None else at_ms, *self._stamp), carried)
         state.end += block.records
         state.open_records += block.records
         self.next_number = block.last + 1
@@ -293,12 +304,15 @@ class Book:
     def replace(self, origin: int, block: Block, pieces: Sequence[Block]) -> None:
         """Put blocks in a block's place, with its time."""
         key = key_of(origin, block.first)
-        row = self.connection.execute("SELECT before, at_ms, run, mono_ms, synced FROM blocks WHERE key=?", (key,))
-        before, *stamp = row.fetchone()
+        row = self.connection.execute(
+            "SELECT receipts, before, at_ms, run, mono_ms, synced FROM blocks WHERE key=?", (key,)
+        )
+        carried, before, *stamp = row.fetchone()
         self.delete(origin, block.first)
         for piece in pieces:
-            self._insert(origin, piece, before, tuple(stamp))
+            self._insert(origin, piece, before, tuple(stamp), carried)
             before += piece.records
+            carried = None
 
     def first_since(self, state: StreamState, cutoff_ms: int) -> int:
         """The number from which on a stream's open blocks were taken at `cutoff_ms` or later."""
@@ -340,11 +354,19 @@ class Book:
         self.cursors[name] = value
         self.names_changed = True
 
-    def _insert(self, origin: int, block: Block, before: int, stamp: tuple[int, ...]) -> None:
+    def _insert(self, origin: int, block: Block, before: int, stamp: tuple[int, ...], carried: bytes | None) -> None:
         key = key_of(origin, block.first)
         self.connection.execute(
-            "INSERT INTO blocks VALUES(?,?,?,?,?,?,?,?,?)",
-            (key, block.records, before, *stamp, blocks.checksum(key, block.records, block.body), block.body),
+            "INSERT INTO blocks VALUES(?,?,?,?,?,?,?,?,?,?)",
+            (
+                key,
+                block.records,
+                before,
+                *stamp,
+                blocks.checksum(key, block.records, block.body),
+                block.body,
+                carried,
+            ),
         )
         self.pages_touched += len(block.body) // (PAGE_BYTES - 4) + 2
 

@@ -34,15 +34,19 @@ class Front(ABC):
         self._last_commit_s = time.monotonic()
         self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
 
-    def append(self, records: Sequence[Envelope]) -> asyncio.Future[None]:
+    def append(self, records: Sequence[Envelope], receipts: Sequence[tuple[str, bytes]] = ()) -> asyncio.Future[None]:
         """See `Log.append`."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if records:
-            append = Append(records, done, time.monotonic())
+            append = Append(records, done, time.monotonic(), receipts)
             self._put_append(append, urgent=Lane.ALERT in map(_lane, records))
         else:
             done.set_result(None)
         return done
+
+    def receipts(self, name: str) -> asyncio.Future[list[bytes]]:
+        """See `Log.receipts`."""
+        return self._ask(lambda book: book.receipts(name))
 
     def offer(self, claim: Claim, max_bytes: int) -> asyncio.Future[Batch]:
         """See `Log.offer`."""

@@ -36,7 +36,7 @@ _TABLES: Final = (
     """CREATE TABLE blocks(
         key INTEGER PRIMARY KEY, records INTEGER NOT NULL, before INTEGER NOT NULL, at_ms INTEGER NOT NULL,
         run INTEGER NOT NULL, mono_ms INTEGER NOT NULL, synced INTEGER NOT NULL,
-        checksum INTEGER NOT NULL, body BLOB NOT NULL)""",
+        checksum INTEGER NOT NULL, body BLOB NOT NULL, receipts BLOB)""",
     """CREATE TABLE topics(name TEXT PRIMARY KEY, partition INTEGER) WITHOUT ROWID""",
     """CREATE TABLE streams(
         id INTEGER PRIMARY KEY, lane TEXT NOT NULL, topic TEXT NOT NULL, head INTEGER NOT NULL,
@@ -72,6 +72,7 @@ _UPGRADES: Final[dict[int, tuple[str, ...]]] = {
         "ALTER TABLE ledger ADD COLUMN into_last INTEGER",
         "ALTER TABLE ledger ADD COLUMN into_records INTEGER",
         *_BOOKKEEPING,
+        "ALTER TABLE blocks ADD COLUMN receipts BLOB",
     ),
 }
 """What makes a file of one format one of the next. Only additions: blocks, which are many, are never rewritten."""

@@ -25,6 +25,7 @@ class Append:
     records: Sequence[Envelope]
     done: asyncio.Future[None]
     since: float
+    receipts: Sequence[tuple[str, bytes]] = ()
     given_up: bool = False
 
 
@@ -98,6 +99,7 @@ def carry_out(book: Book, work: Work, standing: dict[tuple[str, str], Offer]) ->
         sqlite3.Error: as the disk or the file has it.
     """
     answers = [Answer(append.done) for append in work.appends]
+    book.keep_receipts([receipt for append in work.appends for receipt in append.receipts])
     try:
         for (lane, topic), records in _grouped(work.appends).items():
             book.store(Lane(lane), topic, records)

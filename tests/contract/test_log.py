@@ -347,3 +347,19 @@ def test_settings_that_can_only_be_mistakes_are_refused(tmp_path: Path) -> None:
         with pytest.raises(Misconfigured) as refused:
             LogSettings(path=tmp_path, gateway_id="gw", **mistake)  # type: ignore[arg-type]
         assert refused.value.field.startswith("log.")
+
+
+async def test_receipts_are_kept_with_the_records_that_they_came_with(assigned: Log) -> None:
+    assert await assigned.receipts("a") == []
+    first = assigned.append(envelopes("x"), [("a", b"1"), ("b", b"other")])
+    second = assigned.append(envelopes("y"), [("a", b"2")])
+    await first
+    await second
+    await assigned.append(envelopes("z"))
+    await assigned.append(envelopes("alarm", lane=Lane.ALERT, topic="farm-alerts"), [("a", b"3")])
+    assert b"".join(await assigned.receipts("a")) == b"123"
+    assert await assigned.receipts("b") == [b"other"]
+    batch = await assigned.lease(claim(LIVE), 1 << 20)
+    assert batch is not None
+    await assigned.cut(batch, "too large")
+    assert b"".join(await assigned.receipts("a")) == b"123"

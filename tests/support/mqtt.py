@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from paho.mqtt import publish as once
 
 from drivers.mqtt import MqttDriver, MqttSettings, SubscriptionSettings
-from drivers.values import NotReady, Reading, Unreadable
+from drivers.values import NotReady, Reading, Receipted, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,10 +27,13 @@ class Hub:
     def __init__(self, *, holding: bool = False) -> None:
         self.holding = holding
         self.seen: list[Reading | Unreadable] = []
+        self.batches: list[Receipted] = []
         self.waiting: list[asyncio.Future[None]] = []
 
     def emit(self, batch) -> asyncio.Future[None]:
         self.seen += batch
+        if isinstance(batch, Receipted):
+            self.batches.append(batch)
         done = asyncio.get_running_loop().create_future()
         if self.holding:
             self.waiting.append(done)

@@ -342,8 +342,9 @@ async def test_a_fresh_record_needs_the_same_few_questions_however_deep_the_back
     await append(ship.log, range(backlog))
     asked = []
     for name in ("new_producer", "log_end", "send"):
+        ask = getattr(ship.sink, name)
 
-        def counted(*arguments, name=name, ask=getattr(ship.sink, name)):
+        def counted(*arguments, name=name, ask=ask):
             if ship.sink.reachable:
                 asked.append((name, *arguments))
             return ask(*arguments)

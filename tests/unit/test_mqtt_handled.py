@@ -1,0 +1,143 @@
+"""What a message that comes again is told by, and all that must not be taken for one."""
+
+from __future__ import annotations
+
+from drivers.mqtt import handled as module
+from drivers.mqtt.handled import Handled
+from drivers.mqtt.packets import DUPLICATE, Received
+
+_AGAIN = 0x32 | DUPLICATE
+PAYLOADS = [b"7", b"8", b"7", b"9"]
+
+
+def received(*messages: tuple[int, bytes, int], topic: bytes = b"t") -> Received:
+    """Messages of packet id, payload and first byte."""
+    made = Received()
+    for identifier, payload, head in messages:
+        made.messages.append((topic, payload, head, None))
+        qos = head >> 1 & 3
+        made.by_qos[qos] += 1
+        made.redelivered += bool(head & DUPLICATE)
+        if qos:
+            made.acknowledgements += b"\x40\x02" + identifier.to_bytes(2)
+    return made
+
+
+def new(first: int, *payloads: bytes) -> Received:
+    return received(*((first + at, payload, 0x32) for at, payload in enumerate(payloads)))
+
+
+def again(first: int, *payloads: bytes) -> Received:
+    return received(*((first + at, payload, _AGAIN) for at, payload in enumerate(payloads)))
+
+
+def resumed(*taken: Received) -> Handled:
+    """A session of which so much was taken, resumed."""
+    found = Handled()
+    found.begin(kept=False)
+    for one in taken:
+        found.take(one)
+    found.begin(kept=True)
+    return found
+
+
+def payloads(of: Received) -> list[bytes]:
+    return [payload for _, payload, _, _ in of.messages]
+
+
+def test_what_comes_again_is_taken_out_and_stays_to_be_acknowledged():
+    found = resumed(new(5, *PAYLOADS))
+    come = again(7, b"7", b"9", b"10")
+    assert found.take(come)[0] == 2
+    assert payloads(come) == [b"10"]
+    assert len(come.acknowledgements) == 12
+
+
+def test_only_what_is_marked_as_sent_before_is_looked_at():
+    come = new(5, *PAYLOADS)
+    assert resumed(new(5, *PAYLOADS)).take(come)[0] == 0
+    assert payloads(come) == PAYLOADS
+
+
+def test_a_new_session_knows_nothing():
+    found = resumed(new(5, *PAYLOADS))
+    found.begin(kept=False)
+    assert found.take(again(5, *PAYLOADS))[0] == 0
+
+
+def test_another_payload_or_topic_under_the_same_id_is_new():
+    assert resumed(new(5, b"7")).take(again(5, b"8"))[0] == 0
+    come = received((5, b"7", _AGAIN), topic=b"another")
+    assert resumed(new(5, b"7")).take(come)[0] == 0
+
+
+def test_after_the_first_that_is_new_nothing_is_known_again():
+    """The same payload under the same id, when ids have come round: no repetition follows what is new."""
+    found = resumed(new(5, b"7"))
+    assert found.take(again(6, b"7"))[0] == 0
+    assert found.take(again(5, b"7"))[0] == 0
+    found = resumed(new(5, b"7"))
+    assert found.take(new(6, b"7"))[0] == 0
+    assert found.take(again(5, b"7"))[0] == 0
+
+
+def test_a_repetition_keeps_the_order_of_the_first_time():
+    found = resumed(new(5, b"7", b"7"))
+    assert found.take(again(6, b"7"))[0] == 1
+    assert found.take(again(5, b"7"))[0] == 0
+
+
+def test_a_broker_that_gives_a_free_id_again_at_once_is_not_believed():
+    found = resumed(new(1, b"7"), new(1, b"7"))
+    come = again(1, b"7")
+    assert found.take(come)[0] == 0
+    assert payloads(come) == [b"7"]
+
+
+def test_ids_come_round_from_65535_to_1():
+    found = resumed(new(65_534, b"a", b"b"), new(1, b"c"))
+    assert found.take(received((65_535, b"b", _AGAIN), (1, b"c", _AGAIN)))[0] == 2
+
+
+def test_in_one_read_as_well():
+    found = resumed(received((65_535, b"b", 0x32), (1, b"c", 0x32)))
+    assert found.take(received((65_535, b"b", _AGAIN), (1, b"c", _AGAIN)))[0] == 2
+
+
+def test_messages_of_qos_0_in_between_have_no_id():
+    found = resumed(received((5, b"a", 0x32), (0, b"x", 0x30), (6, b"b", 0x32)))
+    come = received((5, b"a", _AGAIN), (0, b"x", 0x30), (6, b"b", _AGAIN))
+    assert found.take(come)[0] == 2
+    assert payloads(come) == [b"x"]
+
+
+def test_what_may_not_be_on_disk_is_forgotten():
+    found = resumed(new(5, *PAYLOADS))
+    found.forget()
+    found.begin(kept=True)
+    assert found.take(again(5, *PAYLOADS))[0] == 0
+
+
+def test_receipts_bring_back_what_an_earlier_run_took_of_the_same_session():
+    first = Handled()
+    first.begin(kept=False)
+    receipts = [first.take(new(5, b"a", b"b"))[1], first.take(new(7, b"c"))[1]]
+    second = Handled()
+    second.recall(first.session, receipts)
+    second.begin(kept=True)
+    assert second.session == first.session
+    assert second.take(again(6, b"b", b"c", b"d"))[0] == 2
+    for session, given in ((first.session + 1, receipts), (first.session, [*receipts, receipts[0][:-1]])):
+        other = Handled()
+        other.recall(session, given)
+        other.begin(kept=True)
+        assert other.take(again(5, b"a"))[0] == 0
+
+
+def test_no_more_is_remembered_than_there_are_ids(monkeypatch):
+    monkeypatch.setattr(module, "MOST", 100)
+    found = Handled()
+    found.begin(kept=False)
+    for first in range(1, 1_000, 10):
+        found.take(new(first, *[b"7"] * 10))
+    assert found._count <= 100
