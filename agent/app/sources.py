@@ -231,7 +231,7 @@ def _subscription(item: Subscription) -> SubscriptionSettings:
     return SubscriptionSettings(
         topic=item.topic,
         qos=item.qos,
-        payload=PayloadSettings(item.payload.format, item.payload.value, item.payload.at, item.payload.unit),
+        payload=PayloadSettings(**item.payload.model_dump()),
         sensor_id=item.sensor_id,
         sensor_type=item.sensor_type,
         tank=item.tank,

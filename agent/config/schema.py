@@ -207,6 +207,11 @@ class Payload(Section):
         description="JSON only: path of the device's own time, RFC 3339 or seconds or milliseconds since 1970.",
     )
     unit: Text | None = Field(default=None, description="JSON only: path of the unit that the device states.")
+    counter: Text | None = Field(
+        default=None,
+        description="JSON only: path of a number that the device counts up; with it, or with `at`, "
+        "the same payload again is known to be the same message.",
+    )
 
 
 class Subscription(Section):

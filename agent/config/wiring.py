@@ -71,7 +71,7 @@ def _templates(findings: Findings, location: Location, item: dict[str, Any], giv
 def _payload(findings: Findings, location: Location, payload: Any) -> None:
     if not isinstance(payload, dict):
         return
-    for key in ("value", "at", "unit"):
+    for key in ("value", "at", "unit", "counter"):
         path = payload.get(key)
         if path is None:
             continue

@@ -56,7 +56,7 @@ CATALOG: dict[str, Definition] = {
         Definition(
             "tidegate_mqtt_recognised_total",
             "counter",
-            "Redelivered messages that were in the log already, and stand there once.",
+            "Messages that came again and were taken already: they stand in the log once.",
             ("connection",),
         ),
         Definition("tidegate_mqtt_disconnects_total", "counter", "Sessions that ended.", ("connection",)),

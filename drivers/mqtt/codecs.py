@@ -63,9 +63,11 @@ def codec(settings: PayloadSettings) -> Codec:
     value = _levels(settings.value)
     at = None if settings.at is None else _levels(settings.at)
     unit = None if settings.unit is None else _levels(settings.unit)
-    if len(value) == 1 and isinstance(value[0], str) and unit is None and (at is None or len(at) == 1):
+    counter = None if settings.counter is None else _levels(settings.counter)
+    plain = unit is None and counter is None
+    if plain and len(value) == 1 and isinstance(value[0], str) and (at is None or len(at) == 1):
         return _flat(value[0], settings.value, None if at is None else at[0], settings.at)
-    return _nested(settings, value, at, unit)
+    return _nested(settings, value, at, unit, counter)
 
 
 def same_unit(one: str, other: str) -> bool:
@@ -146,6 +148,7 @@ def _nested(
     value: tuple[str | int, ...],
     at: tuple[str | int, ...] | None,
     unit: tuple[str | int, ...] | None,
+    counter: tuple[str | int, ...] | None,
 ) -> Codec:
     def read(payload: bytes) -> Fields:
         try:
@@ -153,6 +156,9 @@ def _nested(
         except ValueError:
             raise Unread("it is not JSON") from None
         number = _value(_follow(document, value, settings.value), settings.value)
+        if counter is not None:
+            # Only that it is there: two payloads with another one are not equal.
+            _follow(document, counter, settings.counter or "")
         time = None if at is None else time_from(_follow(document, at, settings.at or ""), settings.at or "")
         if unit is None:
             return number, time, None

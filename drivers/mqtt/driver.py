@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from drivers.mqtt.client import SessionClient
 from drivers.mqtt.handled import Handled
+from drivers.mqtt.marks import Marks
 from drivers.mqtt.readings import observe
 from drivers.mqtt.session import Session, taken_over
 from drivers.mqtt.subscribed import Subscribed
@@ -53,7 +54,7 @@ class MqttStats:
     redelivered: int = 0
     """Messages that the broker marked as sent before."""
     recognised: int = 0
-    """Those of them that had been handed over already, and were only acknowledged again."""
+    """Messages that had been handed over already, and were only acknowledged again."""
     batches: int = 0
     connects: int = 0
     disconnects: int = 0
@@ -101,6 +102,7 @@ class MqttDriver:
         self._subscribed = Subscribed(settings)
         self._held: set[int] = set()
         self._handled = Handled()
+        self._marks = Marks()
         self._receipts = receipts
         self._begun: Session | None = None
         self._confirmed: dict[str, int] = {}
@@ -208,11 +210,15 @@ class MqttDriver:
     async def _recall(self) -> None:
         """Learn once, before anything can come, what an earlier run has handed over."""
         recall, self._receipts = self._receipts, None
-        if recall is None or not self._subscribed.session:
+        if recall is None:
             return
         try:
             async with asyncio.timeout(_RECALL_S):
-                self._handled.recall(self._subscribed.session, await recall(self._subscribed.name))
+                receipts = await recall(self._subscribed.name)
+            self._handled.recall(self._subscribed.session, receipts)
+            self._marks.recall(receipts)
+        except ValueError:
+            self._forget()  # not as we write them: nothing of it is to be believed
         except TimeoutError:
             log.warning("%s: the log does not answer: what comes again may stand twice", self._settings.name)
 
@@ -276,6 +282,9 @@ class MqttDriver:
         stats.redelivered += received.redelivered
         self._begin(session)
         known, receipt = self._handled.take(received)
+        if self._routes.marked:
+            same, marks = self._marks.take(received, self._routes)
+            known, receipt = known + same, receipt + marks
         stats.recognised += known
         if not received.messages and not received.acknowledgements:
             return
@@ -334,6 +343,7 @@ class MqttDriver:
         """A batch was not taken: what is in it must come again, and not be acknowledged as a repetition meanwhile."""
         self._held.clear()
         self._handled.forget()
+        self._marks.forget()
         for batch in self._outstanding:
             if batch.repeats:
                 batch.acknowledgements.clear()

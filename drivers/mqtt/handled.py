@@ -16,7 +16,6 @@ more. A broker that goes back in its ids is not believed until it has counted fo
 from __future__ import annotations
 
 import secrets
-import struct
 import sys
 from array import array
 from collections import deque
@@ -24,9 +23,10 @@ from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from drivers.mqtt.packets import DUPLICATE, QOS
+from drivers.mqtt.receipts import pack, parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from drivers.mqtt.packets import Message, Received
 
@@ -38,7 +38,6 @@ _BELIEVED_AFTER: Final = 4_096
 _QOS_1: Final = 0x02
 _PUBACK: Final = 0x4002
 _IDS: Final = array("H", range(1, MOST + 1))
-_HEAD: Final = struct.Struct("<IHH")
 
 
 class Handled:
@@ -58,12 +57,9 @@ class Handled:
         """Learn from receipts, oldest first, what an earlier run handed over of a session."""
         self.session = session
         for receipt in receipts:
-            try:
-                for number, first, digests in _read(receipt):
-                    if number == session:
-                        self._add(first, digests)
-            except (struct.error, ValueError):
-                self.forget()  # not as we write them: nothing of it is to be believed
+            for number, first, digests in parts(receipt):
+                if first and number == session:
+                    self._add(first, array("I", digests))
 
     def begin(self, *, kept: bool) -> None:
         """A connection stands. Where the broker has not kept the session, another begins."""
@@ -140,7 +136,7 @@ class Handled:
             if ids[start:] != _IDS[first - 1 : first - 1 + stop - start]:
                 stop = next((at for at in range(start + 1, stop) if ids[at] != ids[at - 1] + 1), stop)
             run = digests[start:stop] if start or stop < len(ids) else digests
-            receipt += _HEAD.pack(self.session, first, len(run)) + run.tobytes()
+            receipt += pack(self.session, first, run.tobytes())
             self._add(first, run)
             start = stop
         return receipt
@@ -165,16 +161,3 @@ def _ids(received: Received) -> array[int]:
     if received.by_qos[1] * 2 == len(packets):
         return packets[1::2]
     return array("H", [packets[at + 1] for at in range(0, len(packets), 2) if packets[at] == _PUBACK])
-
-
-def _read(receipt: bytes) -> Iterator[tuple[int, int, array[int]]]:
-    """Session, first id and digests of each run in a receipt."""
-    at = 0
-    while at < len(receipt):
-        session, first, count = _HEAD.unpack_from(receipt, at)
-        at += _HEAD.size
-        digests = array("I", receipt[at : at + 4 * count])
-        if len(digests) != count:
-            raise ValueError("a receipt is cut off")
-        at += 4 * count
-        yield session, first, digests

@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PayloadSettings:
-    """How a payload is read. The paths are those of `drivers.mqtt.codecs`; `at` and `unit` are for JSON only."""
+    """How a payload is read. Paths are those of `drivers.mqtt.codecs`; `at`, `unit`, `counter` are for JSON only."""
 
     format: Literal["json", "number"] = "number"
     value: str = "value"
     at: str | None = None
     unit: str | None = None
+    counter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

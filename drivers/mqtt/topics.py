@@ -52,15 +52,21 @@ class Source:
     unit_known: bool
     read: Codec
     tally: Tally
+    marked: bool = False
+    """Its payload says its own time or counter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a topic leads to. Where there is no source, `reason` says why."""
+    """What a topic leads to. Where there is no source, `reason` says why.
+
+    `marked`: each of its payloads says its own time or counter, so the same payload again is the same message.
+    """
 
     topic: str
     sources: tuple[Source, ...]
     reason: str = ""
+    marked: bool = False
 
 
 class Pattern:
@@ -130,6 +136,7 @@ class _Route:
         except ValueError as error:
             raise Misconfigured(str(error), f"{field}.payload", "write a path such as sensors.ph.value") from error
         self.tally = Tally()
+        self.marked = settings.payload.at is not None or settings.payload.counter is not None
         self._settings = settings
         self._site = site
         self._known = known
@@ -157,7 +164,9 @@ class _Route:
         site = _fill(settings.site, levels)
         sensor = self._known.get(sensor_id)
         if sensor is not None:
-            return Source(sensor_id, sensor.type, sensor.tank, site, sensor.unit, True, self._read, self.tally)
+            return Source(
+                sensor_id, sensor.type, sensor.tank, site, sensor.unit, True, self._read, self.tally, self.marked
+            )
         return Source(
             sensor_id,
             _fill(settings.sensor_type, levels),
@@ -167,6 +176,7 @@ class _Route:
             False,
             self._read,
             self.tally,
+            self.marked,
         )
 
 
@@ -192,6 +202,7 @@ class Routes:
         for route, subscription in zip(self._routes, settings.subscriptions, strict=True):
             wanted[route.pattern.filter] = max(subscription.qos, wanted.get(route.pattern.filter, 0))
         self.filters = cover(wanted)
+        self.marked = any(route.marked for route in self._routes)
         self._cache: dict[bytes, Resolved] = {}
         self.get = self._cache.get
 
@@ -217,7 +228,8 @@ class Routes:
                 sources.setdefault(found.sensor_id, found)
             elif found is not None:
                 reason = found
-        return Resolved(name, tuple(sources.values()), "" if sources else reason)
+        marked = any(source.marked for source in sources.values())
+        return Resolved(name, tuple(sources.values()), "" if sources else reason, marked)
 
 
 def cover(wanted: Mapping[str, int]) -> dict[str, int]:

@@ -221,6 +221,11 @@ def test_a_time_that_is_missing_is_refused():
     assert refused(b'{"value": 1}', format="json", at="a.t") == "there is no a.t"
 
 
+def test_a_counter_must_be_there_where_one_is_named():
+    assert read(b'{"value": 1, "n": 5}', format="json", counter="n")[0] == 1.0
+    assert refused(b'{"value": 1}', format="json", counter="n") == "there is no n"
+
+
 def test_a_dot_inside_a_key_is_escaped():
     assert read(b'{"a.b": {"c": 4}}', format="json", value=r"a\.b.c")[0] == 4
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from drivers.mqtt import MqttSettings, PayloadSettings, SubscriptionSettings
 from drivers.mqtt import handled as module
+from drivers.mqtt import marks as marks_module
 from drivers.mqtt.handled import Handled
+from drivers.mqtt.marks import Marks
 from drivers.mqtt.packets import DUPLICATE, Received
+from drivers.mqtt.topics import Routes
 
 _AGAIN = 0x32 | DUPLICATE
 PAYLOADS = [b"7", b"8", b"7", b"9"]
@@ -127,11 +133,12 @@ def test_receipts_bring_back_what_an_earlier_run_took_of_the_same_session():
     second.begin(kept=True)
     assert second.session == first.session
     assert second.take(again(6, b"b", b"c", b"d"))[0] == 2
-    for session, given in ((first.session + 1, receipts), (first.session, [*receipts, receipts[0][:-1]])):
-        other = Handled()
-        other.recall(session, given)
-        other.begin(kept=True)
-        assert other.take(again(5, b"a"))[0] == 0
+    other = Handled()
+    other.recall(first.session + 1, receipts)
+    other.begin(kept=True)
+    assert other.take(again(5, b"a"))[0] == 0
+    with pytest.raises(ValueError, match="cut off"):
+        other.recall(first.session, [receipts[0][:-1]])
 
 
 def test_no_more_is_remembered_than_there_are_ids(monkeypatch):
@@ -141,3 +148,49 @@ def test_no_more_is_remembered_than_there_are_ids(monkeypatch):
     for first in range(1, 1_000, 10):
         found.take(new(first, *[b"7"] * 10))
     assert found._count <= 100
+
+
+TIMED = Routes(
+    MqttSettings(
+        "barge",
+        "c",
+        "home",
+        subscriptions=(
+            SubscriptionSettings("timed/{tank}/{metric}", payload=PayloadSettings("json", at="at")),
+            SubscriptionSettings("counted/{tank}/{metric}", payload=PayloadSettings("json", counter="n")),
+            SubscriptionSettings("plain/{tank}/{metric}", payload=PayloadSettings("json")),
+        ),
+    )
+)
+SAYS = b'{"value": 7, "at": "2026-03-01T12:00:00Z", "n": 5}'
+
+
+@pytest.mark.parametrize(("form", "known"), [(b"timed", 1), (b"counted", 1), (b"plain", 0)])
+def test_a_payload_that_says_its_time_or_counter_is_known_again_under_any_id(form, known):
+    found = Marks()
+    _, receipt = found.take(received((5, SAYS, 0x32), topic=form + b"/t/m"), TIMED)
+    for take in (found, Marks()):
+        if take is not found:
+            take.recall([receipt])
+        come = received((9, SAYS, 0x32), (10, SAYS.replace(b"7", b"8"), 0x32), topic=form + b"/t/m")
+        assert take.take(come, TIMED)[0] == known
+        assert len(come.messages) == 2 - known
+        assert take.take(received((11, SAYS, 0x32), topic=form + b"/another/m"), TIMED)[0] == 0
+    found.forget()
+    assert found.take(received((12, SAYS, 0x32), topic=form + b"/t/m"), TIMED)[0] == 0
+
+
+def test_what_says_no_time_though_it_should_is_new_each_time():
+    found = Marks()
+    for _ in range(2):
+        come = received((5, b'{"value": 7}', 0x32), topic=b"timed/t/m")
+        assert found.take(come, TIMED)[0] == 0
+        assert len(come.messages) == 1
+
+
+def test_marks_are_bounded(monkeypatch):
+    monkeypatch.setattr(marks_module, "MOST", 10)
+    found = Marks()
+    for number in range(100):
+        found.take(received((1, b"%d" % number, 0x32), topic=b"timed/t/m"), TIMED)
+    assert len(found._known) == len(found._order) == 10

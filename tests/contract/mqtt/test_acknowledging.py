@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from drivers.mqtt import MqttDriver
+from drivers.mqtt import MqttDriver, PayloadSettings, SubscriptionSettings
 from drivers.mqtt import driver as driver_module
 from tests.support.mqtt import PATIENCE_S, PATTERN, Hub, cut, publish, running, settings_for, until
 from tests.support.proxy import Proxy
@@ -164,6 +164,18 @@ async def test_an_earlier_run_s_receipts_tell_what_comes_again_from_what_is_new(
     async with running(again, hub):
         await until(lambda: again.stats.acknowledged == 3, "all acknowledged")
     assert (hub.values, again.stats.redelivered, again.stats.recognised) == ([7], 2, 2)
+
+
+async def test_a_payload_with_its_own_time_stands_once_whoever_sends_it_again(broker, version):
+    timed = SubscriptionSettings(PATTERN.topic, payload=PayloadSettings("json", at="at"))
+    hub = Hub()
+    driver = MqttDriver(settings_for(broker, version, timed))
+    async with running(driver, hub):
+        for at in (1_772_366_400, 1_772_366_400, 1_772_366_401):
+            await publish(broker, f'{{"value": 7, "at": {at}}}')
+        await until(lambda: driver.stats.acknowledged == 3, "all of them")
+    assert hub.values == [7, 7]
+    assert (driver.stats.redelivered, driver.stats.recognised) == (0, 1)
 
 
 async def test_a_session_that_was_lost_takes_what_was_known_of_it_along(broker, tmp_path):

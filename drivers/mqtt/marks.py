@@ -1,0 +1,80 @@
+"""Messages whose payload says its own time or counter: the same topic and payload again is the same message.
+
+That holds whatever packet id it comes under, in another session too, and after a broker that was killed has gone back
+to an older state of its queues; so it covers what `handled` cannot. Other payloads say nothing of the kind: a sensor
+that reports the same value twice has measured twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+from drivers.mqtt.codecs import Unread
+from drivers.mqtt.receipts import MARK_BYTES, MOST_IN_PART, pack, parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from drivers.mqtt.packets import Message, Received
+    from drivers.mqtt.topics import Resolved, Routes
+
+MOST: Final = 32_768
+"""Marks remembered: 160 s at 200 readings/s."""
+
+
+class Marks:
+    """The newest messages of such topics."""
+
+    def __init__(self) -> None:
+        self._known: set[bytes] = set()
+        self._order: deque[bytes] = deque()
+
+    def recall(self, receipts: Iterable[bytes]) -> None:
+        """Learn from receipts, oldest first, what an earlier run handed over."""
+        for receipt in receipts:
+            for _, first, digests in parts(receipt):
+                if not first:
+                    for at in range(0, len(digests), MARK_BYTES):
+                        self._add(digests[at : at + MARK_BYTES])
+
+    def forget(self) -> None:
+        """What was handed over may not be on disk."""
+        self._known.clear()
+        self._order.clear()
+
+    def take(self, received: Received, routes: Routes) -> tuple[int, bytes]:
+        """Take out of `received` what was handed over before; how many, and the receipt for the rest."""
+        kept: list[Message] = []
+        fresh = bytearray()
+        for message in received.messages:
+            topic, payload, _, _ = message
+            resolved = routes.get(topic) or routes.resolve(topic)
+            if resolved.marked:
+                mark = blake2b(b"%b\0%b" % (topic, payload), digest_size=MARK_BYTES).digest()
+                if mark in self._known and _readable(resolved, payload):
+                    continue
+                self._add(mark)
+                fresh += mark
+            kept.append(message)
+        known = len(received.messages) - len(kept)
+        received.messages = kept
+        step = MOST_IN_PART * MARK_BYTES
+        return known, b"".join(pack(0, 0, bytes(fresh[at : at + step])) for at in range(0, len(fresh), step))
+
+    def _add(self, mark: bytes) -> None:
+        self._known.add(mark)
+        self._order.append(mark)
+        if len(self._order) > MOST:
+            self._known.discard(self._order.popleft())
+
+
+def _readable(resolved: Resolved, payload: bytes) -> bool:
+    """What cannot be read says no time either: each of it counts."""
+    try:
+        for source in resolved.sources:
+            source.read(payload)
+    except Unread:
+        return False
+    return True
