@@ -74,10 +74,10 @@ class Batch:
     outer sequence numbers of the log; numbers between them may belong to other lanes, so `count` is the
     number of records. `acked_offset` is the last offset acknowledged to us on the partition when the lease
     was written, where there is none the one before the claim's `log_end` (-1 for none): the batch can only
-    stand behind it. `taken_at_ns` is the wall clock (ns since the epoch) at which the log took the oldest
-    of its records. `attempted` says that it may have left before. `leased_at_ms` is the wall clock (ms
-    since the epoch) at which the lease was written, before the first attempt therefore; `leased_synced`
-    whether that clock was synchronised.
+    stand behind it. `taken_at_ns` is when the log took the oldest of its records, in ns of CLOCK_BOOTTIME and
+    never too early: below 0 where that was before this boot. `attempted` says that it may have left before.
+    `leased_at_ms` is the wall clock (ms since the epoch) at which the lease was written, before the first
+    attempt therefore; `leased_synced` whether that clock was synchronised.
     """
 
     claim: Claim
@@ -168,8 +168,8 @@ ReadBack = Found | Absent | CannotTell
 class Pending:
     """What waits in one lane of one topic, as of the last commit; records under a lease are not counted.
 
-    `partition` is None until `assign_partition` was asked for the topic. `oldest_at_ns` is the wall clock
-    (ns since the epoch) at which the log took the oldest of the `records`, 0 where there are none.
+    `partition` is None until `assign_partition` was asked for the topic. `oldest_at_ns` is when the
+    log took the oldest of the `records`, in ns of CLOCK_BOOTTIME (see `Batch.taken_at_ns`), 0 where there are none.
     `unsettled`: a batch of the stream is leased and not settled.
     """
 
@@ -211,6 +211,10 @@ class LogStats:
     written_bytes: int = 0
     checkpoint_held: bool = False
     """A foreign reader keeps the WAL from being emptied."""
+    clock_trusted: bool = False
+    """Whether what is taken now bears a wall clock that can be relied on."""
+    corrected: int = 0
+    """Records whose time was set right before they left, since this process began."""
 
 
 class Log(Protocol):

@@ -95,6 +95,8 @@ def _log(hub: Hub) -> Iterator[Sample]:
     yield Sample("tidegate_log_stalled", float(stats.stalled))
     yield Sample("tidegate_log_quarantined_files", stats.quarantined)
     yield Sample("tidegate_log_checkpoint_held", float(stats.checkpoint_held))
+    yield Sample("tidegate_clock_trusted", float(stats.clock_trusted))
+    yield Sample("tidegate_log_corrected_records_total", stats.corrected)
     commits = Histogram.from_cumulative(stats.commit_buckets, stats.commits, stats.commit_s_sum)
     yield Sample("tidegate_log_commit_duration_seconds", commits)
     yield Sample("tidegate_log_body_bytes_total", stats.body_bytes)

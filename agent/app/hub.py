@@ -9,7 +9,7 @@ from agent import logs
 from agent.app.sources import Sources
 from agent.app.uplink import Uplink
 from agent.app.verify import refusals
-from agent.events import Alert, AlertState, Encoder, Severity, SystemEvent, SystemEventKind
+from agent.events import Alert, AlertState, Encoder, Severity, SystemEvent, SystemEventKind, restamp
 from agent.farm.limits import Limits
 from agent.metrics import Histogram
 from agent.pipeline import Alerts, Intake, LogWatch, Outbox, SensorLimits
@@ -110,6 +110,8 @@ def log_settings(config: Config) -> LogSettings:
         max_bytes=config.log.max_bytes,
         max_age_s=config.log.max_age_days * 86_400,
         compression_level=config.log.compression_level,
+        clock_file=config.log.clock_file,
+        restamp=restamp,
         commit_records=min(_MOST_WAITING, *(_window(connection) for connection in config.mqtt)),
     )
 

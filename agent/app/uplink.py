@@ -15,6 +15,7 @@ from agent.metrics import Histogram
 from agent.reload import Part, Planned
 from agent.supervisor import Stage, Unit
 from sync.kafka import DesiredSettings, DesiredState, KafkaSettings, KafkaSink, Traffic
+from sync.kafka.answers import name_of
 from sync.shipper import Held, LinkBack, LinkLost, Recovered, Shipper, ShipperSettings, Waiting
 from sync.shipper.budget import Budget, LaneLimit
 from sync.shipper.circuit import CircuitState
@@ -37,6 +38,11 @@ log = logging.getLogger("tidegate.uplink")
 
 _MOST_DOCUMENT_BYTES = 2 * 1024**2
 """More than a broker takes by default: what is too large is refused with a report, not passed over here."""
+
+_HINTS = {
+    name_of(32): "Set the clock, or give the topic LogAppendTime: Kafka takes no times that are an hour ahead. "
+    "The log keeps everything until then"
+}
 
 _FAREWELL_S = 1.5
 """With the time that a batch in flight may then take, within what a stage has to stop."""
@@ -144,7 +150,7 @@ class Uplink:
         return {line: moved.both for line, moved in self.traffic.moved().items()}
 
     def _delivered(self, batch: Batch) -> None:
-        age_s = max(time.time_ns() - batch.taken_at_ns, 0) / 1e9
+        age_s = max(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - batch.taken_at_ns, 0) / 1e9
         stream = batch.claim.stream
         self.latency[stream.lane].observe(age_s, batch.count)
         if stream not in self._flowing:
@@ -162,6 +168,7 @@ class Uplink:
                 log.info("Kafka answers again after %.0f s", after_s)
             case Waiting(topic, reason, hint):
                 self._answered.set()
+                hint = hint or _HINTS.get(reason, "")
                 self._say(f"kafka/{topic}", AlertState.RAISED, f"{topic} is not taken: {reason}. {hint}".rstrip())
             case Recovered(topic):
                 self._say(f"kafka/{topic}", AlertState.CLEARED, f"{topic} is taken again")

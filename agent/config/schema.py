@@ -84,6 +84,11 @@ class Gateway(Section):
 class Log(Section):
     """The durable log: everything that leaves the gateway is on its disk first."""
 
+    clock_file: FilePath | None = Field(
+        default=None,
+        description="A file whose presence alone says that the wall clock is synchronised, for time services that "
+        "do not tell the kernel. Without it the kernel is asked, and systemd-timesyncd's file looked for.",
+    )
     commit_interval_ms: int = Field(
         default=200,
         ge=0,

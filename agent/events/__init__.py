@@ -2,6 +2,7 @@
 
 from agent.events.envelopes import Encoder
 from agent.events.records import SCHEMAS, Alert, AlertState, Quality, Severity, SystemEvent, SystemEventKind, schema
+from agent.events.restamp import restamp
 
 __all__ = [
     "SCHEMAS",
@@ -12,5 +13,6 @@ __all__ = [
     "Severity",
     "SystemEvent",
     "SystemEventKind",
+    "restamp",
     "schema",
 ]

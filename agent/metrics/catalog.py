@@ -46,7 +46,7 @@ CATALOG: dict[str, Definition] = {
         Definition(
             "tidegate_delivery_latency_seconds",
             "histogram",
-            "From the log's taking the oldest record of a batch until Kafka has it.",
+            "From the commit of the oldest record of a batch until Kafka has it.",
             ("lane",),
         ),
         Definition("tidegate_mqtt_connected", "gauge", "1 while the session is up.", ("connection",)),
@@ -81,6 +81,10 @@ CATALOG: dict[str, Definition] = {
         Definition("tidegate_log_stalled", "gauge", "1 while the disk takes no commit and readings are lost."),
         Definition("tidegate_log_quarantined_files", "gauge", "Damaged log files put aside."),
         Definition("tidegate_log_checkpoint_held", "gauge", "1 while a foreign reader keeps the WAL from shrinking."),
+        Definition("tidegate_clock_trusted", "gauge", "1 while the wall clock is believed."),
+        Definition(
+            "tidegate_log_corrected_records_total", "counter", "Records whose time was set right before they left."
+        ),
         Definition("tidegate_log_commit_duration_seconds", "histogram", "A group commit, fsync included."),
         Definition("tidegate_log_body_bytes_total", "counter", "Keys, values and headers that came in."),
         Definition("tidegate_log_written_bytes_total", "counter", "Bytes written to the disk for them."),

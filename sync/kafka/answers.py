@@ -19,6 +19,7 @@ DUPLICATE_SEQUENCE: Final = 46
 # Codes that aiokafka has no name for.
 _NAMES: Final = {
     10: "MessageTooLarge",
+    32: "InvalidTimestamp (32): this gateway's clock is ahead",
     46: "DuplicateSequenceNumber",
     74: "FencedLeaderEpoch",
     75: "UnknownLeaderEpoch",

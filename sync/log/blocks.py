@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import cramjam
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from sync.log.clock import Stamp
     from sync.values import Envelope
 
 MAX_RECORDS: Final = 4_000
@@ -34,13 +35,15 @@ _KEYED: Final = struct.Struct(">qi")
 class Block:
     """Consecutive records of one lane and topic: `first` to `first + records - 1`, compressed in `body`.
 
-    `raw_bytes` is the size of the section before compression, 0 where the block came from the disk.
+    `raw_bytes` is the size of the section before compression, 0 where the block came from the disk; `taken` is
+    what its row says of when, None where it has none yet.
     """
 
     first: int
     records: int
     body: bytes
     raw_bytes: int = 0
+    taken: Stamp | None = None
 
     @property
     def last(self) -> int:
@@ -55,6 +58,10 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
+
+    def saying(self, header: tuple[str, bytes]) -> Record:
+        """The same record with this header, in place of another of its name."""
+        return replace(self, headers=(*(kept for kept in self.headers if kept[0] != header[0]), header))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +225,15 @@ def decode(body: bytes, records: int) -> list[Record]:
 
 def mark_repeated(block: Block, level: int) -> Block:
     """The same records, names unchanged, each saying that it may have been sent before."""
+    return rewritten(block, lambda record: record.saying(POSSIBLY_REPEATED), level)
+
+
+def rewritten(block: Block, change: Callable[[Record], Record], level: int) -> Block:
+    """The same block with each record changed; their names must stay (D10)."""
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 30)
-    for index, record in enumerate(decode(block.body, block.records)):
-        headers = [header for header in record.headers if header[0] != POSSIBLY_REPEATED[0]]
-        builder.append(index, 0, record.key, record.value, [*headers, POSSIBLY_REPEATED])
+    for index, found in enumerate(decode(block.body, block.records)):
+        record = change(found)
+        builder.append(index, 0, record.key, record.value, list(record.headers))
     raw = memoryview(builder.build())[_HEADER:]
     return Block(block.first, block.records, compress(raw, level), len(raw))
 

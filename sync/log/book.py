@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.partitioner import murmur2
 
-from sync.log import blocks, ledger, numbers, receipts, streams
+from sync.log import blocks, ledger, numbers, receipts, restamp, streams
 from sync.log.blocks import Block, Namer
+from sync.log.clock import Stamp, Timeline
 from sync.log.schema import MAX_NUMBER, PAGE_BYTES, Names, key_of
 from sync.log.streams import StreamState
 from sync.values import Lane
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 RESERVE: Final = 1 << 20
 """Numbers set aside ahead of use: after anything but an orderly stop a run begins beyond them (L2)."""
+_ROWS: Final = (
+    "SELECT key, records, body, checksum, at_ms, run, mono_ms, synced FROM blocks"
+    " WHERE key BETWEEN ? AND ? ORDER BY key"
+)
 
 
 class Book:
@@ -39,7 +44,7 @@ class Book:
     something came back to be leased; `names_changed` that the file beside is out of date. `uncertain_from`: a
     COMMIT failed, but may be on disk all the same; its numbers begin there. `newest` is the last number that was
     found at opening. `growing` says where the losses that are not told yet end; `spanned` that blocks of other logs
-    lie here.
+    lie here. `now_ms` is the wall clock, for people; `mono_ms` the boot clock, for ages (C4).
     """
 
     def __init__(self, connection: sqlite3.Connection, settings: LogSettings, clock: Clock, names: Names) -> None:
@@ -57,7 +62,9 @@ class Book:
         self.spanned = False
         self.dead_letters = 0
         self.next_number = 1
+        self.timeline = Timeline(clock)
         self.now_ms = 0
+        self.mono_ms = 0
         self.synced = False
         self.newest = 0
         self.uncertain_from: int | None = None
@@ -65,6 +72,7 @@ class Book:
         self.delivered: Counter[Lane] = Counter()
         self.lost: Counter[str] = Counter()
         self.body_bytes = 0
+        self.corrected = 0
         self.pages_touched = 0
         self.more = False
         self.names_changed = False
@@ -73,7 +81,6 @@ class Book:
         self._unused_from: int | None = None
         self._unused_to = 0
         self._touched: set[int] = set()
-        self._stamp = (0, 0, 0)
         self._holders: dict[int, asyncio.Future[Batch] | None] = {}
         self._receipts: bytes | None = None
 
@@ -105,6 +112,8 @@ class Book:
         oldest = min((self._oldest(state.id) for state in self.streams.values()), default=0)
         numbers.forget_spans(self, oldest)
         cell("COMMIT")
+        here = cell("SELECT run FROM runs WHERE boot=? AND boot<>'unknown'", (self.clock.boot,))
+        self.timeline.begin(frozenset(run for (run,) in here), meta.get("clock"))
         self.load()
         self.next_number = first
         self.names_changed = True
@@ -112,7 +121,7 @@ class Book:
     def load(self) -> None:
         """Read what the disk holds; what an unfinished transaction did is forgotten."""
         cell = self.connection.execute
-        self.streams = streams.load(self.connection)
+        self.streams = streams.load(self.connection, self.timeline)
         self.by_name = {(state.lane.value, state.topic): state for state in self.streams.values()}
         self.partitions = dict(cell("SELECT name, partition FROM topics").fetchall())
         self.cursors = dict(cell("SELECT name, value FROM cursors").fetchall())
@@ -131,12 +140,13 @@ class Book:
         self.delivered.clear()
         self.lost.clear()
         self.body_bytes = 0
+        self.corrected = 0
         self.pages_touched = 0
         self.more = False
         self._receipts = None
-        self.now_ms = self.clock.wall_ms()
-        self.synced = self.clock.synced()
-        self._stamp = (self.names.run, self.clock.mono_ms(), int(self.synced))
+        timeline = self.timeline
+        timeline.look(self.names.run)
+        self.now_ms, self.mono_ms, self.synced = timeline.wall_ms, timeline.now.mono_ms, timeline.trusted
 
     def commit(self) -> None:
         """Write the streams that changed, and make all of it durable."""
@@ -149,10 +159,15 @@ class Book:
         for number in self._touched:
             streams.save(self.connection, self.streams[number], self.next_number - 1)
         self.pages_touched += len(self._touched)
+        note = self.timeline.to_note()
+        if note is not None:
+            self._meta(clock=note)
         self.uncertain_from = self._began_at
         self.connection.execute("COMMIT")
         self.uncertain_from = self._unused_from = None
         self._reserved_on_disk = self._reserved
+        if note is not None:
+            self.timeline.noted()
 
     def rollback(self) -> None:
         """Undo the transaction, in memory too.
@@ -223,6 +238,8 @@ class Book:
 
     def store(self, lane: Lane, topic: str, records: Sequence[Envelope]) -> None:
         """Number records of one lane and topic and write them as blocks (L3)."""
+        if not self.timeline.now.synced:
+            records = restamp.marked(records)
         found = blocks.encode(
             records,
             self.next_number,
@@ -244,10 +261,10 @@ class Book:
         """The newest receipts kept by a name, oldest first."""
         return receipts.newest(self.connection, self.streams, name)
 
-    def add(self, state: StreamState, block: Block, at_ms: int | None = None) -> None:
-        """Write a block, which begins with `next_number`, at the end of its stream."""
+    def add(self, state: StreamState, block: Block, taken: Stamp | None = None) -> None:
+        """Write a block, which begins with `next_number`, at the end of its stream, taken now if not then."""
         carried, self._receipts = self._receipts, None
-        self._insert(state.id, block, state.end, (self.now_ms if at_ms is None else at_ms, *self._stamp), carried)
+        self._insert(state.id, block, state.end, taken or self.timeline.now, carried)
         state.end += block.records
         state.open_records += block.records
         self.next_number = block.last + 1
@@ -264,7 +281,7 @@ class Book:
     def refresh(self) -> None:
         """Bring up to date when the oldest pending record was taken, in the streams that this transaction changes."""
         for number in self._touched:
-            streams.refresh_oldest(self.connection, self.streams[number])
+            streams.refresh_oldest(self.connection, self.streams[number], self.timeline)
 
     def touch(self, state: StreamState) -> None:
         """This transaction changes the stream."""
@@ -273,20 +290,23 @@ class Book:
     # Blocks on the disk ----------------------------------------------------------------------------------
 
     def rows(self, origin: int, first: int, last: int) -> list[tuple[Block, int, bool]]:
-        """Blocks that begin with numbers from `first` to `last`: each with when it was taken, and if it is intact."""
+        """Blocks that begin with numbers from `first` to `last`: each with when it was taken, and if it is intact.
+
+        When is told by this boot's clock, in ms (`Timeline.taken_ms`).
+        """
         cursor = self.connection.execute(
-            "SELECT key, records, body, at_ms, checksum FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key",
+            _ROWS,
             (key_of(origin, first), key_of(origin, last)),
         )
-        return [_row(row) for row in cursor]
+        return [self._row(row) for row in cursor]
 
     def next_row(self, origin: int, first: int, last: int) -> tuple[Block, int, bool] | None:
         """The first of them, None where there is none."""
         row = self.connection.execute(
-            "SELECT key, records, body, at_ms, checksum FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+            _ROWS + " LIMIT 1",
             (key_of(origin, first), key_of(origin, last)),
         ).fetchone()
-        return _row(row) if row else None
+        return self._row(row) if row else None
 
     def records_in(self, origin: int, first: int, last: int) -> int:
         """How many records blocks that begin with numbers from `first` to `last` hold; reads every row."""
@@ -301,29 +321,33 @@ class Book:
         self.connection.execute("DELETE FROM blocks WHERE key=?", (key_of(origin, first),))
         self.pages_touched += 3
 
-    def replace(self, origin: int, block: Block, pieces: Sequence[Block]) -> None:
-        """Put blocks in a block's place, with its time."""
+    def replace(self, origin: int, block: Block, pieces: Sequence[Block], taken: Stamp | None = None) -> None:
+        """Put blocks in a block's place, with its time, unless another is given."""
         key = key_of(origin, block.first)
         row = self.connection.execute(
             "SELECT receipts, before, at_ms, run, mono_ms, synced FROM blocks WHERE key=?", (key,)
         )
-        carried, before, *stamp = row.fetchone()
+        carried, before, *found = row.fetchone()
         self.delete(origin, block.first)
         for piece in pieces:
-            self._insert(origin, piece, before, tuple(stamp), carried)
+            self._insert(origin, piece, before, taken or Stamp(*found), carried)
             before += piece.records
             carried = None
 
     def first_since(self, state: StreamState, cutoff_ms: int) -> int:
-        """The number from which on a stream's open blocks were taken at `cutoff_ms` or later."""
+        """The number from which on a stream's open blocks were taken at `cutoff_ms` of this boot's clock or later.
+
+        What this boot took is in the order of that clock, and behind what others took: none of it is passed over.
+        """
         low, high = state.head, self.next_number
         while low < high:
             middle = (low + high) // 2
             row = self.connection.execute(
-                "SELECT key, records, at_ms FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+                "SELECT key, records, at_ms, run, mono_ms, synced FROM blocks WHERE key BETWEEN ? AND ?"
+                " ORDER BY key LIMIT 1",
                 (key_of(state.id, middle), key_of(state.id, MAX_NUMBER)),
             ).fetchone()
-            if row is None or row[2] >= cutoff_ms:
+            if row is None or self.timeline.taken_ms(Stamp(*row[2:])) >= cutoff_ms:
                 high = middle
             else:
                 low = max(middle + 1, (row[0] & MAX_NUMBER) + row[1])
@@ -354,7 +378,7 @@ class Book:
         self.cursors[name] = value
         self.names_changed = True
 
-    def _insert(self, origin: int, block: Block, before: int, stamp: tuple[int, ...], carried: bytes | None) -> None:
+    def _insert(self, origin: int, block: Block, before: int, taken: Stamp, carried: bytes | None) -> None:
         key = key_of(origin, block.first)
         self.connection.execute(
             "INSERT INTO blocks VALUES(?,?,?,?,?,?,?,?,?,?)",
@@ -362,7 +386,7 @@ class Book:
                 key,
                 block.records,
                 before,
-                *stamp,
+                *taken,
                 blocks.checksum(key, block.records, block.body),
                 block.body,
                 carried,
@@ -387,13 +411,17 @@ class Book:
     def _meta(self, **values: str | int) -> None:
         self.connection.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", list(values.items()))
 
-
-def _row(row: tuple[Any, ...]) -> tuple[Block, int, bool]:
-    """A row as it is on the disk; where a field is not even of its type, the block is not intact."""
-    key, records, body, at_ms, checksum = row
-    number = key & MAX_NUMBER
-    if not (
-        isinstance(records, int) and isinstance(body, bytes) and isinstance(at_ms, int) and 0 < records < 1 << 31
-    ):
-        return Block(number, 1, b""), 0, False
-    return Block(number, records, body), at_ms, blocks.checksum(key, records, body) == checksum
+    def _row(self, row: tuple[Any, ...]) -> tuple[Block, int, bool]:
+        """A row as it is on the disk; where a field is not even of its type, the block is not intact."""
+        key, records, body, checksum, *stamp = row
+        number = key & MAX_NUMBER
+        if not (
+            isinstance(records, int)
+            and isinstance(body, bytes)
+            and 0 < records < 1 << 31
+            and all(isinstance(field, int) for field in stamp)
+        ):
+            return Block(number, 1, b""), 0, False
+        taken = Stamp(*stamp)
+        intact = blocks.checksum(key, records, body) == checksum
+        return Block(number, records, body, taken=taken), self.timeline.taken_ms(taken), intact

@@ -27,7 +27,8 @@ _AGE_EVERY_MS: Final = 10_000
 class Figures:
     """What the last commit left. Handed from the writer's thread to the loop as one value.
 
-    `version` grows when more can be leased; `trim_more` says that retention did not finish its slice.
+    `version` grows when more can be leased; `trim_more` says that retention did not finish its slice. `oldest_ms`
+    is when the oldest record of a lane was taken that is not settled, by this boot's clock.
     """
 
     stats: LogStats
@@ -69,6 +70,7 @@ class Engine:
         self._commits = 0
         self._commit_s = 0.0
         self._body_bytes = 0
+        self._corrected = 0
         self._version = 0
         self._aged_ms = 0
         self._waiting: frozenset[int] = frozenset()
@@ -123,9 +125,9 @@ class Engine:
 
     def _trim(self, book: Book) -> bool:
         """Trim for one slice. What is too old is looked for now and then only, because every look costs queries."""
-        aging = self.figures.trim_more or abs(book.now_ms - self._aged_ms) >= _AGE_EVERY_MS
+        aging = self.figures.trim_more or book.mono_ms - self._aged_ms >= _AGE_EVERY_MS
         if aging:
-            self._aged_ms = book.now_ms
+            self._aged_ms = book.mono_ms
         return retention.trim(book, self.max_bytes, going_on=self.figures.trim_more, aging=aging)
 
     def squeeze(self, book: Book) -> bool:
@@ -174,6 +176,7 @@ class Engine:
         self._delivered.update(book.delivered)
         self._lost.update(book.lost)
         self._body_bytes += book.body_bytes
+        self._corrected += book.corrected
         waiting = frozenset(state.id for state in book.streams.values() if state.pending)
         if book.more or waiting - self._waiting:
             self._version += 1
@@ -184,8 +187,8 @@ class Engine:
         oldest: dict[Lane, int] = {}
         for state in book.streams.values():
             depth[state.lane] += state.depth
-            for at_ms in (state.oldest_ms if state.pending else 0, state.lease.at_ms if state.lease else 0):
-                if at_ms:
+            for at_ms in (state.oldest_ms if state.pending else None, state.lease.at_ms if state.lease else None):
+                if at_ms is not None:
                     oldest[state.lane] = min(oldest.get(state.lane, at_ms), at_ms)
         ordered = sorted(book.streams.values(), key=lambda state: (ORDER[state.lane], state.id))
         self.figures = Figures(
@@ -207,6 +210,8 @@ class Engine:
                 commit_s_sum=self._commit_s,
                 commit_buckets=dict(self._buckets),
                 body_bytes=self._body_bytes,
+                clock_trusted=book.synced,
+                corrected=self._corrected,
             ),
             tuple(state.describe(book.partitions.get(state.topic)) for state in ordered),
             oldest,

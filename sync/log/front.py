@@ -118,7 +118,7 @@ class Front(ABC):
 
     def stats(self) -> LogStats:
         """See `Log.stats`."""
-        now_ms = self._clock.wall_ms()
+        now_ms = self._clock.mono_ms()
         ages = {
             lane: max(0.0, (now_ms - self._figures.oldest_ms[lane]) / 1_000)
             if lane in self._figures.oldest_ms

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from sync.log import blocks, ledger
+from sync.log import blocks, ledger, restamp
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, key_of
 from sync.log.streams import Lease, Range, Standing, StreamState
@@ -52,6 +52,7 @@ def lease(book: Book, claim: Claim, max_bytes: int) -> Batch | None:
             continue
         if part.standing is Standing.MARKED:
             found = [(_marked(book, part.origin, block), at_ms) for block, at_ms in found]
+        found = restamp.correct(book, part.origin, state.topic, found)
         count = sum(block.records for block, _ in found)
         last = found[-1][0].last
         state.take(part, last, count)
@@ -170,7 +171,7 @@ def release(book: Book, state: StreamState) -> None:
 def hand_to_backfill(book: Book, older_than_s: float) -> int:
     """Let `backfill` have what `live` holds from before, and `live` go on with what is newer; how many records."""
     moved = 0
-    cutoff = book.now_ms - int(older_than_s * 1_000)
+    cutoff = book.mono_ms - int(older_than_s * 1_000)
     for state in list(book.streams.values()):
         if state.lane is not Lane.LIVE or not state.open_records:
             continue

@@ -193,8 +193,9 @@ def _grown(loss: Loss, later: Loss) -> Loss:
 def bury(book: Book, stream: StreamState, lease: Lease, block: Block, reason: str) -> None:
     """Move a block of one record to the dead letters, and tell upstream; dead letters themselves only stay here."""
     book.connection.execute(
-        "INSERT INTO dead_letters(at_ms, lane, topic, number, reason, body) VALUES(?,?,?,?,?,?)",
-        (book.now_ms, stream.lane.value, stream.topic, block.first, reason, block.body),
+        "INSERT INTO dead_letters(at_ms, run, mono_ms, synced, lane, topic, number, reason, body)"
+        " VALUES(?,?,?,?,?,?,?,?,?)",
+        (*book.timeline.now, stream.lane.value, stream.topic, block.first, reason, block.body),
     )
     book.dead_letters += 1
     book.delete(lease.origin, block.first)

@@ -23,9 +23,9 @@ class MemoryLog(Front):
     """Forgets everything when the process ends. What is called in one turn of the loop is one commit."""
 
     def __init__(self, settings: LogSettings | None = None, clock: Clock | None = None) -> None:
-        clock = clock or Clock()
-        super().__init__(clock)
         settings = settings or LogSettings(path=Path(":memory:"), gateway_id="memory")
+        clock = clock or Clock(settings.clock_file)
+        super().__init__(clock)
         self._book = Book(schema.connect(Path(":memory:")), settings, clock, schema.Names())
         self._book.open()
         self._engine = Engine(settings.max_bytes)

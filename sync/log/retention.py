@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sync.log import ledger, streams
+from sync.log.clock import Stamp
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, PAGE_BYTES, key_of
 from sync.values import Lane
@@ -23,6 +24,7 @@ _BURST_BYTES: Final = 512 * 1024
 _LEAST_BLOCKS: Final = 4
 """Removed in a slice at least, so that a slow disk cannot outrun the trimming."""
 _KEEP_DEAD_LETTERS: Final = 10_000
+_NEVER: Final = -(1 << 62)
 _TURN: Final = {Lane.BULK: 0, Lane.BACKFILL: 1, Lane.LIVE: 1, Lane.ALERT: 2}
 
 
@@ -49,8 +51,7 @@ def trim(book: Book, max_bytes: int, *, going_on: bool, aging: bool) -> bool:
     if not over and not aging:
         return False
     book.refresh()
-    # A clock that nobody set must not age anything.
-    oldest_ms = book.now_ms - int(book.settings.max_age_s * 1_000) if aging and book.synced else -(1 << 62)
+    oldest_ms = _too_old_before(book) if aging else _NEVER
     until = time.monotonic() + SLICE_S
     removed = 0
     while removed < _LEAST_BLOCKS or time.monotonic() < until:
@@ -64,11 +65,20 @@ def trim(book: Book, max_bytes: int, *, going_on: bool, aging: bool) -> bool:
 def trim_dead_letters(book: Book) -> None:
     """Keep the newest dead letters, and none past the log's age."""
     newest = book.connection.execute("SELECT max(id) FROM dead_letters").fetchone()[0] or 0
-    oldest_ms = book.now_ms - int(book.settings.max_age_s * 1_000) if book.synced else -(1 << 62)
-    cursor = book.connection.execute(
-        "DELETE FROM dead_letters WHERE id<=? OR at_ms<?", (newest - _KEEP_DEAD_LETTERS, oldest_ms)
-    )
+    keep_from, oldest_ms = newest - _KEEP_DEAD_LETTERS + 1, _too_old_before(book)
+    letters = book.connection.execute("SELECT id, at_ms, run, mono_ms, synced FROM dead_letters ORDER BY id")
+    for number, *stamp in letters:
+        if number >= keep_from and book.timeline.taken_ms(Stamp(*stamp)) >= oldest_ms:
+            keep_from = number
+            break
+    cursor = book.connection.execute("DELETE FROM dead_letters WHERE id<?", (keep_from,))
     book.dead_letters -= max(cursor.rowcount, 0)
+
+
+def _too_old_before(book: Book) -> int:
+    """The moment of this boot's clock before which a block was taken that is too old (C4 to C6)."""
+    found = book.timeline.older_than(int(book.settings.max_age_s * 1_000))
+    return _NEVER if found is None else found
 
 
 def _trim_settled(book: Book, oldest_ms: int, *, over: bool) -> bool:
@@ -91,11 +101,11 @@ def _oldest_settled(book: Book, origin: int) -> tuple[int, int] | None:
     for first, last in streams.protected(book.streams, origin):
         if first > at:
             row = book.connection.execute(
-                "SELECT key, at_ms FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+                "SELECT key, at_ms, run, mono_ms, synced FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
                 (key_of(origin, at), key_of(origin, first - 1)),
             ).fetchone()
             if row:
-                return row[0] & MAX_NUMBER, row[1]
+                return row[0] & MAX_NUMBER, book.timeline.taken_ms(Stamp(*row[1:]))
         at = max(at, last + 1)
     return None
 
@@ -128,7 +138,7 @@ def _evict(book: Book, oldest_ms: int, *, over: bool) -> bool:
         book.delete(part.origin, first)
         state.take(part, last, row[1])
         _lose(book, state, Missing(first, last, row[1], reason, (part.origin, row[2])))
-    streams.refresh_oldest(book.connection, state)
+    streams.refresh_oldest(book.connection, state, book.timeline)
     return True
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from sync.log import blocks, ledger, numbers, streams
 from sync.log.blocks import Block
+from sync.log.clock import Stamp
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, key_of
 from sync.log.streams import Lease, Range
@@ -149,11 +150,11 @@ class Salvage:
         found = self._read(part.blocks.origin, self._now.at, part.blocks.last)
         if found is None:
             return False
-        number, block, at_ms = found
+        number, block, taken = found
         if part.mark:
             block = blocks.mark_repeated(block, book.settings.compression_level)
         lane = Lane.BACKFILL if part.lane is Lane.LIVE else part.lane
-        self._add(book, book.stream(lane, part.topic), block, at_ms)
+        self._add(book, book.stream(lane, part.topic), block, taken)
         self._now = replace(
             self._now,
             at=number + block.records,
@@ -164,7 +165,7 @@ class Salvage:
 
     def _bring_lease(self, book: Book, part: Part, lease: Lease) -> None:
         """Bring a leased batch over as a whole, under its lease; or what is left of it, marked."""
-        found: list[tuple[Block, int]] = []
+        found: list[tuple[Block, Stamp]] = []
         at = lease.first
         while (row := self._read(lease.origin, at, lease.last)) is not None:
             found.append((row[1], row[2]))
@@ -173,9 +174,9 @@ class Salvage:
         state = book.stream(part.lane, part.topic)
         whole = left == lease.records and not state.depth
         first = book.next_number
-        for block, at_ms in found:
+        for block, taken in found:
             kept = block if whole else blocks.mark_repeated(block, book.settings.compression_level)
-            self._add(book, state, kept, at_ms)
+            self._add(book, state, kept, taken)
         if whole:
             state.take(Range(state.id, state.head, MAX_NUMBER, left), book.next_number - 1, left)
             state.lease = replace(lease, origin=state.id, first=first, last=book.next_number - 1)
@@ -183,24 +184,27 @@ class Salvage:
         if left < lease.records:
             self._lose(book, state, Missing(lease.first, lease.last, lease.records - left, "corrupt"))
 
-    def _read(self, origin: int, at: int, last: int) -> tuple[int, Block, int] | None:
-        """The next block that can be read; damage is stepped over in growing steps."""
+    def _read(self, origin: int, at: int, last: int) -> tuple[int, Block, Stamp] | None:
+        """The next block that can be read; damage is stepped over in growing steps.
+
+        Of when it was taken only the wall clock and its trust go over: its run is none of the new file's.
+        """
         if self._connection is None:
             return None
         stride = 1
         while at <= last:
             try:
                 row = self._connection.execute(
-                    "SELECT key, records, body, at_ms, checksum FROM blocks WHERE key BETWEEN ? AND ?"
+                    "SELECT key, records, body, at_ms, synced, checksum FROM blocks WHERE key BETWEEN ? AND ?"
                     " ORDER BY key LIMIT 1",
                     (key_of(origin, at), key_of(origin, last)),
                 ).fetchone()
                 if row is None:
                     return None
-                key, records, body, at_ms, checksum = row
+                key, records, body, at_ms, synced, checksum = row
                 number = int(key) & MAX_NUMBER
                 if number >= at and blocks.checksum(key, records, body) == checksum:
-                    return number, Block(number, int(records), body), int(at_ms)
+                    return number, Block(number, int(records), body), Stamp(int(at_ms), 0, 0, int(synced))
                 at = max(at, number) + 1
             except (*_NOISE, BufferError):
                 at += stride
@@ -213,10 +217,10 @@ class Salvage:
             missing = Missing(part.blocks.first, last, part.records - self._now.of_part, "corrupt")
             self._lose(book, book.stream(part.lane, part.topic), missing)
 
-    def _add(self, book: Book, state: StreamState, block: Block, at_ms: int) -> None:
+    def _add(self, book: Book, state: StreamState, block: Block, taken: Stamp) -> None:
         """Add a block as it is; its numbers here are no records' names (L10)."""
         moved = replace(block, first=book.next_number)
-        book.add(state, moved, at_ms)
+        book.add(state, moved, taken)
         numbers.brought(book, moved)
         ledger.skip(book, moved.first, moved.last, "salvaged")
 

@@ -49,7 +49,8 @@ _TABLES: Final = (
         records INTEGER NOT NULL, standing INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(stream, first)) WITHOUT ROWID""",
     """CREATE TABLE dead_letters(
         id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, lane TEXT NOT NULL, topic TEXT NOT NULL,
-        number INTEGER NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL)""",
+        number INTEGER NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL,
+        run INTEGER NOT NULL DEFAULT 0, mono_ms INTEGER NOT NULL DEFAULT 0, synced INTEGER NOT NULL DEFAULT 1)""",
     """CREATE TABLE ledger(
         id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, lane TEXT NOT NULL,
         topic TEXT NOT NULL, first INTEGER, last INTEGER, records INTEGER NOT NULL, reason TEXT NOT NULL,
@@ -73,6 +74,9 @@ _UPGRADES: Final[dict[int, tuple[str, ...]]] = {
         "ALTER TABLE ledger ADD COLUMN into_records INTEGER",
         *_BOOKKEEPING,
         "ALTER TABLE blocks ADD COLUMN receipts BLOB",
+        "ALTER TABLE dead_letters ADD COLUMN run INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE dead_letters ADD COLUMN mono_ms INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE dead_letters ADD COLUMN synced INTEGER NOT NULL DEFAULT 1",
     ),
 }
 """What makes a file of one format one of the next. Only additions: blocks, which are many, are never rewritten."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sync.log.restamp import untouched
 from sync.values import Misconfigured
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sync.log.restamp import Restamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,8 @@ class LogSettings:
     """Settings of one log file.
 
     `commit_records`: a commit starts as soon as that many records wait, whatever the interval. It should be
-    no more than the smallest in-flight window of the sources that wait for acknowledgements.
+    no more than the smallest in-flight window of the sources that wait for acknowledgements. `clock_file`: see
+    `Clock`. `restamp` knows the bodies, and sets the times in them right.
     """
 
     path: Path
@@ -28,6 +32,8 @@ class LogSettings:
     max_age_s: float = 30 * 86_400.0
     compression_level: int = 3
     commit_records: int = 4_000
+    clock_file: Path | None = None
+    restamp: Restamp = untouched
 
     def __post_init__(self) -> None:
         """Refuse what can only be a mistake.

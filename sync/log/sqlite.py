@@ -39,7 +39,7 @@ class SqliteLog(Front):
     """
 
     def __init__(self, settings: LogSettings, clock: Clock | None = None) -> None:
-        clock = clock or Clock()
+        clock = clock or Clock(settings.clock_file)
         super().__init__(clock)
         self._settings = settings
         self._inbox = Inbox(settings)

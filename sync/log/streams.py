@@ -11,12 +11,15 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
+from sync.log.clock import Stamp
 from sync.log.schema import MAX_NUMBER, key_of
 from sync.values import Batch, Claim, Lane, Pending, Producer, Stream
 
 if TYPE_CHECKING:
     import asyncio
     import sqlite3
+
+    from sync.log.clock import Timeline
 
 ORDER: Final = {Lane.ALERT: 0, Lane.LIVE: 1, Lane.BACKFILL: 2, Lane.BULK: 3}
 
@@ -44,7 +47,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A batch that may have left (D1). `at_ms` is when the log took its oldest record.
+    """A batch that may have left (D1). `at_ms` is when the log took its oldest record, by this boot's clock.
 
     `leased_ms` is the wall clock at which the lease was written, `leased_synced` whether it was synchronised.
     """
@@ -64,7 +67,10 @@ class Lease:
 
 @dataclass(slots=True)
 class StreamState:
-    """One stream. `end` counts all records that its own blocks ever held, `open_records` those from `head` on."""
+    """One stream. `end` counts all records that its own blocks ever held, `open_records` those from `head` on.
+
+    `oldest_ms` is when the oldest pending record was taken, by this boot's clock; 0 too where there is none.
+    """
 
     id: int
     lane: Lane
@@ -138,8 +144,11 @@ class StreamState:
         )
 
 
-def load(connection: sqlite3.Connection) -> dict[int, StreamState]:
-    """Read all streams by their ids; a few look-ups each, however long the backlog."""
+def load(connection: sqlite3.Connection, timeline: Timeline | None = None) -> dict[int, StreamState]:
+    """Read all streams by their ids; a few look-ups each, however long the backlog.
+
+    With a timeline, when records were taken is told by this boot's clock, else by the wall clock of then.
+    """
     streams: dict[int, StreamState] = {}
     for row in connection.execute(
         "SELECT id, lane, topic, head, acked, lease_origin, lease_first, lease_last, lease_records, lease_at_ms,"
@@ -177,7 +186,10 @@ def load(connection: sqlite3.Connection) -> dict[int, StreamState]:
             (key_of(state.id, state.head), key_of(state.id, MAX_NUMBER)),
         ).fetchone()
         state.open_records = state.end - head[0] if head else 0
-        refresh_oldest(connection, state)
+        refresh_oldest(connection, state, timeline)
+        if state.lease is not None and timeline is not None:
+            leased = Range(state.lease.origin, state.lease.first, state.lease.last, state.lease.records)
+            state.lease = replace(state.lease, at_ms=_taken_ms(connection, leased, timeline))
     return streams
 
 
@@ -214,17 +226,21 @@ def save(connection: sqlite3.Connection, state: StreamState, given: int) -> None
     )
 
 
-def refresh_oldest(connection: sqlite3.Connection, state: StreamState) -> None:
+def refresh_oldest(connection: sqlite3.Connection, state: StreamState, timeline: Timeline | None) -> None:
     """Look up when the stream's oldest pending record was taken."""
     part = state.next_part()
-    if part is None:
-        state.oldest_ms = 0
-        return
+    state.oldest_ms = 0 if part is None else _taken_ms(connection, part, timeline)
+
+
+def _taken_ms(connection: sqlite3.Connection, part: Range, timeline: Timeline | None) -> int:
     row = connection.execute(
-        "SELECT at_ms FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+        "SELECT at_ms, run, mono_ms, synced FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
         (key_of(part.origin, part.first), key_of(part.origin, part.last)),
     ).fetchone()
-    state.oldest_ms = row[0] if row else 0
+    if row is None:
+        return 0
+    stamp = Stamp(*row)
+    return stamp.at_ms if timeline is None else timeline.taken_ms(stamp)
 
 
 def protected(streams: dict[int, StreamState], origin: int) -> list[tuple[int, int]]:

@@ -184,7 +184,8 @@ class Courier:
         harbour.tally.delivered[lane] += batch.count
         harbour.tally.batches[lane] += 1
         harbour.tally.body_bytes[lane] += len(batch.body)
-        harbour.tally.delivered_age_s[lane] = time.time() - batch.taken_at_ns / 1e9
+        age_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - batch.taken_at_ns
+        harbour.tally.delivered_age_s[lane] = max(age_ns, 0) / 1e9
         self._recovered(topic)
         harbour.on_delivered(batch)
 

@@ -196,7 +196,7 @@ class Shipper:
             self._link_back.clear()
 
     def _live_is_older_than(self, age_s: float) -> bool:
-        limit_ns = time.time_ns() - int(age_s * 1e9)
+        limit_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - int(age_s * 1e9)
         return any(p.lane is Lane.LIVE and p.records and p.oldest_at_ns < limit_ns for p in self.log.streams())
 
     def _link_changed(self, event: ShipperEvent) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class ShipperStats:
     """A snapshot. Counts are since the shipper was made; `retries` by reason, `held` and `waiting` with theirs.
 
-    `delivered_age_s` is the age (now minus `taken_at_ns`) of the oldest record of the batch delivered last.
+    `delivered_age_s` is the age (CLOCK_BOOTTIME minus `taken_at_ns`) of the oldest record of the newest delivery.
     `holds` says why a lane that has something to send waits: budget, rate, share.
     """
 

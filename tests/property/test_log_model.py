@@ -44,13 +44,18 @@ class StillClock(Clock):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now_ms = 1_700_000_000_000
+        self.now_ms = 1_900_000_000_000
+        self.set_by_ms = 0
+        self.trusted = True
 
     def wall_ms(self) -> int:
-        return self.now_ms
+        return self.now_ms + self.set_by_ms
+
+    def mono_ms(self) -> int:
+        return self.now_ms - 1_900_000_000_000 + 86_400_000
 
     def synced(self) -> bool:
-        return True
+        return self.trusted
 
 
 class LogMachine(RuleBasedStateMachine):
@@ -150,7 +155,7 @@ class LogMachine(RuleBasedStateMachine):
     @rule()
     def hand_over(self) -> None:
         self._commit()
-        self.clock.now_ms += 100  # less in all than a loss waits before it is told, for that is a record too
+        self.clock.now_ms += 100
         self.work.requests.append(Request(lambda book: leases.hand_to_backfill(book, 0.05)))
         before = {where: self._on_disk(where) for where in LEASABLE}
         self._commit()
@@ -162,16 +167,26 @@ class LogMachine(RuleBasedStateMachine):
             self.pending[live] = [value for value in self.pending[live] if value not in set(moved)]
             self.pending[backfill] = sorted([*self.pending[backfill], *moved], key=int)
 
+    @rule(by_ms=st.sampled_from([365 * 86_400_000, -365 * 86_400_000, 3_000, -1_900_000_000_000]))
+    def set_clock(self, by_ms: int) -> None:
+        """The wall clock is set, far or near; or set right. Nothing is aged, handed over or reordered by it (C4)."""
+        self.clock.set_by_ms = 0 if self.clock.set_by_ms else by_ms
+
+    @rule()
+    def lose_or_find_time(self) -> None:
+        self.clock.trusted = not self.clock.trusted
+
     @rule()
     def evict(self) -> None:
         """L5, D8."""
         self._commit()
         before = {where: self._on_disk(where) for where in LEASABLE}
         letters = len(self._on_disk(LETTERS))
+        events = self._events_lost()
         self.engine.max_bytes = 0
         self._commit(check=False)
         self.engine.max_bytes = 1 << 30
-        gone = letters - len(self._on_disk(LETTERS))
+        gone = letters - len(self._on_disk(LETTERS)) + self._events_lost() - events
         for where in LEASABLE:
             after = self._on_disk(where)
             assert after == before[where][len(before[where]) - len(after) :], "not the oldest went"
@@ -257,6 +272,7 @@ class LogMachine(RuleBasedStateMachine):
                 kept.claim.base_sequence,
             )
             assert (batch.first, batch.last, names(batch)) == (kept.first, kept.last, names(kept))
+            assert batch.body == kept.body, "D8: what is leased is not encoded anew"
             assert batch.attempted
         self._commit()
 
@@ -300,6 +316,11 @@ class LogMachine(RuleBasedStateMachine):
         if state.ranges and state.open_records:
             found += self._decoded(state.id, state.head, (1 << 48) - 1)
         return found
+
+    def _events_lost(self) -> int:
+        """What told of losses can itself be lost; when it is told is a matter of the clock."""
+        found = self.book.connection.execute("SELECT total(records) FROM ledger WHERE topic='system-events'")
+        return int(found.fetchone()[0])
 
     def _decoded(self, origin: int, first: int, last: int) -> list[str]:
         found: list[str] = []

@@ -96,15 +96,22 @@ async def until(condition: object, timeout_s: float = 30.0) -> None:
 
 
 class SetClock(Clock):
-    """A clock that tests set, trusted unless they say otherwise."""
+    """A clock that tests set, synchronised unless they say otherwise.
+
+    `ahead_ms` is time that has passed, on both clocks; `set_by_ms` what the wall clock alone was set by.
+    """
 
     def __init__(self, *, synced: bool = True) -> None:
         super().__init__()
         self.ahead_ms = 0
+        self.set_by_ms = 0
         self.trusted = synced
 
     def wall_ms(self) -> int:
-        return super().wall_ms() + self.ahead_ms
+        return super().wall_ms() + self.ahead_ms + self.set_by_ms
+
+    def mono_ms(self) -> int:
+        return super().mono_ms() + self.ahead_ms
 
     def synced(self) -> bool:
         return self.trusted

@@ -114,6 +114,8 @@ async def test_a_file_of_an_earlier_version_is_brought_up_to_date_with_all_that_
         file.execute("DROP TABLE spans")
         file.execute("DROP TABLE discards")
         file.execute("ALTER TABLE blocks DROP COLUMN receipts")
+        for column in ("run", "mono_ms", "synced"):
+            file.execute(f"ALTER TABLE dead_letters DROP COLUMN {column}")
         file.execute("PRAGMA user_version=1")
     async with running(SqliteLog(settings(tmp_path))) as log:
         (again,) = await log.unsettled()

@@ -92,16 +92,18 @@ async def test_what_is_leased_is_never_evicted(tmp_path: Path) -> None:
         assert again.body == leased.body
 
 
-async def test_what_is_too_old_goes_only_by_a_clock_that_can_be_trusted(tmp_path: Path) -> None:
+async def test_what_is_too_old_goes_by_the_clock_that_nobody_can_set(tmp_path: Path) -> None:
+    """C4."""
     clock = SetClock(synced=False)
     log = SqliteLog(settings(tmp_path, max_age_s=1_000.0), clock)
     async with running(log):
         await log.append(envelopes(*range(10)))
-        clock.ahead_ms = 5_000_000
+        clock.set_by_ms = 5_000_000
+        clock.trusted = True
+        clock.ahead_ms = 20_000
         await log.append(envelopes("x", topic="camera-events"))
         assert log.stats().lost == {}
-        clock.trusted = True
-        clock.ahead_ms += 20_000
+        clock.ahead_ms = 1_010_000
         await log.append(envelopes("y", topic="camera-events"))
         assert log.stats().lost == {"aged": 10}
         assert [pending.records for pending in log.streams() if pending.topic == TOPIC] == [0]

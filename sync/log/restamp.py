@@ -1,0 +1,57 @@
+"""What a clock that was not trusted stamped: it says so from the start, and is corrected before it leaves (C7).
+
+A block whose lease is written is never encoded anew (D8), so that what is sent again is what was sent before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sync.log import blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sync.log.blocks import Block, Record
+    from sync.log.book import Book
+    from sync.values import Envelope
+
+    Restamp = Callable[[str, Record, int, int], Record]
+    """Of a topic's record, taken when the wall clock said one thing (ms) and should have said another: the same
+    record with its times set right, key and names unchanged. What is no time of the gateway's own clock stays."""
+
+UNSYNCHRONISED: Final = ("clock", b"unsynchronised")
+CORRECTED: Final = ("clock", b"corrected")
+
+
+def untouched(_topic: str, record: Record, _at_ms: int, _right_ms: int) -> Record:
+    """The correction of a log that is told nothing of its bodies: there is no time in them."""
+    return record
+
+
+def marked(records: Sequence[Envelope]) -> list[Envelope]:
+    """Records on their way in that say that their time is not to be relied on."""
+    return [record._replace(headers=(*record.headers, UNSYNCHRONISED)) for record in records]
+
+
+def correct(book: Book, origin: int, topic: str, found: list[tuple[Block, int]]) -> list[tuple[Block, int]]:
+    """Blocks that are about to be leased, each with when it was taken; encoded anew where time has arrived since."""
+    if all(block.taken is None or block.taken.synced for block, _ in found):
+        return found
+    return [(_corrected(book, origin, topic, block), taken_ms) for block, taken_ms in found]
+
+
+def _corrected(book: Book, origin: int, topic: str, block: Block) -> Block:
+    taken = block.taken
+    if taken is None or taken.synced or (right_ms := book.timeline.right_ms(taken)) is None:
+        return block
+    change = book.settings.restamp
+    at_ms = taken.at_ms
+    anew = blocks.rewritten(
+        block,
+        lambda record: change(topic, record, at_ms, right_ms).saying(CORRECTED),
+        book.settings.compression_level,
+    )
+    book.replace(origin, block, [anew], taken._replace(at_ms=right_ms, synced=1))
+    book.corrected += block.records
+    return anew
