@@ -25,7 +25,7 @@ IS_ROOT := $(filter 0,$(shell id -u))
 
 # Command, and the Debian package that brings it. What .ci/run installs is this list: `make -s packages`.
 NEEDED := mosquitto:mosquitto mosquitto_pub:mosquitto-clients kcat:kafkacat promtool:prometheus \
-	java:default-jre-headless mvn:maven systemd-analyze:systemd
+	java:default-jre-headless mvn:maven systemd-analyze:systemd faketime:faketime
 NEEDED_BY_ROOT := debootstrap:debootstrap systemd-nspawn:systemd-container
 TOOLS := $(NEEDED) $(if $(IS_ROOT),$(NEEDED_BY_ROOT))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 
-from sync.batches import frame_batch
+from sync.batches import frame_batch, sending_ms
 from sync.kafka.answers import outcome_of
 from sync.kafka.assess import EXPIRY, Role, TopicAssessment, assess
 from sync.kafka.client import Client, TopicUnavailable
@@ -64,7 +64,7 @@ class KafkaSink:
             pacing = self._pacing.setdefault((node, stream.lane), Pacing())
             if stream.lane is not Lane.ALERT:
                 pacing.apply(connection)
-            frame, began_s = frame_batch(batch, time.time_ns() // 1_000_000), time.monotonic()
+            frame, began_s = frame_batch(batch, sending_ms()), time.monotonic()
             milliseconds = int(self._settings.request_timeout_s * 1000)
             topics = [(stream.topic, [(stream.partition, frame)])]
             answer = await client.ask(connection, ProduceRequest(None, _ALL_IN_SYNC, milliseconds, topics))

@@ -64,6 +64,8 @@ def document(
             }
         ],
         "http": {"port": 0},
+        # What this machine's kernel says of its clock is no part of a test.
+        "log": {"clock_file": str(folder / "synchronised")},
     }
     for name, section in sections.items():
         known = whole.get(name)
@@ -86,6 +88,7 @@ class Daemon:
         prefix: Sequence[str] = (),
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tg-"))
+        (self.folder / "synchronised").touch()
         self.state = self.folder / "state"
         self.runtime = self.folder / "run"
         if isinstance(config, Path):
