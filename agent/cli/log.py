@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Never, TypeVar
@@ -58,13 +57,12 @@ def lanes(path: Path, *, as_json: bool) -> None:
     if as_json:
         _print_json([asdict(stream) for stream in waiting])
         return
-    now_ms = time.time() * 1000
     rows = [
         [
             stream.lane,
             f"{stream.pending:,}",
             f"{stream.leased:,}",
-            duration(max(now_ms - stream.oldest_at_ms, 0) / 1000) if stream.oldest_at_ms else "-",
+            duration(stream.oldest_s) if stream.pending else "-",
             stream.topic,
         ]
         for stream in waiting

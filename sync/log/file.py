@@ -245,8 +245,10 @@ class LogFile:
         return aside
 
     def _aside(self) -> Path:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-        return self.path.with_name(f"{self.path.name}.damaged-{stamp}")
+        aside = self.path.with_name(f"{self.path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
+        newest = damaged_files(self.path)[-1:]
+        # The oldest of them are removed by their names, which a clock set back must not turn round.
+        return newest[0].with_name(newest[0].name + "+") if newest and newest[0] >= aside else aside
 
     def put_aside(self) -> Path:
         """Close a damaged file and move it away with all that belongs to it.

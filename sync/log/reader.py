@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlite_utils import Database
 
 from sync.log import blocks, ledger, streams
+from sync.log.clock import Clock, Timeline
 from sync.log.schema import MAX_NUMBER, key_of
 from sync.values import Lane, NotReady
 
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """One stream: records pending and leased; when (ms since the epoch) the oldest pending was taken, 0 for none."""
+    """One stream: records pending and leased; when (ms since the epoch) the oldest pending was taken, 0 for none.
+
+    `oldest_s` is its age, which a clock that was set since does not change (C4, C5).
+    """
 
     lane: Lane
     topic: str
@@ -35,6 +39,7 @@ class Depth:
     pending: int
     leased: int
     oldest_at_ms: int
+    oldest_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,8 @@ class LogReader:
         with self._open() as connection:
             partitions = dict(connection.execute("SELECT name, partition FROM topics").fetchall())
             found = sorted(streams.load(connection).values(), key=lambda state: (streams.ORDER[state.lane], state.id))
+            timeline = _timeline(connection)
+            taken = {state.id: state.oldest_ms for state in streams.load(connection, timeline).values()}
         return [
             Depth(
                 state.lane,
@@ -86,6 +93,7 @@ class LogReader:
                 state.pending,
                 state.lease.records if state.lease else 0,
                 state.oldest_ms,
+                max(timeline.now.mono_ms - taken[state.id], 0) / 1_000 if state.pending else 0.0,
             )
             for state in found
         ]
@@ -142,6 +150,17 @@ class LogReader:
         finally:
             if connection is not None:
                 connection.close()
+
+
+def _timeline(connection: sqlite3.Connection) -> Timeline:
+    """This boot's clocks, as the daemon that wrote the file knew them."""
+    clock = Clock()
+    timeline = Timeline(clock)
+    noted = connection.execute("SELECT value FROM meta WHERE name='clock'").fetchone()
+    runs = connection.execute("SELECT run FROM runs WHERE boot=? AND boot<>'unknown'", (clock.boot,))
+    timeline.begin(frozenset(run for (run,) in runs), noted[0] if noted else None)
+    timeline.look(-1)
+    return timeline
 
 
 def _newest(

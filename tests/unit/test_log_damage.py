@@ -205,3 +205,18 @@ async def test_a_log_whose_folder_is_gone_acknowledges_nothing_until_it_is_back(
         assert not done
         folder.mkdir()
         await asyncio.wait_for(waiting, 20)
+
+
+async def test_a_clock_set_back_does_not_make_the_newest_file_put_aside_the_oldest(tmp_path: Path) -> None:
+    """Only two are kept, and the one that is being salvaged must be among them."""
+    await filled(tmp_path)
+    path = tmp_path / "log.sqlite"
+    for year in (2098, 2099):
+        (tmp_path / f"log.sqlite.damaged-{year}0101T000000000000Z").write_bytes(b"")
+    content = random.Random(1).randbytes(path.stat().st_size)
+    path.write_bytes(content)
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("after"))
+    found = damaged_files(path)
+    assert len(found) == 2
+    assert found[-1].read_bytes() == content

@@ -15,6 +15,7 @@ import pytest
 from sync.log import LogSettings, SqliteLog
 from sync.log.reader import LogReader
 from sync.values import Claim, Envelope, Lane, NotReady, Producer, Stream
+from tests.support.log import SetClock, envelopes, running, settings
 
 TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
 
@@ -158,3 +159,13 @@ async def test_a_damaged_block_is_passed_over(tmp_path):
     entries = LogReader(tmp_path / "log.sqlite").tail(6, topic="sensor-data")
     assert entries[0].record is None
     assert [json.loads(entry.record.value)["value"] for entry in entries[1:]] == [5, 6, 7, 8, 9]
+
+
+async def test_the_age_of_what_waits_is_right_where_the_clock_was_wrong_when_it_came(tmp_path: Path) -> None:
+    """C4."""
+    clock = SetClock()
+    clock.set_by_ms = -365 * 86_400_000
+    async with running(SqliteLog(settings(tmp_path), clock)) as log:
+        await log.append(envelopes("x"))
+    (waiting,) = LogReader(tmp_path / "log.sqlite").depth()
+    assert 0 <= waiting.oldest_s < 600
