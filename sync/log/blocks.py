@@ -196,7 +196,7 @@ def split(block: Block, sizes: Sequence[int], level: int) -> list[Block]:
         for index in range(taken, taken + size):
             rest, stop = bounds[index]
             section += _numbered(index - taken, raw[rest:stop])
-        pieces.append(Block(block.first + taken, size, compress(bytes(section), level), len(section)))
+        pieces.append(Block(block.first + taken, size, compress(bytes(section), level), len(section), block.taken))
         taken += size
     return pieces
 
@@ -235,7 +235,7 @@ def rewritten(block: Block, change: Callable[[Record], Record], level: int) -> B
         record = change(found)
         builder.append(index, 0, record.key, record.value, list(record.headers))
     raw = memoryview(builder.build())[_HEADER:]
-    return Block(block.first, block.records, compress(raw, level), len(raw))
+    return Block(block.first, block.records, compress(raw, level), len(raw), block.taken)
 
 
 def _varint(value: int) -> bytes:

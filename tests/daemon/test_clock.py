@@ -154,6 +154,7 @@ def test_a_clock_set_by_a_year_with_a_backlog_loses_and_doubles_nothing(
             assert daemon.total("tidegate_log_depth_records") >= 600
         clock.set(0)
         records = arrived(farm, 700)
+        assert daemon.total("tidegate_delivery_latency_seconds_sum") < 700 * 600, "nothing took a year"
     assert all(records[number].header("clock") == "" for number in range(300))
     assert all(records[number].header("clock") == "corrected" for number in range(500, 700))
 

@@ -115,6 +115,25 @@ async def test_c7_what_is_pending_when_time_arrives_leaves_with_the_right_time(t
         assert again.body == rest.body, "D2: what is on disk is what left"
 
 
+async def test_of_a_long_backlog_that_is_corrected_each_lease_takes_a_part(tmp_path: Path) -> None:
+    """The writer must not be held up for long, by whatever waits."""
+    log = SqliteLog(settings(tmp_path, restamp=restamp), clock := Unset())
+    async with running(log):
+        await log.assign_partition(TOPIC, 1)
+        for part in range(6):
+            await log.append([reading(clock, 400 * part + index) for index in range(400)])
+        clock.arrive()
+        counts: list[int] = []
+        found: list[float] = []
+        while (batch := await log.lease(claim(LIVE, sum(counts)), 1 << 22)) is not None:
+            assert set(said(batch)) == {"corrected"}
+            found += [json.loads(value)["value"] for value in values(batch)]
+            counts.append(batch.count)
+            log.settle(batch, 0)
+        assert counts == [1_200, 1_200]
+        assert found == list(range(2_400))
+
+
 async def test_d8_what_is_leased_when_time_arrives_goes_again_as_it_was(tmp_path: Path) -> None:
     clock = Unset()
     async with running(SqliteLog(settings(tmp_path, restamp=restamp), clock)) as log:

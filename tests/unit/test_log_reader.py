@@ -15,7 +15,7 @@ import pytest
 from sync.log import LogSettings, SqliteLog
 from sync.log.reader import LogReader
 from sync.values import Claim, Envelope, Lane, NotReady, Producer, Stream
-from tests.support.log import SetClock, envelopes, running, settings
+from tests.support import log as support
 
 TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
 
@@ -161,11 +161,11 @@ async def test_a_damaged_block_is_passed_over(tmp_path):
     assert [json.loads(entry.record.value)["value"] for entry in entries[1:]] == [5, 6, 7, 8, 9]
 
 
-async def test_the_age_of_what_waits_is_right_where_the_clock_was_wrong_when_it_came(tmp_path: Path) -> None:
+async def test_the_age_of_what_waits_is_right_where_the_clock_was_wrong_when_it_came(tmp_path):
     """C4."""
-    clock = SetClock()
+    clock = support.SetClock()
     clock.set_by_ms = -365 * 86_400_000
-    async with running(SqliteLog(settings(tmp_path), clock)) as log:
-        await log.append(envelopes("x"))
+    async with support.running(SqliteLog(support.settings(tmp_path), clock)) as log:
+        await log.append(support.envelopes("x"))
     (waiting,) = LogReader(tmp_path / "log.sqlite").depth()
     assert 0 <= waiting.oldest_s < 600
