@@ -33,6 +33,7 @@ from tests.support.log import (
 )
 
 if TYPE_CHECKING:
+    from sync.log.book import Book
     from sync.values import Batch, Envelope
 
 YEAR_MS = 365 * 86_400_000
@@ -52,7 +53,7 @@ class Unset(SetClock):
 
 def reading(clock: SetClock, value: float, *, at_device: bool = False) -> Envelope:
     at = datetime(2026, 5, 1, tzinfo=UTC) if at_device else datetime.fromtimestamp(clock.wall_ms() / 1000, UTC)
-    return ENCODER.reading(Reading("s", "t", value, "1", "tank", "site-a", at, at_device, 0))
+    return ENCODER.readings([Reading("s", "t", value, "1", "tank", "site-a", at, at_device, 0)])[0]
 
 
 def said(batch: Batch) -> list[str]:
@@ -222,8 +223,8 @@ async def test_what_was_lost_before_time_arrived_is_told_with_the_right_time(tmp
     async with running(log):
         await log.append([reading(clock, 1)])
 
-        def lose(book: object) -> None:
-            ledger.note(book, Lane.LIVE, TOPIC, ledger.Missing(1, 1, 1, "corrupt"))  # type: ignore[arg-type]
+        def lose(book: Book) -> None:
+            ledger.note(book, Lane.LIVE, TOPIC, ledger.Missing(1, 1, 1, "corrupt"), log_id=book.names.log_id)
 
         await log._ask(lose)
         clock.arrive()
@@ -245,12 +246,12 @@ def test_a_corrected_record_keeps_to_its_schema_its_key_and_its_name() -> None:
     event = SystemEvent(
         event=SystemEventKind.STARTED, severity=Severity.INFO, source="daemon", text="t", at=at, data={"until": 3}
     )
-    loss = Loss(Lane.LIVE, "t", 1, 2, 2, "evicted", 120_000, 121_000)
+    loss = Loss(Lane.LIVE, "t", 1, 2, 2, "evicted", 120_000, 121_000, "log")
     right_ms = 1_800_000_000_000
     for topic, envelope in (
-        ("sensor-data", ENCODER.reading(Reading("s", "t", 1.5, "1", "tank", "site", at, False, 0))),
+        ("sensor-data", ENCODER.readings([Reading("s", "t", 1.5, "1", "tank", "site", at, False, 0)])[0]),
         ("system-events", ENCODER.system_event(event)),
-        ("system-events", loss_event(loss, "log", LogSettings(Path(":memory:"), "gw-1"))),
+        ("system-events", loss_event(loss, LogSettings(Path(":memory:"), "gw-1"))),
     ):
         before = record(envelope)
         after = restamp(topic, before, 120_000, right_ms)
