@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
 
+    from sync.log.streams import Standing
+
 
 class Lane(StrEnum):
     """The order of sending: `alert` always goes first, `bulk` last."""
@@ -182,6 +184,23 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Who a log is, to be compared with what upstream knows of it (D11).
+
+    `first_seq` is the first number of this run, `log_first_seq` of the log id. `told_at` is the last offset
+    acknowledged to this log id on the topic asked for, -1 where there is none. `behind`: what stands beside the
+    file knows of a later run.
+    """
+
+    log_id: str
+    run: int
+    first_seq: int
+    log_first_seq: int
+    told_at: int
+    behind: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LogStats:
     """A snapshot of the log, cheap to take. Counts are records; `bytes_used` counts pages in use.
 
@@ -215,6 +234,8 @@ class LogStats:
     """Whether what is taken now bears a wall clock that can be relied on."""
     corrected: int = 0
     """Records whose time was set right before they left, since this process began."""
+    waiting: int = 0
+    """Of `depth`, what is not sent before `adopt` or `discard` says so (D11)."""
 
 
 class Log(Protocol):
@@ -301,6 +322,25 @@ class Log(Protocol):
 
     def hand_to_backfill(self, older_than_s: float) -> Awaitable[int]:
         """Move pending `live` blocks taken more than `older_than_s` ago to `backfill`; how many records."""
+
+    def origin(self, topic: str) -> Awaitable[Origin]:
+        """Who this log is, before anything is sent in this run; `topic` is where its runs are told."""
+
+    def compared(self) -> Awaitable[None]:
+        """Note on disk that the log is no copy and its records may be sent; done before the first one is."""
+
+    def fork(self, standing: Standing) -> Awaitable[int]:
+        """The log is a copy: new records get a new log id, older ones wait or go marked, as `standing` has it.
+
+        What came in since the copy was started leaves under the new id. Leases are withdrawn. How many records
+        have the standing. For the time before the first is sent, in place of `compared`.
+        """
+
+    def adopt(self) -> Awaitable[int]:
+        """Send what waits, marked `possibly_repeated`; how many records."""
+
+    def discard(self) -> Awaitable[int]:
+        """Give up what waits, counted in the loss ledger as `discarded`; how many records."""
 
     def limit_blocks(self, lane: Lane, max_bytes: int) -> None:
         """Bound a lane's new blocks, in bytes before compression; kept within 16 KiB and 512 KiB."""

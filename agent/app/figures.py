@@ -88,6 +88,7 @@ def _log(hub: Hub) -> Iterator[Sample]:
         yield Sample("tidegate_log_oldest_undelivered_age_seconds", age_s, (lane.value,))
     for reason, count in stats.lost.items():
         yield Sample("tidegate_dropped_total", count, ("record", "log", reason))
+    yield Sample("tidegate_log_waiting_records", stats.waiting)
     yield Sample("tidegate_log_dead_letters", stats.dead_letters)
     yield Sample("tidegate_log_bytes", stats.bytes_used)
     yield Sample("tidegate_log_wal_bytes", stats.wal_bytes)

@@ -89,6 +89,7 @@ class HubHealth:
                 "stalled": stats.stalled,
                 "quarantined": stats.quarantined,
                 "dead_letters": stats.dead_letters,
+                "waiting": stats.waiting,
                 "lost": dict(stats.lost),
                 "lanes": {
                     lane.value: {
@@ -118,6 +119,10 @@ class HubHealth:
     def metrics(self) -> tuple[bytes, str]:
         """The page and its type."""
         return self._metrics.page(), CONTENT_TYPE
+
+    async def decide_log(self, *, adopt: bool) -> dict[str, Any]:
+        """Send what waits of a restored or copied log, or give it up."""
+        return {"records": await self._hub.own.decide(adopt=adopt)}
 
     async def reload(self) -> dict[str, Any]:
         """Look at config.yaml again."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent import logs
+from agent.app.identity import Identity
 from agent.app.sources import Sources
 from agent.app.uplink import Uplink
 from agent.app.verify import refusals
@@ -50,7 +51,9 @@ class Hub:
         self.watch = LogWatch(self.log, self.outbox, self.alerts, self.encoder, config.gateway.site)
         self.models = ModelHost()
         self.sources = Sources(self.intake, self.alerts, self.outbox, self.encoder, self.models)
-        self.uplink = Uplink(self.log, self.outbox, self.alerts, self.encoder, config.gateway.site)
+        self.own = Identity(self.log, self.outbox, self.encoder, config.gateway)
+        site_id = config.gateway.site
+        self.uplink = Uplink(self.log, self.outbox, self.alerts, encoder=self.encoder, own=self.own, site_id=site_id)
         self.supervisor = Supervisor(self._unit_changed)
         hooks = Hooks(plan, refusals, self._adopt, self._report)
         self.reload = Reload(path, Topology(self.supervisor), hooks, choice)

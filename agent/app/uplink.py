@@ -25,6 +25,7 @@ from sync.values import Lane
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from agent.app.identity import Identity, RestoredLog
     from agent.config import Config
     from agent.config.schema import LaneBudget
     from agent.events import Encoder
@@ -54,6 +55,7 @@ class UplinkSettings:
 
     kafka: KafkaSettings
     shipper: ShipperSettings
+    restored_log: RestoredLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,14 @@ class FleetSettings:
 class Uplink:
     """Builds shipper and fleet, and turns what the shipper reports into alerts."""
 
-    def __init__(self, durable: Log, outbox: Outbox, alerts: Alerts, encoder: Encoder, site_id: str) -> None:
+    def __init__(
+        self, durable: Log, outbox: Outbox, alerts: Alerts, *, encoder: Encoder, own: Identity, site_id: str
+    ) -> None:
         self._log = durable
         self._outbox = outbox
         self._alerts = alerts
         self._encoder = encoder
+        self._own = own
         self._site_id = site_id
         self._flowing: set[Stream] = set()
         self.traffic = Traffic()
@@ -83,7 +88,7 @@ class Uplink:
     def plan(self, config: Config, on_push: OnPush) -> list[Planned]:
         """The shipper, what the cluster grants it, and the fleet where config names it."""
         kafka = kafka_settings(config)
-        shipping = UplinkSettings(kafka, shipper_settings(config))
+        shipping = UplinkSettings(kafka, shipper_settings(config), config.kafka.restored_log)
         planned = [Planned("shipper", shipping, self._shipper)]
         if kafka.idempotent:
             planned.append(Planned("guarantee", kafka, self._guarantee))
@@ -108,6 +113,7 @@ class Uplink:
             self._reported,
             self._delivered,
             meter=self.meter,
+            before_first_send=lambda: self._own.before_first_send(settings.kafka, settings.restored_log),
         )
         self.shipper = shipper
         self._flowing.clear()
@@ -132,7 +138,8 @@ class Uplink:
             until = time.monotonic() + _FAREWELL_S
             await self._outbox.written(_FAREWELL_S)
             while not shipping.done() and shipper.stats().circuit is CircuitState.CLOSED:
-                if not any(self._log.stats().depth.values()) or time.monotonic() > until:
+                stats = self._log.stats()
+                if sum(stats.depth.values()) <= stats.waiting or time.monotonic() > until:
                     break
                 await asyncio.sleep(0.02)
             shipping.cancel()

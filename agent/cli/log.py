@@ -1,4 +1,7 @@
-"""`tidegate log`: what is in the durable log, read from its file, whether or not a daemon runs."""
+"""`tidegate log`: what is in the durable log, read from its file, whether or not a daemon runs.
+
+`adopt` and `discard` alone change something, and ask the daemon for it.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 import click
 
 from agent.cli import NOT_WELL, options
+from agent.cli.asking import ask, socket_path
 from agent.cli.table import duration, printable, table
 
 if TYPE_CHECKING:
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
+_CONFIG = "tidegate.config_path"
 _LANES = ("alert", "live", "backfill", "bulk")
 _count = click.option(
     "-n", "--count", type=click.IntRange(1, 100_000), default=10, show_default=True, help="At most so many."
@@ -44,6 +50,7 @@ def log(ctx: click.Context, config_path: Path, state_dir: Path | None, *, as_jso
 
         state_dir = folders(config_path).state_dir
     ctx.obj = state_dir / "log.sqlite"
+    ctx.meta[_CONFIG] = config_path
     if ctx.invoked_subcommand is None:
         ctx.invoke(lanes, as_json=as_json)
 
@@ -62,12 +69,14 @@ def lanes(path: Path, *, as_json: bool) -> None:
             stream.lane,
             f"{stream.pending:,}",
             f"{stream.leased:,}",
+            f"{stream.waiting:,}",
             duration(stream.oldest_s) if stream.pending else "-",
             stream.topic,
         ]
         for stream in waiting
     ]
-    for line in table(("LANE", "PENDING", "IN FLIGHT", "OLDEST", "TOPIC"), rows, right=(1, 2, 3)):
+    head = ("LANE", "PENDING", "IN FLIGHT", "WAITING", "OLDEST", "TOPIC")
+    for line in table(head, rows, right=(1, 2, 3, 4)):
         click.echo(line)
 
 
@@ -79,7 +88,8 @@ def depth(path: Path, lane: str | None, *, as_json: bool) -> None:
     """Print how many records are not delivered yet: one number."""
     waiting = _read(path, lambda reader: reader.depth())
     depths = {
-        name: sum(stream.pending + stream.leased for stream in waiting if stream.lane == name) for name in _LANES
+        name: sum(stream.pending + stream.leased + stream.waiting for stream in waiting if stream.lane == name)
+        for name in _LANES
     }
     if as_json:
         _print_json(depths)
@@ -156,6 +166,36 @@ def _loss(loss: Loss) -> str:
         return f"no record has {loss.records} numbers{span}: {loss.reason}"
     into = "" if loss.into_records is None else f" into {loss.into_records}"
     return f"{loss.lane}/{loss.topic} {loss.records} records{span}: {loss.reason}{into}"
+
+
+@log.command()
+@options.folder("--runtime-dir", "Folder of the daemon's socket.")
+@options.as_json
+@click.pass_context
+def adopt(ctx: click.Context, runtime_dir: Path | None, *, as_json: bool) -> None:
+    """Have the daemon send what waits of a restored or copied log, each record marked `possibly_repeated`."""
+    _decide(ctx, runtime_dir, "adopt", "records are sent, marked as possibly repeated", as_json=as_json)
+
+
+@log.command()
+@options.folder("--runtime-dir", "Folder of the daemon's socket.")
+@options.as_json
+@click.pass_context
+def discard(ctx: click.Context, runtime_dir: Path | None, *, as_json: bool) -> None:
+    """Have the daemon give up what waits of a restored or copied log, with an entry in the loss ledger."""
+    _decide(ctx, runtime_dir, "discard", "records were given up", as_json=as_json)
+
+
+def _decide(ctx: click.Context, runtime_dir: Path | None, what: str, done: str, *, as_json: bool) -> None:
+    config_path: Path = ctx.meta[_CONFIG]
+    status, answer = ask(socket_path(config_path, runtime_dir), "POST", f"/log/{what}")
+    if status != HTTPStatus.OK:
+        _end(f"the daemon could not: {answer.get('detail', status)}")
+    if as_json:
+        _print_json(answer)
+    else:
+        records = answer.get("records", 0)
+        click.echo(f"{records} {done}" if records else "nothing waits")
 
 
 def _read(path: Path, question: Callable[[LogReader], list[Answer]]) -> list[Answer]:

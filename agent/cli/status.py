@@ -97,6 +97,7 @@ def _log(answer: dict[str, Any]) -> str:
     lost = sum(log.get("lost", {}).values())
     for count, words in (
         (lost, "records lost since the start"),
+        (log.get("waiting", 0), "wait for `tidegate log adopt` or `discard`"),
         (log.get("dead_letters", 0), "dead letters"),
         (log.get("quarantined", 0), "damaged files put aside"),
     ):

@@ -79,6 +79,11 @@ class Gateway(Section):
         default=Path("/run/tidegate"),
         description="What must not: the unix socket `tidegate.sock` of the verbs, `http.port`.",
     )
+    machine_id: Name | None = Field(
+        default=None,
+        description="What tells this machine from one that its disk is copied to; made from /etc/machine-id if not "
+        "set. For containers, which often have none of their own.",
+    )
 
 
 class Log(Section):
@@ -157,6 +162,11 @@ class Kafka(Section):
     delivery: Literal["exactly_once", "at_least_once"] = Field(
         default="exactly_once",
         description="`at_least_once` only for brokers that have no idempotent producers; it may double records.",
+    )
+    restored_log: Literal["wait", "send_marked"] = Field(
+        default="wait",
+        description="What becomes of the undelivered records of a log that turns out to be restored from a backup or "
+        "copied: they wait for `tidegate log adopt` or `discard`, or are sent marked `possibly_repeated`.",
     )
     backfill_after_s: float = Field(
         default=60.0,

@@ -1,7 +1,17 @@
 """What goes upstream: the wire records, their schemas, and how they become envelopes."""
 
 from agent.events.envelopes import Encoder
-from agent.events.records import SCHEMAS, Alert, AlertState, Quality, Severity, SystemEvent, SystemEventKind, schema
+from agent.events.records import (
+    SCHEMAS,
+    Alert,
+    AlertState,
+    GatewayRun,
+    Quality,
+    Severity,
+    SystemEvent,
+    SystemEventKind,
+    schema,
+)
 from agent.events.restamp import restamp
 
 __all__ = [
@@ -9,6 +19,7 @@ __all__ = [
     "Alert",
     "AlertState",
     "Encoder",
+    "GatewayRun",
     "Quality",
     "Severity",
     "SystemEvent",

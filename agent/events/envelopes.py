@@ -19,7 +19,7 @@ from sync.values import Envelope, Lane
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.events.records import Alert, FleetReported, Record, SystemEvent
+    from agent.events.records import Alert, FleetReported, GatewayRun, Record, SystemEvent
     from drivers import Frame
     from models.values import Prediction
 
@@ -116,6 +116,10 @@ class Encoder:
     def fleet_reported(self, report: FleetReported) -> Envelope:
         """The outcome of a configuration, keyed by the gateway so that the newest one stays."""
         return self._record(Lane.LIVE, "fleet-reported", self._gateway_id.encode(), report, report.at)
+
+    def gateway_run(self, run: GatewayRun) -> Envelope:
+        """One start, keyed by the gateway so that the newest one stays."""
+        return self._record(Lane.LIVE, "gateway-runs", self._gateway_id.encode(), run, run.at)
 
     def _record(self, lane: Lane, topic: str, key: bytes, record: Record, at: datetime) -> Envelope:
         body = orjson.dumps(record.model_dump(mode="json", exclude_none=True))

@@ -125,6 +125,10 @@ class SystemEventKind(StrEnum):
     LOG_QUARANTINED = "log_quarantined"
     CONFIG_CHANGED = "config_changed"
     GUARANTEE_CHANGED = "guarantee_changed"
+    IDENTITY_UNKNOWN = "identity_unknown"
+    LOG_RESTORED = "log_restored"
+    LOG_ADOPTED = "log_adopted"
+    LOG_DISCARDED = "log_discarded"
 
 
 class SystemEvent(Record):
@@ -151,6 +155,26 @@ class FleetReported(Record):
     problems: list[str] = Field(default_factory=list)
 
 
+class GatewayRun(Record):
+    """One start of a gateway (topic `gateway-runs`), told once it knows whether its log is its own.
+
+    The next start compares itself with the newest one of its gateway.
+    """
+
+    gateway_id: str
+    site_id: str
+    log_id: str = Field(description="The log's name, the part of `ce_id` before the number")
+    run: int = Field(description="Starts of this log, counted through all its ids")
+    machine_id: str = Field(description="Tells machines apart; empty where the machine has no id")
+    first_seq: int = Field(description="The first number of this run")
+    log_first_seq: int = Field(description="The first number under this log id")
+    version: str = Field(description="Of the agent")
+    at: datetime
+    identity: Literal["first", "same", "restored", "copied", "unknown"] = Field(
+        description="How the log compared with the last run told before"
+    )
+
+
 class DeadLetter(Record):
     """A record that Kafka will never take (topic `dead-letters`). The log itself writes these."""
 
@@ -170,6 +194,7 @@ SCHEMAS: dict[str, type[Record]] = {
     "farm-alerts": Alert,
     "system-events": SystemEvent,
     "fleet-reported": FleetReported,
+    "gateway-runs": GatewayRun,
     "dead-letters": DeadLetter,
 }
 """The record of each topic."""

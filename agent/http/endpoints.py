@@ -26,6 +26,9 @@ class Health(Protocol):
     def metrics(self) -> tuple[bytes, str]:
         """The metrics page and its content type."""
 
+    def decide_log(self, *, adopt: bool) -> Awaitable[dict[str, Any]]:
+        """Send what waits of a restored or copied log, or give it up; how many records."""
+
     def reload(self) -> Awaitable[dict[str, Any]]:
         """Look at config.yaml again and say what became of it."""
 
@@ -59,5 +62,13 @@ def build_app(health: Health, *, control: bool) -> FastAPI:
         async def reload() -> JSONResponse:
             report = await health.reload()
             return JSONResponse(report, 409 if report["outcome"] == "refused" else 200)
+
+        @app.post("/log/adopt")
+        async def adopt() -> JSONResponse:
+            return JSONResponse(await health.decide_log(adopt=True))
+
+        @app.post("/log/discard")
+        async def discard() -> JSONResponse:
+            return JSONResponse(await health.decide_log(adopt=False))
 
     return app

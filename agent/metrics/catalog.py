@@ -74,6 +74,9 @@ CATALOG: dict[str, Definition] = {
         Definition(
             "tidegate_log_oldest_undelivered_age_seconds", "gauge", "Age of the oldest unsettled record.", ("lane",)
         ),
+        Definition(
+            "tidegate_log_waiting_records", "gauge", "Of a restored or copied log: unsettled until someone decides."
+        ),
         Definition("tidegate_log_dead_letters", "gauge", "Records that Kafka refused for themselves."),
         Definition("tidegate_log_bytes", "gauge", "Pages in use in the log's file."),
         Definition("tidegate_log_wal_bytes", "gauge", "Size of the write-ahead log."),

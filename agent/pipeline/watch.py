@@ -51,6 +51,13 @@ class LogWatch:
             if stats.stalled
             else "the log's disk takes commits again",
         )
+        self._alert(
+            "log/waits",
+            raised=stats.waiting > 0,
+            text=f"the log was restored or copied: {stats.waiting} records wait for `tidegate log adopt` or `discard`"
+            if stats.waiting
+            else "no records of a restored or copied log wait",
+        )
         # Put aside first, begun anew a moment later: told once the new log has its name.
         if stats.quarantined > self._quarantined and stats.log_id:
             self._quarantined = stats.quarantined

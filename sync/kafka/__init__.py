@@ -2,6 +2,7 @@
 
 from sync.kafka.assess import EXISTS, Finding, Role, TopicAssessment, Weight
 from sync.kafka.desired import DesiredSettings, DesiredState, DesiredStats
+from sync.kafka.newest import Newest, NewestOf
 from sync.kafka.settings import KafkaSettings
 from sync.kafka.sink import KafkaSink
 from sync.kafka.traffic import Moved, Traffic
@@ -15,6 +16,8 @@ __all__ = [
     "KafkaSettings",
     "KafkaSink",
     "Moved",
+    "Newest",
+    "NewestOf",
     "Role",
     "TopicAssessment",
     "Traffic",

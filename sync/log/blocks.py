@@ -51,13 +51,16 @@ class Block:
         return self.first + self.records - 1
 
 
+Header = tuple[str, bytes | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One decoded record."""
 
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
+    headers: tuple[Header, ...]
 
     def saying(self, header: tuple[str, bytes]) -> Record:
         """The same record with this header, in place of another of its name."""
@@ -228,8 +231,28 @@ def mark_repeated(block: Block, level: int) -> Block:
     return rewritten(block, lambda record: record.saying(POSSIBLY_REPEATED), level)
 
 
+def rename(block: Block, old: Namer, new: Namer, level: int) -> Block:
+    """The same records under the same numbers of another log id, where they have their names from `old`."""
+
+    def renamed(record: Record) -> Record:
+        if old.source not in record.headers:
+            return record
+        return replace(record, headers=tuple(_renamed(header, old, new) for header in record.headers))
+
+    return rewritten(block, renamed, level)
+
+
+def _renamed(header: Header, old: Namer, new: Namer) -> Header:
+    if header == old.source:
+        return new.source
+    name, value = header
+    if name == "ce_id" and value is not None and value.startswith(old.prefix):
+        return name, new.prefix + value.removeprefix(old.prefix)
+    return header
+
+
 def rewritten(block: Block, change: Callable[[Record], Record], level: int) -> Block:
-    """The same block with each record changed; their names must stay (D10)."""
+    """The same block with each record changed; only a new log id may change their names (D10, D11)."""
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 30)
     for index, found in enumerate(decode(block.body, block.records)):
         record = change(found)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.partitioner import murmur2
 
-from sync.log import blocks, ledger, numbers, receipts, restamp, streams
+from sync.log import blocks, ledger, lineage, numbers, receipts, restamp, streams
 from sync.log.blocks import Block, Namer
 from sync.log.clock import Stamp, Timeline
 from sync.log.schema import MAX_NUMBER, PAGE_BYTES, Names, key_of
@@ -44,10 +44,19 @@ class Book:
     something came back to be leased; `names_changed` that the file beside is out of date. `uncertain_from`: a
     COMMIT failed, but may be on disk all the same; its numbers begin there. `newest` is the last number that was
     found at opening. `growing` says where the losses that are not told yet end; `spanned` that blocks of other logs
-    lie here. `now_ms` is the wall clock, for people; `mono_ms` the boot clock, for ages (C4).
+    lie here. `now_ms` is the wall clock, for people; `mono_ms` the boot clock, for ages (C4). `compared`: this
+    process knows that the log is no copy (D11).
     """
 
-    def __init__(self, connection: sqlite3.Connection, settings: LogSettings, clock: Clock, names: Names) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        settings: LogSettings,
+        clock: Clock,
+        names: Names,
+        *,
+        compared: bool = False,
+    ) -> None:
         self.connection = connection
         self.settings = settings
         self.clock = clock
@@ -68,6 +77,9 @@ class Book:
         self.synced = False
         self.newest = 0
         self.uncertain_from: int | None = None
+        self.first_number = 1
+        self.lineage = lineage.Lineage()
+        self.compared = compared
         self._began_at = 1
         self.delivered: Counter[Lane] = Counter()
         self.lost: Counter[str] = Counter()
@@ -95,6 +107,7 @@ class Book:
         self.newest = max((self._newest(state.id) for state in self.streams.values()), default=0)
         self.newest = max(self.newest, *(int(row[0] or 0) for row in given))
         first = int(meta.get("clean") or max(int(meta.get("reserved", 1)), self.newest + 1))
+        self.lineage = lineage.opened(meta, self.names, first, compared=self.compared)
         self.names.run = max(self.names.run, int(meta.get("run", 0))) + 1
         self.names.log_id = str(meta.get("log_id") or secrets.token_hex(6))
         self.namer = Namer(self.settings.gateway_id, self.names.log_id)
@@ -102,6 +115,7 @@ class Book:
         cell("DELETE FROM meta WHERE name='clean'")
         self._reserved = self._reserved_on_disk = first + RESERVE
         self._meta(log_id=self.names.log_id, run=self.names.run, reserved=self._reserved)
+        lineage.save(self.connection, self.lineage)
         cell("INSERT OR REPLACE INTO runs VALUES(?,?,?,?)", (self.names.run, first, self.now_ms, self.clock.boot))
         for topic, partition in self.names.partitions.items():
             cell("INSERT OR IGNORE INTO topics VALUES(?,?)", (topic, partition))
@@ -115,12 +129,15 @@ class Book:
         here = cell("SELECT run FROM runs WHERE boot=? AND boot<>'unknown'", (self.clock.boot,))
         self.timeline.begin(frozenset(run for (run,) in here), meta.get("clock"))
         self.load()
-        self.next_number = first
+        self.next_number = self.first_number = first
         self.names_changed = True
 
     def load(self) -> None:
         """Read what the disk holds; what an unfinished transaction did is forgotten."""
         cell = self.connection.execute
+        log_id, self.lineage = lineage.load(self.connection)
+        if log_id and log_id != self.names.log_id:
+            self._name(log_id)
         self.streams = streams.load(self.connection, self.timeline)
         self.by_name = {(state.lane.value, state.topic): state for state in self.streams.values()}
         self.partitions = dict(cell("SELECT name, partition FROM topics").fetchall())
@@ -129,6 +146,20 @@ class Book:
         self.spanned = cell("SELECT EXISTS(SELECT 1 FROM spans)").fetchone()[0] == 1
         self.growing.clear()
         ledger.load(self)
+
+    def take_name(self, log_id: str) -> None:
+        """Number under another log id from now on, in the transaction under way (D11)."""
+        self._meta(log_id=log_id)
+        self._name(log_id)
+
+    def log_id_of(self, number: int | None) -> str:
+        """The log id that a number was given under; for none the present one."""
+        return self.lineage.log_id_of(number, self.names.log_id)
+
+    def _name(self, log_id: str) -> None:
+        self.names.log_id = log_id
+        self.namer = Namer(self.settings.gateway_id, log_id)
+        self.names_changed = True
 
     def begin(self) -> None:
         """Start a transaction."""

@@ -206,6 +206,7 @@ class Engine:
                 last_commit_age_s=0.0,
                 stalled=False,
                 quarantined=0,
+                waiting=sum(state.waiting for state in book.streams.values()),
                 commits=self._commits,
                 commit_s_sum=self._commit_s,
                 commit_buckets=dict(self._buckets),

@@ -82,6 +82,7 @@ class LogFile:
         self._ballast = self.path.with_name(self.path.name + ".ballast")
         self._names = self.path.with_name(self.path.name + ".names")
         self._identity: tuple[int, int] | None = None
+        self._compared = False
 
     def lock(self) -> None:
         """Keep every other daemon out, until `unlock` or the end of this process.
@@ -125,7 +126,8 @@ class LogFile:
         connection = schema.connect(self.path)
         try:
             connection.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT_BYTES}")
-            book = Book(connection, self._settings, self._clock, Names.read(self._names))
+            names = Names.read(self._names)
+            book = Book(connection, self._settings, self._clock, names, compared=self._compared)
             book.open()
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
@@ -271,6 +273,8 @@ class LogFile:
         self._pages = 0
         if book is None:
             return
+        # What this process sends it sends as the log's owner, also from a file that it opens anew (D11).
+        self._compared = book.compared
         try:
             if clean:
                 book.close_clean()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sync.log import blocks, leases
+from sync.log import blocks, fork, leases
 from sync.log.engine import EMPTY, Figures
 from sync.log.work import Append, Offer, Request
 from sync.values import Batch, Envelope, Lane, LogStats
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from sync.log.book import Book
     from sync.log.clock import Clock
+    from sync.log.streams import Standing
     from sync.log.work import Answer
-    from sync.values import Claim, Pending
+    from sync.values import Claim, Origin, Pending
 
 _lane = itemgetter(Envelope._fields.index("lane"))
 
@@ -98,6 +99,26 @@ class Front(ABC):
     def set_cursor(self, name: str, value: int) -> asyncio.Future[None]:
         """See `Log.set_cursor`."""
         return self._ask(lambda book: book.set_cursor(name, value))
+
+    def origin(self, topic: str) -> asyncio.Future[Origin]:
+        """See `Log.origin`."""
+        return self._ask(lambda book: fork.origin(book, topic))
+
+    def compared(self) -> asyncio.Future[None]:
+        """See `Log.compared`."""
+        return self._ask(fork.compared)
+
+    def fork(self, standing: Standing) -> asyncio.Future[int]:
+        """See `Log.fork`."""
+        return self._ask(lambda book: fork.fork(book, standing))
+
+    def adopt(self) -> asyncio.Future[int]:
+        """See `Log.adopt`."""
+        return self._ask(fork.adopt)
+
+    def discard(self) -> asyncio.Future[int]:
+        """See `Log.discard`."""
+        return self._ask(fork.discard)
 
     def streams(self) -> Sequence[Pending]:
         """See `Log.streams`."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from sync.log import blocks, ledger, restamp
+from sync.log import blocks, fork, ledger, restamp
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, key_of
 from sync.log.streams import Lease, Range, Standing, StreamState
@@ -50,6 +50,7 @@ def lease(book: Book, claim: Claim, max_bytes: int) -> Batch | None:
         if len(first.body) > max_bytes and first.records > 1:
             _divide(book, part.origin, first, max_bytes)
             continue
+        found = fork.rename(book, part, found)
         if part.standing is Standing.MARKED:
             found = [(_marked(book, part.origin, block), at_ms) for block, at_ms in found]
         found = restamp.correct(book, part.origin, state.topic, found)

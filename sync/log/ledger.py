@@ -62,7 +62,7 @@ def thin(book: Book, stream: StreamState, missing: Missing, into: tuple[int, int
 
 def skip(book: Book, first: int, last: int, reason: str) -> None:
     """Note that no record has these numbers, nor will."""
-    note(book, None, "", Missing(first, last, last - first + 1, reason), log_id=book.names.log_id)
+    note(book, None, "", Missing(first, last, last - first + 1, reason), log_id=book.log_id_of(first))
 
 
 def note(
@@ -148,6 +148,14 @@ def newest(connection: sqlite3.Connection, count: int) -> list[Loss]:
 def loss_of(row: Sequence[Any]) -> Loss:
     """An entry as it is on the disk."""
     return Loss(Lane(row[0]) if row[0] else None, *row[1:])
+
+
+def rename(book: Book, old_id: str, border: int) -> None:
+    """Let what is not told yet of numbers from the border on be told under the log's present id (D11)."""
+    for number, loss in book.losses.items():
+        if loss.log_id == old_id and loss.first is not None and loss.first >= border:
+            book.losses[number] = replace(loss, log_id=book.names.log_id)
+            book.connection.execute("UPDATE ledger SET log_id=? WHERE id=?", (book.names.log_id, number))
 
 
 def report(book: Book) -> None:

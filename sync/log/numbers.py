@@ -33,7 +33,9 @@ def names_of(book: Book, first: int, last: int) -> tuple[str, int | None, int | 
 
     The numbers are None where the blocks are of more than one log.
     """
-    ours = book.names.log_id
+    ours = book.log_id_of(first)
+    if ours != book.log_id_of(last):
+        return ours, None, None
     if not book.spanned:
         return ours, first, last
     begins, ends = _span(book, first), _span(book, last)

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """One stream: records pending and leased; when (ms since the epoch) the oldest pending was taken, 0 for none.
+    """One stream: records pending, leased, and waiting for a decision (D11).
 
-    `oldest_s` is its age, which a clock that was set since does not change (C4, C5).
+    `oldest_at_ms` is when (ms since the epoch) the oldest pending was taken, 0 for none; `oldest_s` its age, which a
+    clock that was set since does not change (C4, C5).
     """
 
     lane: Lane
@@ -40,6 +41,7 @@ class Depth:
     leased: int
     oldest_at_ms: int
     oldest_s: float = 0.0
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class LogReader:
                 state.lease.records if state.lease else 0,
                 state.oldest_ms,
                 max(timeline.now.mono_ms - taken[state.id], 0) / 1_000 if state.pending else 0.0,
+                state.waiting,
             )
             for state in found
         ]

@@ -115,12 +115,12 @@ def _evict(book: Book, oldest_ms: int, *, over: bool) -> bool:
     candidates = [
         (_TURN[state.lane] if over else 0, state.oldest_ms, state.id)
         for state in book.streams.values()
-        if state.pending and (over or state.oldest_ms < oldest_ms)
+        if (state.pending or state.waiting) and (over or state.oldest_ms < oldest_ms)
     ]
     if not candidates:
         return False
     state = book.streams[min(candidates)[2]]
-    part = state.next_part()
+    part = state.oldest_part()
     if part is None:
         return False
     row = book.connection.execute(

@@ -20,7 +20,7 @@ from sync.log.blocks import Block
 from sync.log.clock import Stamp
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, key_of
-from sync.log.streams import Lease, Range
+from sync.log.streams import Lease, Range, Standing
 from sync.values import Lane
 
 if TYPE_CHECKING:
@@ -284,7 +284,11 @@ def _parts(connection: sqlite3.Connection, names: Names) -> list[Part]:
         if state.lease is not None
     ]
     for state in ordered:
-        parts += [Part(state.lane, state.topic, part, part.records) for part in state.ranges]
+        parts += [
+            # What waits for a decision cannot wait in the new file; it goes marked, as if it had been adopted (D11).
+            Part(state.lane, state.topic, part, part.records, mark=part.standing is not Standing.PLAIN)
+            for part in state.ranges
+        ]
         if state.open_records:
             own = Range(state.id, state.head, MAX_NUMBER, state.open_records)
             parts.append(Part(state.lane, state.topic, own, state.open_records))

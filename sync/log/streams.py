@@ -32,6 +32,8 @@ class Standing(IntEnum):
     """Only with the header `possibly_repeated`: they may have been sent before (D6, D7)."""
     WAITS = 2
     """Not before somebody says whose they are (D11)."""
+    RENAMED = 3
+    """Only under the log's new id: they came in before it was known that the log is a copy (D11)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +90,38 @@ class StreamState:
     @property
     def pending(self) -> int:
         """Records that can be leased."""
-        return self.open_records + sum(part.records for part in self.ranges)
+        return self.open_records + sum(part.records for part in self.ranges if part.standing is not Standing.WAITS)
+
+    @property
+    def waiting(self) -> int:
+        """Records that wait for `tidegate log adopt` or `discard` (D11)."""
+        return sum(part.records for part in self.ranges if part.standing is Standing.WAITS)
 
     @property
     def depth(self) -> int:
         """Records that are not settled."""
-        return self.pending + (self.lease.records if self.lease else 0)
+        return self.pending + self.waiting + (self.lease.records if self.lease else 0)
 
     def next_part(self) -> Range | None:
-        """Where the next lease is taken from."""
-        if self.ranges:
-            return self.ranges[0]
+        """Where the next lease is taken from; what waits for a decision is passed over (D11)."""
+        for part in self.ranges:
+            if part.standing is not Standing.WAITS:
+                return part
         if self.open_records:
             return Range(self.id, self.head, MAX_NUMBER, self.open_records)
         return None
 
+    def oldest_part(self) -> Range | None:
+        """What goes first where space is short: what waits for a decision too."""
+        return self.ranges[0] if self.ranges else self.next_part()
+
     def take(self, part: Range, last: int, records: int) -> None:
-        """Move `records` up to the number `last` out of `part`, which `next_part` gave."""
-        if self.ranges:
+        """Move `records` up to the number `last` out of `part`, which `next_part` or `oldest_part` gave."""
+        if part in self.ranges:
+            at = self.ranges.index(part)
             rest = part.records - records
             self.ranges_changed = True
-            self.ranges[:1] = [replace(part, first=last + 1, records=rest)] if rest else []
+            self.ranges[at : at + 1] = [replace(part, first=last + 1, records=rest)] if rest else []
         else:
             self.head = last + 1
             self.open_records -= records
@@ -227,8 +240,8 @@ def save(connection: sqlite3.Connection, state: StreamState, given: int) -> None
 
 
 def refresh_oldest(connection: sqlite3.Connection, state: StreamState, timeline: Timeline | None) -> None:
-    """Look up when the stream's oldest pending record was taken."""
-    part = state.next_part()
+    """Look up when the stream's oldest pending record was taken; where none is, the oldest that waits."""
+    part = state.next_part() or state.oldest_part()
     state.oldest_ms = 0 if part is None else _taken_ms(connection, part, timeline)
 
 

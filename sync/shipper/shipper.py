@@ -22,7 +22,7 @@ from sync.shipper.thinning import Thinning
 from sync.values import Lane, NotReady, Producer, Stream, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from sync.shipper.events import ShipperEvent
     from sync.values import Batch, Log, Sink
@@ -64,8 +64,10 @@ class Shipper:
     """Ships what the log holds, each stream in order, `alert` first; survives anything the cluster does.
 
     `on_event` is called once for each trouble and its end, `on_delivered` with each batch settled; neither may
-    block or raise. All belongs to the loop's thread. The sink's connections are closed when `run` ends. `meter`
-    counts what they move, against the budget, and outlives this shipper; without one nothing counts.
+    block or raise. `before_first_send` is awaited at each start once a broker answers, again where it raises
+    NotReady, and nothing is leased before (D11). All belongs to the loop's thread. The sink's connections are
+    closed when `run` ends. `meter` counts what they move, against the budget, and outlives this shipper; without
+    one nothing counts.
     """
 
     def __init__(
@@ -77,11 +79,13 @@ class Shipper:
         on_delivered: Callable[[Batch], None] = _ignore_batch,
         *,
         meter: Meter | None = None,
+        before_first_send: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.log = log
         self.sink = sink
         self.on_event = on_event
         self.on_delivered = on_delivered
+        self._before_first_send = before_first_send
         self._settings = settings or ShipperSettings()
         self.backoff_first_s = self._settings.backoff_first_s
         self.backoff_most_s = self._settings.backoff_most_s
@@ -120,6 +124,7 @@ class Shipper:
             await self.sink.close()
 
     async def _ship(self, group: asyncio.TaskGroup) -> None:
+        await self._be_let_go()
         for courier in self._couriers.values():
             group.create_task(courier.run())
         unsettled = await self.log.unsettled()
@@ -135,6 +140,19 @@ class Shipper:
                 if pending.partition is None and pending.topic not in assigning:
                     assigning.add(pending.topic)
                     group.create_task(self._assign(group, pending.topic))
+
+    async def _be_let_go(self) -> None:
+        let_go = self._before_first_send is None
+        while self._before_first_send is not None and not let_go:
+            await self.circuit.wait_closed()
+            try:
+                await self._before_first_send()
+                let_go = True
+            except NotReady as error:
+                if isinstance(error, Unreachable):
+                    self.circuit.doubt(error.reason)
+                self.tally.last_error = error.reason
+                await asyncio.sleep(random.uniform(self.backoff_first_s, self.backoff_most_s))  # noqa: S311 - jitter
 
     def _open_known(self, group: asyncio.TaskGroup) -> None:
         for pending in self.log.streams():

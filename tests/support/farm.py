@@ -35,6 +35,7 @@ class Farm:
     def __init__(
         self,
         kafka: ApacheKafka | None = None,
+        /,
         *,
         prefix: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
@@ -65,9 +66,12 @@ class Farm:
         """The gateway's configuration, with more `sections` than it has by itself."""
         more = {"sensors": [ALARMED], **self.sections, **sections}
         more["gateway"] = {"id": self.gateway, **more.get("gateway", {})}
-        return document(
+        uplink = more.pop("kafka", {})
+        whole = document(
             mqtt_port=self.mqtt_port or self.mosquitto.port, kafka=self.kafka.bootstrap, folder=folder, **more
         )
+        whole["kafka"] |= uplink
+        return whole
 
     def reconfigure(self, **sections: Any) -> None:
         """Write another config.yaml."""

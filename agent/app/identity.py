@@ -1,0 +1,184 @@
+"""Whether the log is this gateway's own, or was restored from a backup or copied from another machine (D11).
+
+Asked once a process, when a broker first answers and before anything is sent. Sensors and alarms on the farm do not
+wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Literal
+
+from agent import __version__
+from agent.events import GatewayRun, Severity, SystemEvent, SystemEventKind
+from agent.systemd import machine_id
+from sync.kafka import Newest, NewestOf
+from sync.log.streams import Standing
+from sync.values import CannotTell, NotReady, Origin, Unreachable
+
+if TYPE_CHECKING:
+    from agent.config.schema import Gateway
+    from agent.events import Encoder
+    from agent.pipeline import Outbox
+    from sync.kafka import KafkaSettings
+    from sync.values import Log
+
+log = logging.getLogger("tidegate.identity")
+
+TOPIC: Final = "gateway-runs"
+_MOST_BYTES: Final = 1024 * 1024
+_MOST_REFUSALS: Final = 10
+"""A topic that is not there, or has no leader, must not keep everything else from being sent."""
+
+RestoredLog = Literal["wait", "send_marked"]
+
+
+class Verdict(StrEnum):
+    """What a log is, as the run records say `identity`."""
+
+    FIRST = "first"
+    """It has told of no run before."""
+    SAME = "same"
+    RESTORED = "restored"
+    """Upstream knows of a later run, or of another one with this run's number."""
+    COPIED = "copied"
+    """The last run was on another machine."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, and why."""
+
+    verdict: Verdict
+    reason: str = ""
+
+
+def judge(own: Origin, machine: str, upstream: GatewayRun | None) -> Judgement:
+    """Compare a log with the newest run record of its gateway, this run's own not yet sent.
+
+    A log that has told of no run under its id, and whose id upstream does not name, is a new one: whatever ran
+    before under the gateway's name, no number of it can be taken for another's.
+    """
+    if own.behind:
+        return Judgement(Verdict.RESTORED, "the file beside the log knows of a later run")
+    if own.told_at < 0 and (upstream is None or upstream.log_id != own.log_id):
+        return Judgement(Verdict.FIRST)
+    if upstream is None:
+        return Judgement(Verdict.UNKNOWN, f"the last run record of this gateway is gone from {TOPIC}")
+    if machine and upstream.machine_id and upstream.machine_id != machine:
+        return Judgement(Verdict.COPIED, f"run {upstream.run} of it was on another machine")
+    if upstream.run >= own.run:
+        reason = f"this is run {own.run}, and run {upstream.run} was told upstream at {upstream.at.isoformat()}"
+        return Judgement(Verdict.RESTORED, reason)
+    return Judgement(Verdict.SAME)
+
+
+class Identity:
+    """Asks, judges, acts on it and tells the run, each once a process."""
+
+    def __init__(self, durable: Log, outbox: Outbox, encoder: Encoder, gateway: Gateway) -> None:
+        self._log = durable
+        self._outbox = outbox
+        self._encoder = encoder
+        self._gateway = gateway
+        self._machine = gateway.machine_id or machine_id()
+        self._refusals = 0
+        self.judgement: Judgement | None = None
+
+    async def before_first_send(self, kafka: KafkaSettings, restored_log: RestoredLog) -> None:
+        """Know whose log it is; what it holds may be sent when this is done.
+
+        Raises:
+            NotReady: asking again may help; Unreachable where nobody answers.
+            Misconfigured: the cluster refuses our credentials.
+        """
+        if self.judgement is not None:
+            return
+        own = await self._log.origin(TOPIC)
+        judgement = await self._judge(own, kafka)
+        if judgement.verdict in {Verdict.RESTORED, Verdict.COPIED}:
+            own = await self._fork(own, judgement, restored_log)
+        else:
+            await self._log.compared()
+        if judgement.verdict is Verdict.UNKNOWN:
+            text = f"whether this log is this gateway's own is not known: {judgement.reason}"
+            self._event(SystemEventKind.IDENTITY_UNKNOWN, text, {"log_id": own.log_id, "reason": judgement.reason})
+        self.judgement = judgement
+        self._outbox.post([self._encoder.gateway_run(self._run(own, judgement.verdict))])
+
+    async def decide(self, *, adopt: bool) -> int:
+        """Send what waits, marked, or give it up; how many records."""
+        records = await (self._log.adopt() if adopt else self._log.discard())
+        if records:
+            kind = SystemEventKind.LOG_ADOPTED if adopt else SystemEventKind.LOG_DISCARDED
+            done = "are sent, marked as possibly repeated" if adopt else "were given up"
+            self._event(kind, f"{records} records of a restored or copied log {done}", {"count": records})
+        return records
+
+    async def _judge(self, own: Origin, kafka: KafkaSettings) -> Judgement:
+        newest = NewestOf(kafka, TOPIC, self._gateway.id.encode())
+        try:
+            found = await self._read(newest, own)
+        except Unreachable:
+            raise
+        except NotReady as error:
+            self._refusals += 1
+            if self._refusals < _MOST_REFUSALS:
+                raise
+            found = CannotTell(error.reason)
+        finally:
+            await newest.close()
+        if isinstance(found, CannotTell):
+            # What the file itself says of its age needs no upstream.
+            return judge(own, "", None) if own.behind else Judgement(Verdict.UNKNOWN, found.reason)
+        if found.value is None:
+            return judge(own, self._machine, None)
+        try:
+            upstream = GatewayRun.model_validate_json(found.value)
+        except ValueError:
+            return Judgement(Verdict.UNKNOWN, f"the record at offset {found.offset} of {TOPIC} does not read")
+        return judge(own, self._machine, upstream)
+
+    async def _read(self, newest: NewestOf, own: Origin) -> Newest | CannotTell:
+        count = await newest.partition_count()
+        if isinstance(count, CannotTell):
+            if count.may_not_read or self._refusals >= _MOST_REFUSALS - 1:
+                return count
+            # A cluster that creates topics by itself needs a moment for it.
+            raise NotReady(count.reason)
+        partition = await self._log.assign_partition(TOPIC, count)
+        return await newest.read(partition, max(own.told_at, 0), _MOST_BYTES)
+
+    async def _fork(self, own: Origin, judgement: Judgement, restored_log: RestoredLog) -> Origin:
+        records = await self._log.fork(Standing.WAITS if restored_log == "wait" else Standing.MARKED)
+        forked = await self._log.origin(TOPIC)
+        what = "wait for `tidegate log adopt` or `discard`" if restored_log == "wait" else "are sent marked"
+        text = f"log {own.log_id} is {judgement.verdict}: {judgement.reason}; {records} records of it {what}"
+        log.error("%s; new records are named by log %s", text, forked.log_id)
+        data = {"log_id": forked.log_id, "old_log_id": own.log_id, "count": records, "reason": judgement.reason}
+        self._event(SystemEventKind.LOG_RESTORED, text, data | {"verdict": judgement.verdict.value})
+        return forked
+
+    def _run(self, own: Origin, verdict: Verdict) -> GatewayRun:
+        return GatewayRun(
+            gateway_id=self._gateway.id,
+            site_id=self._gateway.site,
+            log_id=own.log_id,
+            run=own.run,
+            machine_id=self._machine,
+            first_seq=own.first_seq,
+            log_first_seq=own.log_first_seq,
+            version=__version__,
+            at=datetime.now(UTC),
+            identity=verdict.value,
+        )
+
+    def _event(self, kind: SystemEventKind, text: str, data: dict[str, object]) -> None:
+        event = SystemEvent(
+            event=kind, severity=Severity.WARNING, source="log", text=text, at=datetime.now(UTC), data=data
+        )
+        self._outbox.post([self._encoder.system_event(event)])

@@ -1,0 +1,105 @@
+"""The newest record of one key on a partition, read from a known offset on and for at most so many bytes (D11)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.record.memory_records import MemoryRecords
+
+from sync.kafka.client import Client, TopicUnavailable
+from sync.values import CannotTell, NotReady
+
+if TYPE_CHECKING:
+    from sync.kafka.settings import KafkaSettings
+
+_FETCH_BYTES: Final = 256 * 1024
+_NO_SUCH_TOPIC: Final = 3
+_NO_RIGHTS: Final = frozenset({29, 30, 31})
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The record, and where it stands; `value` and `offset` are None where there is none of the key."""
+
+    value: bytes | None = None
+    offset: int | None = None
+
+
+class NewestOf:
+    """Asks one cluster for the newest record of a key; `close` when done."""
+
+    def __init__(self, kafka: KafkaSettings, topic: str, key: bytes) -> None:
+        self._client = Client(kafka, create_topics=True)
+        self._topic = topic
+        self._key = key
+
+    async def partition_count(self) -> int | CannotTell:
+        """How many partitions the topic has.
+
+        Raises:
+            NotReady: asking again may help; Unreachable where nobody answers.
+            Misconfigured: the cluster refuses our credentials.
+        """
+        try:
+            return await self._client.partition_count(self._topic)
+        except TopicUnavailable as error:
+            return _refusal(error)
+
+    async def read(self, partition: int, start: int, most_bytes: int) -> Newest | CannotTell:
+        """The newest record of the key from `start` on, or from the partition's beginning where it begins later.
+
+        Raises what `partition_count` raises.
+        """
+        try:
+            return await self._read(partition, start, most_bytes)
+        except TopicUnavailable as error:
+            return _refusal(error)
+
+    async def _read(self, partition: int, start: int, most_bytes: int) -> Newest | CannotTell:
+        topic = self._topic
+        position = max(start, await self._client.log_start(topic, partition))
+        found = Newest()
+        read_bytes = 0
+        while True:
+            fetched = await self._client.fetch(topic, partition, position, _FETCH_BYTES)
+            if fetched is None:
+                # Made anew, and shorter than it was: what stands there now is what counts.
+                position = await self._client.log_start(topic, partition)
+                fetched = await self._client.fetch(topic, partition, position, _FETCH_BYTES)
+                if fetched is None:
+                    raise NotReady(f"{topic}: no offset can be read in partition {partition}")
+            begun = position
+            found, position = self._look(fetched.records, begun, found)
+            read_bytes += len(fetched.records)
+            if position >= fetched.high_watermark:
+                return found
+            if read_bytes >= most_bytes:
+                return CannotTell(f"partition {partition} of {topic} holds more than {most_bytes} bytes to read")
+            if position == begun:
+                raise NotReady(f"{topic}: partition {partition} gives nothing at offset {position}")
+
+    def _look(self, fetched: bytes, position: int, found: Newest) -> tuple[Newest, int]:
+        """The newest of what was fetched, else `found`; and the offset behind all of it."""
+        records = MemoryRecords(fetched)
+        while (batch := records.next_batch()) is not None:
+            if not batch.validate_crc():
+                raise NotReady(f"a batch of {self._topic} at offset {batch.base_offset} is damaged")
+            if not batch.is_control_batch:
+                for record in batch:
+                    if record.offset >= position and record.key == self._key and record.value is not None:
+                        found = Newest(bytes(record.value), record.offset)
+            position = max(position, batch.next_offset)
+        return found, position
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+def _refusal(error: TopicUnavailable) -> CannotTell:
+    if error.code in _NO_RIGHTS:
+        return CannotTell(error.reason, may_not_read=True)
+    if error.code == _NO_SUCH_TOPIC:
+        return CannotTell(error.reason)
+    raise NotReady(error.reason) from error
