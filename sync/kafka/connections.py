@@ -93,7 +93,11 @@ class Connector:
         """
         settings = self._settings
         where = f"{host}:{port}"
-        tls, secret = tls_context(settings), password(settings)
+        try:
+            tls, secret = tls_context(settings), password(settings)
+        except Misconfigured as fault:
+            # Files are replaced one after the other: for a moment a key need not fit its certificate.
+            raise self._refused(fault.reason, fault.field, fault.hint) from fault
         connection = None
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
@@ -123,7 +127,11 @@ class Connector:
             # Python's own check of names; a part is empty or has more than 63 characters.
             raise Unreachable(f"{host} cannot be the name of a host") from error
         except (OSError, KafkaError) as error:
-            raise Unreachable(f"{where}: {_said(error)}") from error
+            alert = _alert(error)
+            if alert is None:
+                raise Unreachable(f"{where}: {_said(error)}") from error
+            hint = "it must be valid now, and signed by an authority that the brokers trust"
+            raise self._refused(f"{where} refuses our certificate: {alert}", "kafka.cert_file", hint) from error
         finally:
             if connection is None:
                 self._traffic.failed(line, tls=tls is not None)
@@ -159,6 +167,15 @@ class Connector:
             if not answered:
                 connection.close()
         return answer
+
+
+def _alert(error: BaseException | None) -> str | None:
+    """What the other side's TLS had to say against our certificate; it says so once the handshake looks done."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError) and "CERTIFICATE" in (error.reason or ""):
+            return str(error.reason).lower().replace("_", " ")
+        error = error.__cause__
+    return None
 
 
 def _said(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from sync.kafka import KafkaSettings, KafkaSink, connections
 from sync.values import Misconfigured, NotReady, Unreachable
-from tests.support.certificates import issue
+from tests.support.certificates import issue, issue_client
 from tests.support.kafka import ApacheKafka
 from tests.support.proxy import Proxy
 
@@ -98,6 +98,72 @@ async def test_a_cluster_that_let_us_in_before_may_refuse_us_for_a_while(secured
     rotated.write_text("s3cret")
     await sink.reach()
     await sink.close()
+
+
+@pytest.fixture
+def rotating(secured, tmp_path):
+    """Settings whose client pair may be replaced in place: `replace_pair(certificate, key)`."""
+    certificate, key = tmp_path / "rotating.pem", tmp_path / "rotating.key"
+
+    def replace_pair(new_certificate, new_key):
+        certificate.write_bytes(new_certificate.read_bytes())
+        key.write_bytes(new_key.read_bytes())
+
+    replace_pair(secured.cert_file, secured.key_file)
+    return replace(secured, cert_file=certificate, key_file=key), replace_pair
+
+
+def refused_pair(secured, folder, why):
+    if why == "expired":
+        return issue_client(folder, secured.ca_file.parent, days=-1)
+    other = issue(folder)
+    return other.client_cert, other.client_key
+
+
+@pytest.mark.parametrize("why", ["expired", "of another authority"])
+async def test_a_client_certificate_that_is_refused_is_waited_for_and_its_successor_taken(
+    secured, rotating, tmp_path, monkeypatch, why
+):
+    settings, replace_pair = rotating
+    sink = KafkaSink(settings)
+    await sink.reach()
+    replace_pair(*refused_pair(secured, tmp_path / "refused", why))
+    await sink.reach()  # on the connection that stands
+    await sink.close()
+    with pytest.raises(Unreachable, match="refuses our certificate"):
+        await sink.reach()
+    monkeypatch.setattr(connections, "_PARDON_S", 0.0)
+    with pytest.raises(Misconfigured) as fault:
+        await sink.reach()
+    assert fault.value.field == "kafka.cert_file"
+    replace_pair(*issue_client(tmp_path / "new", secured.ca_file.parent))
+    await sink.reach()
+    await sink.close()
+
+
+async def test_a_pair_that_is_half_replaced_is_waited_for(secured, rotating, tmp_path):
+    settings, replace_pair = rotating
+    sink = KafkaSink(settings)
+    await sink.reach()
+    await sink.close()
+    certificate, key = issue_client(tmp_path / "new", secured.ca_file.parent)
+    replace_pair(certificate, secured.key_file)
+    with pytest.raises(Unreachable, match="TLS files cannot be used"):
+        await sink.reach()
+    replace_pair(certificate, key)
+    await sink.reach()
+    await sink.close()
+
+
+async def test_a_gateway_that_comes_without_a_certificate_is_told_which_field(secured):
+    with pytest.raises(Misconfigured) as fault:
+        await first_answer(replace(secured, cert_file=None, key_file=None))
+    assert fault.value.field == "kafka.cert_file"
+
+
+async def test_one_broker_of_the_list_that_answers_is_enough(secured):
+    for brokers in (("127.0.0.1:1", *secured.brokers), (*secured.brokers, "127.0.0.1:1")):
+        assert (await first_answer(replace(secured, brokers=brokers))).id >= 0
 
 
 async def test_another_authority_names_the_field(secured, tmp_path):

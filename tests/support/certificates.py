@@ -38,5 +38,16 @@ def issue(folder: Path) -> Certificates:
     )
 
 
+def issue_client(folder: Path, authority: Path, *, days: int = 1) -> tuple[Path, Path]:
+    """Another client's certificate and key, signed by the authority made in a folder; expired where `days` is -1."""
+    folder.mkdir(parents=True, exist_ok=True)
+    key, request, certificate = folder / "client.key", folder / "client.req", folder / "client.pem"
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=client")
+    _openssl("req", "-new", *new, "-keyout", str(key), "-out", str(request))
+    signed = ("-CA", str(authority / "ca.pem"), "-CAkey", str(authority / "ca.key"), "-CAcreateserial")
+    _openssl("x509", "-req", "-in", str(request), *signed, "-days", str(days), "-out", str(certificate))
+    return certificate, key
+
+
 def _openssl(*arguments: str) -> None:
     subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60)
