@@ -50,21 +50,21 @@ _FOREVER_MS = 10 * 24 * 3600 * 1000
 
 
 class _Watch:
-    """Closes a connection on which neither a byte has left nor an answer has come for `timeout_s`."""
+    """Closes a connection on which neither a byte has left nor one of the answer has come for `timeout_s`."""
 
     def __init__(self, connection: Any, timeout_s: float) -> None:
         self._connection = connection
         self._timeout_s = timeout_s
         self._period_s = timeout_s / 8
-        self._unsent = -1
+        self._seen = (-1, -1)
         self._quiet_s = 0.0
         self.verdict = ""
         self._timer = asyncio.get_running_loop().call_later(self._period_s, self._look)
 
     def _look(self) -> None:
-        unsent = _unsent_bytes(self._connection)
-        self._quiet_s = self._quiet_s + self._period_s if unsent == self._unsent else 0.0
-        self._unsent = unsent
+        seen = _unsent_bytes(self._connection), _come_bytes(self._connection)
+        self._quiet_s = self._quiet_s + self._period_s if seen == self._seen else 0.0
+        self._seen = seen
         if self._quiet_s >= self._timeout_s:
             self.verdict = f"no progress for {self._timeout_s:g} s"
             self._connection.close()
@@ -199,3 +199,9 @@ def _unsent_bytes(connection: Any) -> int:
     with contextlib.suppress(OSError):  # closed meanwhile
         fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, waiting)
     return int(writer.transport.get_write_buffer_size()) + waiting[0]
+
+
+def _come_bytes(connection: Any) -> int:
+    """Bytes of an answer that is not whole yet."""
+    reader = connection._reader  # noqa: SLF001 - aiokafka shows its stream nowhere else
+    return -1 if reader is None else len(reader._buffer)  # noqa: SLF001 - asyncio counts it nowhere else

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from sync.values import (
     Unreachable,
 )
 from tests.support.batches import batch_of
+from tests.support.proxy import Proxy
 from tests.support.sinks import OverKafka, OverMemory, accepted, ready
 
 
@@ -173,6 +175,29 @@ async def test_reading_back_goes_through_all_that_others_wrote_meanwhile(kafka):
     assert await accepted(sink, batch) == 12
     assert await ready(sink.read_back, batch) == Found(12)
     await sink.close()
+
+
+@pytest.mark.broker
+async def test_a_slow_link_may_take_longer_than_the_time_out_as_long_as_bytes_come(kafka):
+    """Another gateway's batch may be a megabyte; it is given up for lack of progress, not of completion (D14)."""
+    topic, patience_s, slept_s = f"lookup-{uuid.uuid4().hex[:8]}", 2.0, 0.0
+
+    def slowly(upward, data):
+        nonlocal slept_s
+        if not upward and len(data) > 1_000:
+            time.sleep(0.5)
+            slept_s += 0.5
+
+    with Proxy(kafka.host, kafka.behind_link_port, at=kafka.link_port, tap=slowly):
+        sink = KafkaSink(KafkaSettings((f"{kafka.host}:{kafka.link_port}",), request_timeout_s=patience_s))
+        await ready(sink.partition_count, topic)
+        mine, other = [await ready(sink.new_producer) for _ in range(2)]
+        large = batch_of([os.urandom(500_000)], topic=topic, producer=other, base_sequence=0, first=7)
+        await accepted(sink, large)
+        answer = await sink.read_back(batch_of([b"a"], topic=topic, producer=mine, base_sequence=0))
+        await sink.close()
+    assert answer == Absent()
+    assert slept_s > patience_s, "the link was not slow enough to show anything"
 
 
 @pytest.mark.broker
