@@ -24,6 +24,7 @@ from sync.kafka.protocol import DescribeProducersRequest, DescriptionRequest, Ep
 from sync.values import Absent, CannotTell, Forgotten, Found, Known, NotReady, Unreachable
 
 if TYPE_CHECKING:
+    from sync.batches import Framed
     from sync.kafka.client import Client
     from sync.values import Batch, LookedUp, ReadBack
 
@@ -55,6 +56,7 @@ class LookUp:
         self._batch = batch
         self._topic = batch.claim.stream.topic
         self._partition = batch.claim.stream.partition
+        self._name = _first_name(frame_batch(batch, 0))
         self._where = f"topic {self._topic}: partition {self._partition}"
 
     async def look_up(self) -> LookedUp:
@@ -110,22 +112,30 @@ class LookUp:
 
     async def _search(self, connection: Any, start: int, end: int) -> Found | CannotTell | None:
         """The batch between two offsets, None where it is not there."""
-        name = _first_name(frame_batch(self._batch, 0))
-        producer_id = self._batch.claim.producer.id
         at = start
         while at < end:
             records = await self._fetch(connection, at)
             if isinstance(records, CannotTell):
                 return records
             begun = at
-            for framed in framed_batches(records):
-                # Nobody else has our producer id, so only under it can the batch stand there.
-                if framed.producer_id == producer_id and _first_name(framed.frame) == name:
-                    return Found(framed.base_offset)
-                at = framed.last_offset + 1
+            try:
+                for framed in framed_batches(records):
+                    if self._is_ours(framed):
+                        return Found(framed.base_offset)
+                    at = framed.last_offset + 1
+            except ValueError as error:
+                return CannotTell(f"{self._where}: {error}")
             if at == begun:
                 raise NotReady(f"{self._where}: nothing came from offset {at}")
         return None
+
+    def _is_ours(self, framed: Framed) -> bool:
+        # Nobody else has our producer id, so only under it can the batch stand there: others' are not even unpacked.
+        if framed.producer_id != self._batch.claim.producer.id:
+            return False
+        if not DefaultRecordBatch(framed.frame).validate_crc():
+            raise ValueError(f"the batch at offset {framed.base_offset} is damaged")
+        return _first_name(framed.frame) == self._name
 
     async def _fetch(self, connection: Any, at: int) -> bytes | CannotTell:
         wanted = [(self._topic, [(self._partition, at, _FETCH_BYTES)])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 import uuid
@@ -158,6 +159,23 @@ async def test_without_a_link_or_a_partition_both_say_ask_again(over, topic, pro
         with pytest.raises(Unreachable):
             await ask(batch)
     over.link(up=True)
+
+
+@pytest.mark.broker
+async def test_where_the_brokers_own_clock_counts_a_clock_in_1970_makes_nothing_forgotten(kafka):
+    """D12: LogAppendTime. The same batch on a topic without it shows when the broker has looked."""
+    over = OverKafka(kafka)
+    with over.proxy:
+        names = [f"lookup-{uuid.uuid4().hex[:8]}" for _ in range(2)]
+        for name, stamps in zip(names, ("LogAppendTime", "CreateTime"), strict=True):
+            await asyncio.to_thread(kafka.create_topic, name, 1, {"message.timestamp.type": stamps})
+        producer = await ready(over.sink.new_producer)
+        kept, forgotten = [batch_of([b"a"], topic=name, producer=producer, base_sequence=0) for name in names]
+        with over.in_1970():
+            await accepted(over.sink, kept)
+        await over.send_and_be_forgotten(forgotten)
+        assert await ready(over.sink.look_up, kept) == Known(0)
+        await over.sink.close()
 
 
 @pytest.mark.broker

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,8 +42,7 @@ async def scan(bootstrap: str, topic: str, *, timeout_s: float = 120.0) -> Async
     async with asyncio.timeout(timeout_s):
         await consumer.start()
         try:
-            # All topics' metadata: asking for this one by name would create it.
-            found = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic)
+            found = (await _all_metadata(consumer)).partitions_for_topic(topic)
             partitions = [TopicPartition(topic, number) for number in sorted(found or ())]
             if not partitions:
                 return
@@ -71,6 +71,15 @@ async def scan(bootstrap: str, topic: str, *, timeout_s: float = 120.0) -> Async
                     yield records
         finally:
             await consumer.stop()
+
+
+async def _all_metadata(consumer: AIOKafkaConsumer) -> Any:
+    """All topics': asking for one by name would create it. A broker that stood still is soon named again."""
+    while True:
+        try:
+            return await consumer._client.fetch_all_metadata()
+        except KafkaError:
+            await asyncio.sleep(0.1)
 
 
 async def read_topic(bootstrap: str, topic: str, *, timeout_s: float = 120.0) -> list[Record]:

@@ -66,9 +66,13 @@ class OverKafka:
     def link(self, *, up):
         self.proxy.allow() if up else self.proxy.refuse()
 
+    def in_1970(self):
+        """What is sent meanwhile is stamped by a clock that stands at its beginning."""
+        return mock.patch.object(kafka_sink, "frame_batch", lambda batch, _: frame_batch(batch, 0))
+
     async def send_and_be_forgotten(self, batch):
-        """Sent by a clock that stands in 1970, so that the broker forgets the producer at its next look (F4)."""
-        with mock.patch.object(kafka_sink, "frame_batch", lambda batch, _: frame_batch(batch, 0)):
+        """Sent in 1970, so that the broker forgets the producer at its next look (F4)."""
+        with self.in_1970():
             offset = await accepted(self.sink, batch)
         async with asyncio.timeout(60):
             while await ready(self.sink.look_up, batch) != Forgotten():
