@@ -152,6 +152,7 @@ class Client:
         finally:
             for slow in asked:
                 slow.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
         return await opinion(node)
 
     async def reach(self) -> None:

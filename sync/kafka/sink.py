@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sync.values import Batch, LookedUp, ReadBack
 
 _ALL_IN_SYNC = -1
+_ASK_AGAIN_S = 3600.0
 
 
 class KafkaSink:
@@ -34,6 +35,7 @@ class KafkaSink:
         self._settings = settings
         self._client = Client(settings, create_topics=True, traffic=traffic)
         self._expiration_s: float | None = None
+        self._ask_expiration_again_s = 0.0
         self._pacing: dict[tuple[int, Lane], Pacing] = {}
 
     @property
@@ -94,10 +96,15 @@ class KafkaSink:
         return await LookUp(self._client, batch).read_back()
 
     async def id_expiration_s(self) -> float | None:
-        """`producer.id.expiration.ms` of a broker, asked once; None where it may not be asked (F4)."""
-        if self._expiration_s is None:
+        """After how long the brokers forget a producer id (F4); None where this user may not ask. Raises NotReady.
+
+        An answer is kept; no answer for an hour, for a right may be granted.
+        """
+        now_s = time.monotonic()
+        if self._expiration_s is None and now_s >= self._ask_expiration_again_s:
             value = await broker_config(self._client, EXPIRY)
             self._expiration_s = int(value) / 1_000 if value else None
+            self._ask_expiration_again_s = now_s + _ASK_AGAIN_S
         return self._expiration_s
 
     async def assess(self, topics: Mapping[str, Role]) -> list[TopicAssessment]:

@@ -86,11 +86,12 @@ async def test_who_may_not_even_see_the_topic_is_to_ask_again(guarded, sink):
             await ask(batch)
 
 
-async def test_the_expiry_is_told_to_those_who_may_ask_for_it(guarded, sink):
+async def test_the_expiry_is_told_to_those_who_may_ask_for_it(guarded, sink, monkeypatch):
     await topic_with(guarded, WRITE)
-    assert await ready(sink.producer_expiry_ms) is None
+    assert await ready(sink.id_expiration_s) is None
+    monkeypatch.setattr(sink, "_expiry_again_s", 0.0)  # an hour later
     await asyncio.to_thread(allow, guarded.bootstrap, "gateway", DESCRIBE_CONFIGS, "kafka-cluster", kind=CLUSTER)
-    assert await ready(sink.producer_expiry_ms) == DAY_MS
+    assert await ready(sink.id_expiration_s) == DAY_MS / 1000
 
 
 async def test_an_assessment_names_the_rights_that_are_missing(guarded, sink):
@@ -179,6 +180,6 @@ async def test_an_expiry_under_a_day_falls_short():
         await asyncio.to_thread(kafka.create_topic, "short")
         sink = KafkaSink(KafkaSettings((kafka.bootstrap,)))
         (found,) = await ready(sink.assess, {"short": Role.RECORDS})
-        assert await ready(sink.producer_expiry_ms) == 60_000
+        assert await ready(sink.id_expiration_s) == 60
         await sink.close()
     assert "producer.id.expiration.ms" in {finding.name for finding in found.wanting(Weight.GUARANTEE)}

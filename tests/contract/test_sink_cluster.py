@@ -13,7 +13,7 @@ from sync.kafka import KafkaSettings, KafkaSink
 from sync.kafka.client import CONTROL
 from sync.kafka.lookup import LookUp, _Lead
 from sync.kafka.protocol import DescribeProducersRequest
-from sync.values import Absent, CannotTell, Found, Known, NotReady, Producer, Refused, Unknown
+from sync.values import Absent, CannotTell, Found, Known, NotReady, Producer, Refused, Unknown, Unreachable
 from tests.support.batches import batch_of
 from tests.support.cluster import KafkaCluster
 from tests.support.consumer import read_topic
@@ -130,6 +130,27 @@ async def test_after_the_leader_has_moved_the_new_one_tells_the_same(cluster, si
     assert await ready(sink.look_up, batch) == Known(9)
     assert await ready(sink.read_back, batch) == Found(0)
     assert await accepted(sink, batch) == 0
+
+
+async def test_behind_a_link_to_each_node_only_the_leaders_matters(cluster):
+    topic = topic_on(cluster)
+    with contextlib.ExitStack() as stack:
+        links = {number: stack.enter_context(node.link()) for number, node in cluster.nodes.items()}
+        sink = KafkaSink(KafkaSettings(cluster.link_brokers, request_timeout_s=3.0, connect_timeout_s=2.0))
+        batch = ten(topic, await ready(sink.new_producer), 0)
+        await accepted(sink, batch)
+        await all_in_sync(cluster, topic)
+        links[1].refuse()
+        for ask in (sink.look_up, sink.read_back):
+            with pytest.raises(Unreachable):
+                await ask(batch)
+        await asyncio.to_thread(cluster.move_leader, topic, 3)
+        assert await ready(sink.look_up, batch) == Known(9)
+        assert await ready(sink.read_back, batch) == Found(0)
+        links[1].allow()
+        links[2].stall()
+        assert await ready(sink.look_up, batch) == Known(9)
+        await sink.close()
 
 
 async def test_a_look_up_that_began_under_another_epoch_does_not_count(cluster, sink):

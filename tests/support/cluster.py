@@ -65,7 +65,8 @@ class Node(ApacheKafka):
 class KafkaCluster:
     """Nodes 1 to 3 in `nodes`. Topics have three replicas and need two in sync, unless `config` says otherwise.
 
-    `bootstrap` names all; `link_brokers` the same as gateways behind links see them. All methods block.
+    `bootstrap` names all; `link_brokers` the same as gateways behind links see them, which is what the three
+    proxies of `Node.link` are for. All methods block.
     """
 
     def __init__(self, config: Mapping[str, str] | None = None, scram: Mapping[str, str] | None = None) -> None:
