@@ -65,7 +65,7 @@ async def full_load(folder: Path, *, offers: bool, records: int = 400_000, call:
     running = asyncio.create_task(log.run())
     await log.append(readings[:10])
     partition = await log.assign_partition(TOPIC, 6)
-    shipping = asyncio.create_task(_settle_all(log, partition)) if offers else None
+    shipping = asyncio.create_task(settle_all(log, partition)) if offers else None
     window = asyncio.Semaphore(50)
     began, cpu = time.perf_counter(), time.process_time()
     last = None
@@ -92,7 +92,7 @@ async def full_load(folder: Path, *, offers: bool, records: int = 400_000, call:
     ]
 
 
-async def _settle_all(log: SqliteLog, partition: int) -> None:
+async def settle_all(log: SqliteLog, partition: int) -> None:
     """A shipper whose broker answers at once."""
     sequence = 0
     while True:
@@ -130,45 +130,13 @@ async def drain(folder: Path, records: int = 200_000) -> list[Figure]:
     ]
 
 
-async def flash(folder: Path, records: int, commits: int = 1_500) -> list[Figure]:
-    """Commits as 200 readings/s bring them at an interval, settled as they come, in a log at its bound."""
-    readings = envelopes(4_000)
-    settings = LogSettings(
-        path=folder / f"flash-{records}.sqlite", gateway_id="bench", commit_interval_s=0.0, max_bytes=4 * 1024**2
-    )
-    log = SqliteLog(settings)
-    running = asyncio.create_task(log.run())
-    await log.append(readings[:1])
-    shipping = asyncio.create_task(_settle_all(log, await log.assign_partition(TOPIC, 6)))
-    wrote = (0, 0)
-    body = 0
-    for i in range(2 * commits):
-        if i == commits:
-            # Full by now, so that what is measured is trimmed for as well.
-            wrote, body = _written(), 0
-        batch = [readings[(i * records + k) % 4_000] for k in range(records)]
-        body += sum(len(reading.value) for reading in batch)
-        await log.append(batch)
-    wrote = tuple(after - first for after, first in zip(_written(), wrote, strict=True))
-    shipping.cancel()
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
-    return [
-        Figure(
-            f"200/s, commit each {records / 200:g} s: bytes written / byte of body",
-            f"{wrote[0] / body:.2f} to the device, {wrote[1] / body:.2f} in write calls",
-        )
-    ]
-
-
 async def idle_cpu(folder: Path, seconds: float = 10.0) -> list[Figure]:
     """200 readings/s in calls of ten, at the default interval, settled as they come."""
     readings = envelopes(4_000)
     log = SqliteLog(LogSettings(path=folder / "idle.sqlite", gateway_id="bench"))
     running = asyncio.create_task(log.run())
     await log.append(readings[:1])
-    shipping = asyncio.create_task(_settle_all(log, await log.assign_partition(TOPIC, 6)))
+    shipping = asyncio.create_task(settle_all(log, await log.assign_partition(TOPIC, 6)))
     cpu = time.process_time()
     for i in range(int(seconds * 20)):
         log.append(readings[i * 10 % 4_000 : i * 10 % 4_000 + 10])
@@ -181,9 +149,10 @@ async def idle_cpu(folder: Path, seconds: float = 10.0) -> list[Figure]:
     return [Figure("200/s, commit each 0.2 s: CPU", f"{used / seconds * 100:.2f} % of a core")]
 
 
-def _written() -> tuple[int, int]:
+def written() -> int:
+    """What this process has had written to storage, in bytes."""
     said = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
-    return int(said["write_bytes"]), int(said["wchar"])
+    return int(said["write_bytes"])
 
 
 def codec() -> list[Figure]:
@@ -219,8 +188,6 @@ async def main(folder: Path) -> None:
     _show(await full_load(folder, offers=False))
     _show(await full_load(folder, offers=True))
     _show(await drain(folder))
-    _show(await flash(folder, 40))
-    _show(await flash(folder, 200))
     _show(await idle_cpu(folder))
 
 

@@ -82,7 +82,7 @@ class Bench:
 
     def until_in_kafka(self, count: int, timeout_s: float = 300.0) -> tuple[float, int]:
         """Wait until so many records stand in `sensor-data`; when they did (monotonic), and how many."""
-        return asyncio.run(_reach(self.kafka.bootstrap, count, timeout_s))
+        return asyncio.run(reach(self.kafka.bootstrap, "sensor-data", count, timeout_s))
 
     def counted(self, readings: int, seconds: float, cpu_s: float) -> Rate:
         """The figures, with what a consumer finds."""
@@ -91,11 +91,12 @@ class Bench:
         return Rate(readings, seconds, cpu_s / readings * 1e6, len(missing), there.repeated_ce_ids)
 
 
-async def _reach(bootstrap: str, count: int, timeout_s: float) -> tuple[float, int]:
+async def reach(bootstrap: str, topic: str, count: int, timeout_s: float) -> tuple[float, int]:
+    """Wait until so many records stand in a topic of one partition; when they did (monotonic), and how many."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
-        partition = TopicPartition("sensor-data", 0)
+        partition = TopicPartition(topic, 0)
         async with asyncio.timeout(timeout_s):
             while (there := (await consumer.end_offsets([partition]))[partition]) < count:
                 await asyncio.sleep(0.02)
