@@ -297,7 +297,7 @@ publisher's first packet) until a consumer of its own sees the last record; a dr
 Kafka's return, those not counted. CPU is user and system time of all the daemon's processes. For rates mosquitto
 saves its database only when it ends. `python -m tests.bench waiting` (or beside, compare, drain, latency, alarm,
 frame, memory, start, flash, profile) measures one alone. *Before* is what `make bench` wrote on 2026-11-23, at
-the beginning of this work. The ratios in brackets are to Tidegate in the same run: the others write nothing to a disk.
+the beginning of this work. Ratios in brackets are to Tidegate in the same run; the others write nothing to a disk.
 
 ## What goes to flash
 
@@ -307,9 +307,9 @@ use, for each byte of keys, values and headers.
 {flash}
 
 Larger pages are written whole for what a commit only touched. More pages between two checkpoints write less, for a
-page that changed twice is copied once, and make a larger WAL: beyond 1,000 there is little left to gain. A block is what
-one commit brings, up to 512 KiB: half of that compresses nearly as well, a quarter of it a third worse, and four times as
-much gains 7 % where one block is the least that a bad link has to take.
+page that changed twice is copied once, and make a larger WAL: beyond 1,000 there is little left to gain. A block is
+what one commit brings, up to 512 KiB: half of that compresses nearly as well, an eighth of it a third worse, and four
+times as much gains 7 %, where one block is the least that a bad link has to take.
 
 ## Where the time goes
 
