@@ -65,10 +65,11 @@ class LookUp:
         ask, epoch = self._client.ask, self._epoch_end(lead)
         try:
             # A broker answers the questions of one connection in their order, so this is one round trip.
-            before, answer, after = await asyncio.gather(
+            before, answer, after, reached = await asyncio.gather(
                 ask(connection, epoch),
                 ask(connection, DescribeProducersRequest(self._topic, self._partition)),
                 ask(connection, epoch),
+                self._offset(connection, _LATEST),
             )
         except Unreachable as error:
             if isinstance(error.__cause__, IncompatibleBrokerVersion):
@@ -79,7 +80,7 @@ class LookUp:
         if code == TOPIC_AUTHORIZATION_FAILED:
             return self._may_not_read()
         self._check(code)
-        await self._replicated(lead, connection, self._end_of(after))
+        await self._replicated(lead, connection, self._end_of(after), reached)
         await self._still(lead, connection)
         producer = self._batch.claim.producer
         for producer_id, its_epoch, last_sequence, *_ in producers or ():
@@ -94,10 +95,14 @@ class LookUp:
         starts later than that, to find the batch still proves that it was taken; not to find it proves nothing.
         """
         lead, connection = await self._lead(READ_BACK)
-        end = self._end_of(await self._client.ask(connection, self._epoch_end(lead)))
-        await self._replicated(lead, connection, end)
+        leads, reached, start = await asyncio.gather(
+            self._client.ask(connection, self._epoch_end(lead)),
+            self._offset(connection, _LATEST),
+            self._offset(connection, _EARLIEST),
+        )
+        end = self._end_of(leads)
+        await self._replicated(lead, connection, end, reached)
         wanted = self._batch.acked_offset + 1
-        start = await self._offset(connection, _EARLIEST)
         found = await self._search(connection, max(start, wanted), end)
         if isinstance(found, CannotTell):
             return found
@@ -167,14 +172,15 @@ class LookUp:
                     return _Lead(leader, epoch)
         raise NotReady(f"{self._where} is not there")
 
-    async def _replicated(self, lead: _Lead, connection: Any, end: int) -> None:
-        """Wait until the high watermark has reached `end`."""
+    async def _replicated(self, lead: _Lead, connection: Any, end: int, reached: int) -> None:
+        """Wait until the high watermark, at `reached` when last asked, has come to `end`."""
         clock = asyncio.get_running_loop().time
         until = clock() + _PATIENCE_S
-        while (reached := await self._offset(connection, _LATEST)) < end:
+        while reached < end:
             if clock() >= until:
                 raise NotReady(f"{self._where} is replicated up to {reached}, and broker {lead.node} has {end}")
             await asyncio.sleep(0.1)
+            reached = await self._offset(connection, _LATEST)
 
     async def _still(self, lead: _Lead, connection: Any) -> None:
         """Have the leader, and another broker where one answers, confirm the leader epoch."""
