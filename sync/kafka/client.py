@@ -169,12 +169,23 @@ class Client:
         request = MetadataRequest(topics, allow_auto_topic_creation=self._create_topics)
         answer = await self._connector.ask(await self._control(), request)
         self._nodes = {broker[0]: (broker[1], broker[2]) for broker in answer.brokers}
+        self._recognise_first()
         codes: dict[str, int] = {}
         for code, name, _internal, partitions in answer.topics:
             codes[name] = code
             if code == NONE:
                 self._topics[name] = _Topic({partition: leader for _code, partition, leader, *_ in partitions})
         return codes
+
+    def _recognise_first(self) -> None:
+        """The connection made before any node was known is one to a node: it need not be made again."""
+        first = self._connections.get((_NO_LEADER, CONTROL))
+        if first is None:
+            return
+        for node, address in self._nodes.items():
+            if (first.host, first.port) == address and (node, CONTROL) not in self._connections:
+                self._connections[node, CONTROL] = self._connections.pop((_NO_LEADER, CONTROL))
+                return
 
     async def _topic(self, name: str) -> _Topic:
         if name not in self._topics:

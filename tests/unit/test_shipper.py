@@ -341,15 +341,17 @@ async def test_a_fresh_record_needs_the_same_few_questions_however_deep_the_back
     ship.sink.reachable = False
     await append(ship.log, range(backlog))
     asked = []
-    for name in ("new_producer", "log_end", "send"):
-        ask = getattr(ship.sink, name)
 
-        def counted(*arguments, name=name, ask=ask):
+    def counted(name, ask):
+        def noted(*arguments):
             if ship.sink.reachable:
                 asked.append((name, *arguments))
             return ask(*arguments)
 
-        setattr(ship.sink, name, counted)
+        return noted
+
+    for name in ("new_producer", "log_end", "send"):
+        setattr(ship.sink, name, counted(name, getattr(ship.sink, name)))
     fresh = asyncio.Event()
     ship.shipper.on_delivered = lambda batch: batch.last > backlog and fresh.set()
     async with ship.under_way():
