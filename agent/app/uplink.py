@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from sync.shipper import Held, LinkBack, LinkLost, Recovered, Shipper, ShipperSe
 from sync.shipper.budget import Budget, LaneLimit
 from sync.shipper.circuit import CircuitState
 from sync.shipper.meter import Meter
-from sync.values import Lane
+from sync.values import Lane, NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,7 +46,8 @@ _HINTS = {
     "The log keeps everything until then"
 }
 
-_FAREWELL_S = 1.5
+_KEEP_S = 0.5
+_FAREWELL_S = 1.0
 """With the time that a batch in flight may then take, within what a stage has to stop."""
 
 
@@ -144,7 +146,8 @@ class Uplink:
                 await asyncio.sleep(0.02)
             shipping.cancel()
             await asyncio.wait((shipping,))
-            await self.meter.keep(self._log)
+            with contextlib.suppress(TimeoutError, NotReady):  # then the count on disk is a little ahead
+                await asyncio.wait_for(self.meter.keep(self._log), _KEEP_S)
             raise
         finally:
             metering.cancel()

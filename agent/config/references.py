@@ -92,8 +92,18 @@ def _login(findings: Findings) -> None:
             if kafka.get(key) is None:
                 findings.say(("kafka", "security"), f"a login with SASL needs {key}", f"add kafka.{key}")
     elif kafka.get("password_file") is not None:
-        message = f"is not used with security {findings.written(('kafka', 'security')) or 'plaintext'}"
-        findings.say(("kafka", "password_file"), message, "set kafka.security: sasl_ssl")
+        _unused(findings, "password_file", "sasl_ssl")
+    if not security.endswith("ssl"):
+        for key in ("ca_file", "cert_file", "key_file"):
+            if kafka.get(key) is not None:
+                _unused(findings, key, "sasl_ssl" if security.startswith("sasl_") else "ssl")
+    elif kafka.get("key_file") is not None and kafka.get("cert_file") is None:
+        findings.say(("kafka", "key_file"), "is the key of no certificate", "add kafka.cert_file")
+
+
+def _unused(findings: Findings, key: str, meant: str) -> None:
+    message = f"is not used with security {findings.written(('kafka', 'security')) or 'plaintext'}"
+    findings.say(("kafka", key), message, f"set kafka.security: {meant}")
 
 
 def _budget(findings: Findings) -> None:

@@ -191,7 +191,7 @@ class Kafka(Section):
         ge=0,
         le=170,
         description="How often the connection for alarms is used while there are none, so that it is there for the "
-        "next: 500 bytes each time. 0 never; an alarm then waits until the connection is made.",
+        "next: 300 bytes each time. 0 never; an alarm then waits until the connection is made.",
     )
     budget: Budget = Field(default=Budget(), description="Bounds for a metered link.")
     request_timeout_s: float = Field(

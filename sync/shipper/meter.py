@@ -8,12 +8,13 @@ exactly at an orderly stop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sync.shipper.budget import DAY_S, Budget, Days, unpacked
-from sync.values import Lane
+from sync.values import Lane, NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -116,7 +117,8 @@ class Meter:
     async def run(self, cursors: Cursors) -> None:
         """Look every second, and keep the count, until cancelled; then `keep` it once more."""
         while True:
-            await self.turn(cursors)
+            with contextlib.suppress(NotReady):  # a log that is closed; the next turn tries again
+                await self.turn(cursors)
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def turn(self, cursors: Cursors) -> None:

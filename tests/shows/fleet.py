@@ -1,7 +1,7 @@
 """A fleet on one cluster: many real shippers in one process, at rest, under load, and back together after an outage.
 
-What it costs the brokers is measured at 50, 100 and 200 gateways, and carried on to 3,000 by the cost of a request: an
-extrapolation, and it says so. The gateways' logs are in memory; what they send is what a daemon sends.
+What it costs the brokers is measured at 50, 100 and 200 gateways, and carried on to 3,000 by the cost of a request,
+which it says. The gateways' logs are in memory; what they send is what a daemon sends.
 """
 
 from __future__ import annotations

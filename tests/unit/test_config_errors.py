@@ -298,6 +298,32 @@ MISTAKES = {
         "kafka:\n  security: sasl_ssl\n  username: me",
         "c.yaml:5: kafka.security: a login with SASL needs password_file (hint: add kafka.password_file)",
     ),
+    "a certificate for a connection without TLS": (
+        "kafka:",
+        "kafka:\n  ca_file: /dev/null",
+        "c.yaml:5: kafka.ca_file: is not used with security plaintext (hint: set kafka.security: ssl)",
+    ),
+    "a reserve that is all of the budget": (
+        "kafka:",
+        "kafka:\n  budget: {bytes_per_day: 1_000_000, alert_reserve_bytes: 1000000}",
+        (
+            "c.yaml:5: kafka.budget.alert_reserve_bytes: must be less than bytes_per_day, which is 1000000 "
+            "(hint: else nothing but alarms would ever be sent)"
+        ),
+    ),
+    "a reserve of no budget": (
+        "kafka:",
+        "kafka:\n  budget: {alert_reserve_bytes: 1000}",
+        ("c.yaml:5: kafka.budget.alert_reserve_bytes: is a part of bytes_per_day (hint: set bytes_per_day, too)"),
+    ),
+    "a lane with more than the link": (
+        "kafka:",
+        "kafka:\n  budget:\n    bytes_per_day: 5000\n    bulk: {bytes_per_day: 6000}",
+        (
+            "c.yaml:7: kafka.budget.bulk.bytes_per_day: is more than the whole link's, which is 5000 "
+            "(hint: lower it, or remove it)"
+        ),
+    ),
     "an environment variable that is not set": (
         "site: site_001",
         "site: ${SITE}",

@@ -86,6 +86,7 @@ async def test_once_the_budget_is_used_up_only_alarms_go_and_all_else_waits_for_
             await ship.append(Lane.LIVE, "sensor-data")
         assert 25_000 <= ship.moved[Lane.LIVE] < 25_000 + 2_000 + 2 * ENVELOPE + 200
         assert "budget is used up" in ship.shipper.stats().holds[Lane.LIVE]
+        assert not any(stream.unsettled for stream in ship.log.streams()), "what waits for a day is not leased"
         await ship.append(Lane.ALERT, "farm-alerts", size=20)
         await until(lambda: ship.shipper.stats().delivered[Lane.ALERT] == 1)
         assert ship.depth(Lane.LIVE) >= 5
@@ -93,6 +94,18 @@ async def test_once_the_budget_is_used_up_only_alarms_go_and_all_else_waits_for_
         ship.clock.passes(DAY_S / 2)
         await until(lambda: ship.depth(Lane.LIVE) == 0)
         assert ship.shipper.waits_for() is None
+
+
+async def test_a_lane_that_stood_ready_waits_too_once_another_has_used_up_the_budget():
+    ship = Ship(Budget(bytes_per_day=10_000))
+    async with ship.under_way():
+        await ship.append(Lane.LIVE, "sensor-data", size=50)
+        await until(lambda: ship.shipper.stats().delivered[Lane.LIVE] == 1)
+        await ship.append(Lane.BULK, "pictures", size=12_000)
+        await until(lambda: ship.shipper.stats().delivered[Lane.BULK] == 1)
+        await ship.append(Lane.LIVE, "sensor-data", size=50)
+        await until(lambda: Lane.LIVE in ship.shipper.stats().holds)
+        assert ship.shipper.stats().delivered[Lane.LIVE] == 1
 
 
 async def test_alarms_go_past_the_reserve_too():
@@ -201,6 +214,21 @@ async def test_after_an_outage_the_backlog_of_a_fleet_is_spread_and_what_is_fres
     assert drawn == [(0.0, 30.0), (0.0, 60.0)], "a tenth of the outage, and bounded"
 
 
+async def test_the_return_of_the_link_draws_the_moment_for_the_backlog(monkeypatch):
+    ship, told = Ship(Budget()), []
+    monkeypatch.setattr(ship.shipper.shares, "link_back", told.append)
+    async with ship.under_way():
+        await until(lambda: told)
+        ship.sink.reachable = False
+        await ship.append(Lane.LIVE, "sensor-data")
+        await until(lambda: ship.shipper.stats().circuit != "closed")
+        await asyncio.sleep(0.1)
+        ship.sink.reachable = True
+        await until(lambda: ship.depth(Lane.LIVE) == 0)
+    assert len(told) == 2
+    assert told[1] >= 0.05
+
+
 class Gateway:
     """One box with a log that stays, and a meter for each start."""
 
@@ -236,6 +264,17 @@ async def test_the_count_survives_an_orderly_restart_exactly():
     await meter.keep(box.log)
     assert (await box.start()).stats().today[Lane.LIVE] == 77_700
     assert box.meter.stats().left == 10_000_000 - 77_700
+
+
+async def test_what_moved_before_the_count_was_read_is_counted_too():
+    box = Gateway()
+    meter = await box.start()
+    await box.passes(100, 777)
+    await meter.keep(box.log)
+    meter = Meter(lambda: {Lane.LIVE: 300}, lambda: box.clock.wall_s, lambda: box.clock.mono_s)
+    meter.budget = box.budget
+    await meter.turn(box.log)
+    assert meter.stats().today[Lane.LIVE] == 78_000
 
 
 async def test_a_kill_gives_no_budget_back_and_takes_little():
