@@ -72,14 +72,21 @@ Observation = Reading | Unreadable | Frame
 class Receipted(list[Observation]):
     """A batch with a receipt, which is to be kept together with it: by whose name, and what.
 
-    From the receipts that were kept a source knows, also in a later run, what it has handed over already.
+    From the receipts that were kept a source knows, also in a later run, what it has handed over already. What comes
+    again of an earlier run is `earlier`: it is on disk, but that run may have ended before it acted on it.
     """
 
-    __slots__ = ("receipt",)
+    __slots__ = ("earlier", "receipt")
 
-    def __init__(self, batch: Sequence[Observation], receipt: tuple[str, bytes]) -> None:
+    def __init__(
+        self,
+        batch: Sequence[Observation],
+        receipt: tuple[str, bytes] | None = None,
+        earlier: Sequence[Observation] = (),
+    ) -> None:
         super().__init__(batch)
         self.receipt = receipt
+        self.earlier = earlier
 
 
 Receipts = Callable[[str], Awaitable[Sequence[bytes]]]

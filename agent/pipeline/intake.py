@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -29,6 +29,8 @@ _MOST_TYPES = 256
 
 _sensor_id = itemgetter(Reading._fields.index("sensor_id"))
 _sensor_type = itemgetter(Reading._fields.index("sensor_type"))
+_MOST_OWED = 64
+"""Receipts of batches that brought no record, which go with the next one that does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Intake:
         self._watches: dict[str, LimitWatch] = {}
         self._limits: dict[str, Limits] = {}
         self._places: dict[str, Reading] = {}
-        self._owed: list[tuple[str, bytes]] = []
+        self._owed: deque[tuple[str, bytes]] = deque(maxlen=_MOST_OWED)
         self.stats = IntakeStats()
         self.unreadable = UnreadableSampler()
 
@@ -83,6 +85,11 @@ class Intake:
 
     def take(self, batch: Sequence[Observation]) -> Awaitable[None]:
         """Judge and log a batch of readings and unreadable messages (drivers.Emit)."""
+        if isinstance(batch, Receipted):
+            # In the log already; but whether its alarm was heard nobody knows.
+            self._judge([seen for seen in batch.earlier if type(seen) is Reading])
+            if batch.receipt is not None:
+                self._owed.append(batch.receipt)
         readings = [seen for seen in batch if type(seen) is Reading]
         count = len(readings)
         first_ns = readings[0].received_ns if readings else None
@@ -96,15 +103,13 @@ class Intake:
                     event = self.unreadable.see(seen)
                     if event is not None:
                         envelopes.append(self._encoder.system_event(event))
-        if isinstance(batch, Receipted):
-            self._owed.append(batch.receipt)
         if not envelopes:
             # Unreadable and not this one's turn to be shown: counted, so there is nothing left to lose.
             nothing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             nothing.set_result(None)
             return nothing
-        receipts, self._owed = self._owed, []
-        posted = self._outbox.post(envelopes, receipts)
+        posted = self._outbox.post(envelopes, tuple(self._owed))
+        self._owed.clear()
         if first_ns is not None:
             since_ns = first_ns
             posted.add_done_callback(

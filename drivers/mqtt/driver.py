@@ -288,14 +288,17 @@ class MqttDriver:
         stats.recognised += known
         if not received.messages and not received.acknowledgements:
             return
-        batch, unreadable = observe(received, self._routes, f"mqtt:{self._settings.name}")
+        name = f"mqtt:{self._settings.name}"
+        batch, unreadable = observe(received.messages, self._routes, name)
         stats.unreadable += unreadable
         stats.readings += len(batch) - unreadable
-        if batch:
+        if receipt or received.earlier:
+            earlier, _ = observe(received.earlier, self._routes, name)
+            batch = Receipted(batch, (self._subscribed.name, receipt) if receipt else None, earlier)
+        if batch or received.earlier:
             stats.batches += 1
             try:
-                whole = Receipted(batch, (self._subscribed.name, receipt)) if receipt else batch
-                done: asyncio.Future[None] = asyncio.ensure_future(emit(whole))
+                done: asyncio.Future[None] = asyncio.ensure_future(emit(batch))
             except Exception as error:  # noqa: BLE001 - in a loop's callback nobody else would see it; run() raises it
                 self._fail(error)
                 return

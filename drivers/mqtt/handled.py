@@ -45,11 +45,11 @@ class Handled:
 
     def __init__(self) -> None:
         self.session = 0
-        self._runs: deque[tuple[int, array[int]]] = deque()
+        self._runs: deque[tuple[int, array[int], bool]] = deque()
         self._count = 0
         self._next = 0
         self._doubted = 0
-        self._places: dict[int, tuple[int, int]] | None = None
+        self._places: dict[int, tuple[int, int, bool]] | None = None
         self._place = -1
         self._repeating = False
 
@@ -58,14 +58,15 @@ class Handled:
         self.session = session
         for receipt in receipts:
             for number, first, digests in parts(receipt):
-                if first and number == session:
-                    self._add(first, array("I", digests))
+                if first and number == session != 0:
+                    self._add(first, array("I", digests), earlier=True)
 
     def begin(self, *, kept: bool) -> None:
         """A connection stands. Where the broker has not kept the session, another begins."""
         if not kept:
             self.forget()
             self._doubted = 0
+        if not kept or not self.session:
             self.session = secrets.randbits(32) or 1
         self._places = None
         self._place = -1
@@ -81,7 +82,8 @@ class Handled:
     def take(self, received: Received) -> tuple[int, bytes]:
         """Take out of `received` what was handed over before; how many, and the receipt for the rest.
 
-        Acknowledgements stay: what was handed over is to be acknowledged again once it is on disk.
+        Acknowledgements stay: what was handed over is to be acknowledged again once it is on disk. What an earlier
+        run handed over goes to `received.earlier`.
         """
         if received.redelivered:
             return self._sift(received)
@@ -103,8 +105,11 @@ class Handled:
             topic, payload, head, _ = message
             if head & QOS == _QOS_1:
                 identifier, digest = next(identifiers), crc32(payload, crc32(topic))
-                if head & DUPLICATE and self._again(identifier, digest):
+                again = self._again(identifier, digest) if head & DUPLICATE else None
+                if again is not None:
                     known += 1
+                    if again:
+                        received.earlier.append(message)
                     continue
                 self._repeating = False
                 ids.append(identifier)
@@ -113,18 +118,18 @@ class Handled:
         received.messages = kept
         return known, self._note(ids, digests)
 
-    def _again(self, identifier: int, digest: int) -> bool:
-        """Whether a message marked DUP is the next of those that were handed over before."""
+    def _again(self, identifier: int, digest: int) -> bool | None:
+        """Whether an earlier run handed a message marked DUP over; None where it is not the next of those known."""
         if not self._repeating or self._doubted:
-            return False
+            return None
         if self._places is None:
-            everything = ((first + at, found) for first, digests in self._runs for at, found in enumerate(digests))
-            self._places = {name: (place, found) for place, (name, found) in enumerate(everything)}
-        place, found = self._places.get(identifier, (-1, 0))
+            everything = ((first + at, d, earlier) for first, run, earlier in self._runs for at, d in enumerate(run))
+            self._places = {name: (place, d, earlier) for place, (name, d, earlier) in enumerate(everything)}
+        place, found, earlier = self._places.get(identifier, (-1, 0, False))
         if place <= self._place or found != digest:
-            return False
+            return None
         self._place = place
-        return True
+        return earlier
 
     def _note(self, ids: array[int], digests: array[int]) -> bytes:
         """Remember messages, in runs of ids that follow each other; their receipt."""
@@ -141,11 +146,11 @@ class Handled:
             start = stop
         return receipt
 
-    def _add(self, first: int, digests: array[int]) -> None:
+    def _add(self, first: int, digests: array[int], *, earlier: bool = False) -> None:
         if self._runs and (first - self._next) % MOST > _AHEAD:
             self.forget()
             self._doubted = _BELIEVED_AFTER
-        self._runs.append((first, digests))
+        self._runs.append((first, digests, earlier))
         self._count += len(digests)
         self._next = first + len(digests)
         self._doubted = max(0, self._doubted - len(digests))

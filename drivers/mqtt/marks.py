@@ -30,6 +30,7 @@ class Marks:
     def __init__(self) -> None:
         self._known: set[bytes] = set()
         self._order: deque[bytes] = deque()
+        self._earlier: set[bytes] = set()
 
     def recall(self, receipts: Iterable[bytes]) -> None:
         """Learn from receipts, oldest first, what an earlier run handed over."""
@@ -38,14 +39,19 @@ class Marks:
                 if not first:
                     for at in range(0, len(digests), MARK_BYTES):
                         self._add(digests[at : at + MARK_BYTES])
+        self._earlier = set(self._known)
 
     def forget(self) -> None:
         """What was handed over may not be on disk."""
         self._known.clear()
         self._order.clear()
+        self._earlier.clear()
 
     def take(self, received: Received, routes: Routes) -> tuple[int, bytes]:
-        """Take out of `received` what was handed over before; how many, and the receipt for the rest."""
+        """Take out of `received` what was handed over before; how many, and the receipt for the rest.
+
+        What an earlier run handed over goes to `received.earlier`, the first time that it comes.
+        """
         kept: list[Message] = []
         fresh = bytearray()
         for message in received.messages:
@@ -54,6 +60,9 @@ class Marks:
             if resolved.marked:
                 mark = blake2b(b"%b\0%b" % (topic, payload), digest_size=MARK_BYTES).digest()
                 if mark in self._known and _readable(resolved, payload):
+                    if mark in self._earlier:
+                        self._earlier.discard(mark)
+                        received.earlier.append(message)
                     continue
                 self._add(mark)
                 fresh += mark

@@ -11,14 +11,16 @@ from drivers.mqtt.packets import MOST_BYTES, RETAINED, SAMPLE_BYTES, TOO_LARGE
 from drivers.values import Observation, Reading, Unreadable
 
 if TYPE_CHECKING:
-    from drivers.mqtt.packets import Received
+    from collections.abc import Iterable
+
+    from drivers.mqtt.packets import Message
     from drivers.mqtt.topics import Resolved, Routes, Source
 
 _LONGEST_UNIT = 32
 
 
-def observe(received: Received, routes: Routes, source_name: str) -> tuple[list[Observation], int]:
-    """What the messages of one read say, in their order: a Reading for each sensor, or Unreadable with the reason.
+def observe(messages: Iterable[Message], routes: Routes, source_name: str) -> tuple[list[Observation], int]:
+    """What messages say, in their order: a Reading for each sensor, or Unreadable with the reason.
 
     The number is how many of them are Unreadable.
     """
@@ -29,7 +31,7 @@ def observe(received: Received, routes: Routes, source_name: str) -> tuple[list[
     make = tuple.__new__  # half of what the class itself takes for a named tuple
     now = datetime.now(UTC)
     received_ns = time.monotonic_ns()
-    for topic, payload, head, traceparent in received.messages:
+    for topic, payload, head, traceparent in messages:
         resolved = get(topic)
         if resolved is None:
             resolved = routes.resolve(topic)

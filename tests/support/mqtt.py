@@ -27,13 +27,16 @@ class Hub:
     def __init__(self, *, holding: bool = False) -> None:
         self.holding = holding
         self.seen: list[Reading | Unreadable] = []
+        self.earlier: list[Reading | Unreadable] = []
         self.batches: list[Receipted] = []
         self.waiting: list[asyncio.Future[None]] = []
 
     def emit(self, batch) -> asyncio.Future[None]:
         self.seen += batch
         if isinstance(batch, Receipted):
-            self.batches.append(batch)
+            self.earlier += batch.earlier
+            if batch.receipt is not None:
+                self.batches.append(batch)
         done = asyncio.get_running_loop().create_future()
         if self.holding:
             self.waiting.append(done)

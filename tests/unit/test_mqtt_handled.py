@@ -132,7 +132,13 @@ def test_receipts_bring_back_what_an_earlier_run_took_of_the_same_session():
     second.recall(first.session, receipts)
     second.begin(kept=True)
     assert second.session == first.session
-    assert second.take(again(6, b"b", b"c", b"d"))[0] == 2
+    come = again(6, b"b", b"c", b"d")
+    assert second.take(come)[0] == 2
+    assert [payload for _, payload, _, _ in come.earlier] == [b"b", b"c"]
+    second.begin(kept=True)
+    come = again(7, b"c", b"d")
+    assert second.take(come)[0] == 2
+    assert [payload for _, payload, _, _ in come.earlier] == [b"c"]
     other = Handled()
     other.recall(first.session + 1, receipts)
     other.begin(kept=True)

@@ -223,7 +223,7 @@ def readings_of(*packets: Publish, version_5=True, **subscription):
     routes = Routes(
         MqttSettings("b", "c", "s", subscriptions=(SubscriptionSettings("{tank}/{metric}", **subscription),))
     )
-    return observe(received, routes, "mqtt:b")
+    return observe(received.messages, routes, "mqtt:b")
 
 
 def test_a_reading_says_what_its_message_said_and_cannot_be_changed():

@@ -14,7 +14,7 @@ from agent.events import Encoder
 from agent.farm.limits import Limits
 from agent.pipeline import Alerts, FrameSlots, Intake, LogWatch, ModelRunner, Outbox, SensorLimits
 from agent.pipeline.unreadable import UnreadableSampler
-from drivers import Frame, Reading, SharedImage, Unreadable
+from drivers import Frame, Reading, Receipted, SharedImage, Unreadable
 from sync.log import LogSettings, MemoryLog
 from sync.values import Lane
 
@@ -93,6 +93,22 @@ async def test_an_alarm_sounds_before_the_log_has_the_reading_and_goes_upstream_
         await turn()
         assert hub.local.heard[-1] == ("tidegate/alerts/tank_001_oxygen/low", "raised")
         assert hub.depth(Lane.ALERT) == 1
+
+
+async def test_what_an_earlier_run_has_logged_may_still_sound_and_is_not_logged_again():
+    async with a_hub(low=6.0) as hub:
+        await hub.intake.take(Receipted([], earlier=[reading(5.0)]))
+        await turn()
+        assert [state for _, state in hub.local.heard] == ["raised"]
+        assert (hub.depth(Lane.LIVE), hub.intake.stats.readings) == (0, 0)
+
+
+async def test_receipts_go_into_the_log_with_the_next_record_where_their_own_batch_brings_none():
+    async with a_hub() as hub:
+        await hub.intake.take(Receipted([], ("mqtt", b"1")))
+        assert await hub.log.receipts("mqtt") == []
+        await hub.intake.take(Receipted([reading(7.0)], ("mqtt", b"2")))
+        assert await hub.log.receipts("mqtt") == [b"12"]
 
 
 async def test_a_first_look_that_finds_all_well_ends_old_alarms_on_the_farm_and_says_nothing_upstream():

@@ -45,6 +45,7 @@ async def test_nothing_is_acknowledged_before_it_may_be_forgotten(broker, versio
         await until(lambda: driver.stats.redelivered == 3, "delivered again")
         # Handed over already, so known again; acknowledged once what was handed over may be forgotten.
         assert driver.stats.recognised == 3
+        assert hub.earlier == []
         assert driver.stats.acknowledged == 0
         hub.release()
         await until(lambda: driver.stats.outstanding == 0, "released")
@@ -164,6 +165,7 @@ async def test_an_earlier_run_s_receipts_tell_what_comes_again_from_what_is_new(
     async with running(again, hub):
         await until(lambda: again.stats.acknowledged == 3, "all acknowledged")
     assert (hub.values, again.stats.redelivered, again.stats.recognised) == ([7], 2, 2)
+    assert [reading.value for reading in hub.earlier] == [7, 7]
 
 
 async def test_a_payload_with_its_own_time_stands_once_whoever_sends_it_again(broker, version):
