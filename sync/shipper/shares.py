@@ -121,7 +121,7 @@ class Shares:
             self._flow[lane] = (moved, now_s)
         elif now_s - at_s > _STILL_S:
             return False
-        oldest_ns = time.time_ns() - int(_BEHIND_S * 1e9)
+        oldest_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - int(_BEHIND_S * 1e9)
         return any(p.lane is lane and p.records and p.oldest_at_ns < oldest_ns for p in self._streams())
 
 

@@ -33,4 +33,6 @@ def batch_of(
         builder.append(offset, 0, key, value, [("ce_id", str(first + offset).encode())])
     body = bytes(cramjam.zstd.compress(bytes(builder.build())[_HEADER_BYTES:], 1))
     claim = Claim(Stream(lane, topic, partition), producer, base_sequence)
-    return Batch(claim, first, first + len(values) - 1, len(values), -1, body, time.time_ns())
+    return Batch(
+        claim, first, first + len(values) - 1, len(values), -1, body, time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    )

@@ -147,7 +147,9 @@ async def test_a_lane_with_a_rate_sends_fewer_and_larger_batches_and_the_same_re
 def pending(lane, age_s=0.0, records=1):
     import time  # noqa: PLC0415
 
-    return Pending(lane, "sensor-data", 0, records, time.time_ns() - int(age_s * 1e9), unsettled=True)
+    return Pending(
+        lane, "sensor-data", 0, records, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - int(age_s * 1e9), unsettled=True
+    )
 
 
 class Gate:
