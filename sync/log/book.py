@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aiokafka.partitioner import murmur2
 
-from sync.log import blocks, ledger, lineage, numbers, receipts, restamp, streams
+from sync.log import blocks, ledger, lineage, numbers, receipts, restamp, rows, streams
 from sync.log.blocks import Block, Namer
 from sync.log.clock import Stamp, Timeline
-from sync.log.schema import MAX_NUMBER, PAGE_BYTES, Names, key_of
+from sync.log.schema import PAGE_BYTES, Names, key_of
 from sync.log.streams import StreamState
 from sync.values import Lane
 
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 RESERVE: Final = 1 << 20
 """Numbers set aside ahead of use: after anything but an orderly stop a run begins beyond them (L2)."""
-_ROWS: Final = (
-    "SELECT key, records, body, checksum, at_ms, run, mono_ms, synced FROM blocks"
-    " WHERE key BETWEEN ? AND ? ORDER BY key"
-)
 
 
 class Book:
@@ -104,7 +100,7 @@ class Book:
         meta = dict(cell("SELECT name, value FROM meta").fetchall())
         self.load()
         given = cell("SELECT max(given) FROM streams UNION ALL SELECT max(first)-1 FROM runs").fetchall()
-        self.newest = max((self._newest(state.id) for state in self.streams.values()), default=0)
+        self.newest = max((rows.newest_number(self.connection, stream) for stream in self.streams), default=0)
         self.newest = max(self.newest, *(int(row[0] or 0) for row in given))
         first = int(meta.get("clean") or max(int(meta.get("reserved", 1)), self.newest + 1))
         self.lineage = lineage.opened(meta, self.names, first, compared=self.compared)
@@ -123,7 +119,7 @@ class Book:
             cell("INSERT OR IGNORE INTO cursors VALUES(?,?)", (name, value))
         if first > self.newest + 1:
             ledger.skip(self, self.newest + 1, first - 1, "unclosed")
-        oldest = min((self._oldest(state.id) for state in self.streams.values()), default=0)
+        oldest = min((rows.oldest_number(self.connection, stream) for stream in self.streams), default=0)
         numbers.forget_spans(self, oldest)
         cell("COMMIT")
         here = cell("SELECT run FROM runs WHERE boot=? AND boot<>'unknown'", (self.clock.boot,))
@@ -325,19 +321,12 @@ class Book:
 
         When is told by this boot's clock, in ms (`Timeline.taken_ms`).
         """
-        cursor = self.connection.execute(
-            _ROWS,
-            (key_of(origin, first), key_of(origin, last)),
-        )
-        return [self._row(row) for row in cursor]
+        found = rows.between(self.connection, self.timeline, key_of(origin, first), key_of(origin, last))
+        return list(found)
 
     def next_row(self, origin: int, first: int, last: int) -> tuple[Block, int, bool] | None:
         """The first of them, None where there is none."""
-        row = self.connection.execute(
-            _ROWS + " LIMIT 1",
-            (key_of(origin, first), key_of(origin, last)),
-        ).fetchone()
-        return self._row(row) if row else None
+        return rows.first(self.connection, self.timeline, key_of(origin, first), key_of(origin, last))
 
     def records_in(self, origin: int, first: int, last: int) -> int:
         """How many records blocks that begin with numbers from `first` to `last` hold; reads every row."""
@@ -364,25 +353,6 @@ class Book:
             self._insert(origin, piece, before, taken or Stamp(*found), carried)
             before += piece.records
             carried = None
-
-    def first_since(self, state: StreamState, cutoff_ms: int) -> int:
-        """The number from which on a stream's open blocks were taken at `cutoff_ms` of this boot's clock or later.
-
-        What this boot took is in the order of that clock, and behind what others took: none of it is passed over.
-        """
-        low, high = state.head, self.next_number
-        while low < high:
-            middle = (low + high) // 2
-            row = self.connection.execute(
-                "SELECT key, records, at_ms, run, mono_ms, synced FROM blocks WHERE key BETWEEN ? AND ?"
-                " ORDER BY key LIMIT 1",
-                (key_of(state.id, middle), key_of(state.id, MAX_NUMBER)),
-            ).fetchone()
-            if row is None or self.timeline.taken_ms(Stamp(*row[2:])) >= cutoff_ms:
-                high = middle
-            else:
-                low = max(middle + 1, (row[0] & MAX_NUMBER) + row[1])
-        return low
 
     # Small things kept for the shipper -------------------------------------------------------------------
 
@@ -425,34 +395,5 @@ class Book:
         )
         self.pages_touched += len(block.body) // (PAGE_BYTES - 4) + 2
 
-    def _newest(self, stream: int) -> int:
-        row = self.connection.execute(
-            "SELECT key, records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
-            (key_of(stream, 0), key_of(stream, MAX_NUMBER)),
-        ).fetchone()
-        return (row[0] & MAX_NUMBER) + row[1] - 1 if row else 0
-
-    def _oldest(self, stream: int) -> int:
-        row = self.connection.execute(
-            "SELECT key FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
-            (key_of(stream, 0), key_of(stream, MAX_NUMBER)),
-        ).fetchone()
-        return row[0] & MAX_NUMBER if row else MAX_NUMBER
-
     def _meta(self, **values: str | int) -> None:
         self.connection.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", list(values.items()))
-
-    def _row(self, row: tuple[Any, ...]) -> tuple[Block, int, bool]:
-        """A row as it is on the disk; where a field is not even of its type, the block is not intact."""
-        key, records, body, checksum, *stamp = row
-        number = key & MAX_NUMBER
-        if not (
-            isinstance(records, int)
-            and isinstance(body, bytes)
-            and 0 < records < 1 << 31
-            and all(isinstance(field, int) for field in stamp)
-        ):
-            return Block(number, 1, b""), 0, False
-        taken = Stamp(*stamp)
-        intact = blocks.checksum(key, records, body) == checksum
-        return Block(number, records, body, taken=taken), self.timeline.taken_ms(taken), intact

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sync.log import blocks, fork, ledger, restamp
 from sync.log.ledger import Missing
+from sync.log.rows import first_since
 from sync.log.schema import MAX_NUMBER, key_of
 from sync.log.streams import Lease, Range, Standing, StreamState
 from sync.values import Lane
@@ -176,7 +177,7 @@ def hand_to_backfill(book: Book, older_than_s: float) -> int:
     for state in list(book.streams.values()):
         if state.lane is not Lane.LIVE or not state.open_records:
             continue
-        border = book.first_since(state, cutoff)
+        border = first_since(book.connection, book.timeline, state, cutoff, book.next_number)
         row = book.connection.execute(
             "SELECT before FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
             (key_of(state.id, border), key_of(state.id, MAX_NUMBER)),
