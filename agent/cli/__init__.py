@@ -16,7 +16,7 @@ from agent import __version__
 
 WELL, NOT_WELL, MISTAKEN, NO_DAEMON = 0, 1, 2, 3
 
-_VERBS = ("run", "check", "status", "reload", "log", "schema")
+_VERBS = ("run", "check", "status", "reload", "log", "audit", "schema")
 _EPILOG = """\b
 Exit status:
   0  well

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from sqlite_utils import Database
 
-from sync.log import blocks, ledger, streams
+from sync.log import blocks, held, ledger, streams
 from sync.log.clock import Clock, Timeline
 from sync.log.schema import MAX_NUMBER, key_of
 from sync.values import Lane, NotReady
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sync.log.blocks import Record
+    from sync.log.held import Held
     from sync.log.notices import Loss
 
 
@@ -112,6 +113,22 @@ class LogReader:
             for state in wanted:
                 entries += _newest(connection, known, state.id, count)
         return sorted(entries, key=lambda entry: entry.seq)[-count:]
+
+    def last_number(self) -> tuple[str, int]:
+        """The log's id, and the highest number in the file."""
+        with self._open() as connection:
+            return held.last_number(connection)
+
+    def held(self, on_block: Callable[[Held], None]) -> None:
+        """Call `on_block` with each block that is not settled."""
+        with self._open() as connection:
+            for block in held.held(connection):
+                on_block(block)
+
+    def untold(self) -> list[Loss]:
+        """Entries of the loss ledger that were not told upstream yet."""
+        with self._open() as connection:
+            return ledger.untold(connection)
 
     def dead_letters(self, count: int) -> list[DeadLetter]:
         """The newest dead letters, oldest of them first."""

@@ -54,7 +54,7 @@ def test_the_version_is_that_of_the_package():
 def test_help_names_every_verb_and_every_exit_status():
     done = tidegate("-h")
     assert done.returncode == 0
-    for word in ("run", "check", "status", "reload", "log", "schema", "0  well", "3  no daemon runs"):
+    for word in ("run", "check", "status", "reload", "log", "audit", "schema", "0  well", "3  no daemon runs"):
         assert word in done.stdout
 
 

@@ -191,6 +191,7 @@ async def test_what_an_earlier_run_left_raised_about_the_log_ends_on_the_farm_an
         await turn()
         assert hub.local.heard == [
             ("tidegate/alerts/log/stalled", "cleared"),
+            ("tidegate/alerts/log/waits", "cleared"),
             ("tidegate/alerts/log/dead_letters", "cleared"),
         ]
         assert hub.depth(Lane.ALERT) == 0

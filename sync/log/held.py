@@ -1,0 +1,73 @@
+"""What a log's file says of numbers that are not in Kafka yet: for an audit with the gateway's own file at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sync.log import blocks, lineage, streams
+from sync.log.schema import MAX_NUMBER, key_of
+from sync.log.streams import Range, Standing
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from sync.log.blocks import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Records of one block that are not settled, by the names that they leave under; `records` as they are."""
+
+    log_id: str
+    first: int
+    last: int
+    topic: str
+    records: tuple[Record, ...]
+
+
+def last_number(connection: sqlite3.Connection) -> tuple[str, int]:
+    """The log's id, and the highest number in its file."""
+    log_id, _ = lineage.load(connection)
+    highest = int(connection.execute("SELECT max(given) FROM streams").fetchone()[0] or 0)
+    for (stream,) in connection.execute("SELECT id FROM streams").fetchall():
+        row = connection.execute(
+            "SELECT key, records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
+            (key_of(stream, 0), key_of(stream, MAX_NUMBER)),
+        ).fetchone()
+        if row:
+            highest = max(highest, (row[0] & MAX_NUMBER) + row[1] - 1)
+    return log_id, highest
+
+
+def held(connection: sqlite3.Connection) -> Iterator[Held]:
+    """Every block that is pending, leased, or waits for a decision."""
+    log_id, _ = lineage.load(connection)
+    for state in streams.load(connection).values():
+        parts = list(state.ranges)
+        if state.lease is not None:
+            parts.append(Range(state.lease.origin, state.lease.first, state.lease.last, state.lease.records))
+        if state.open_records:
+            parts.append(Range(state.id, state.head, MAX_NUMBER, state.open_records))
+        for part in parts:
+            renamed = log_id if part.standing is Standing.RENAMED else None
+            for records, body in connection.execute(
+                "SELECT records, body FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key",
+                (key_of(part.origin, part.first), key_of(part.origin, part.last)),
+            ):
+                named = _named(body, records, state.topic, renamed)
+                if named is not None:
+                    yield named
+
+
+def _named(body: bytes, records: int, topic: str, renamed: str | None) -> Held | None:
+    """A block under its records' own names, which a salvage does not change; None where it does not read."""
+    try:
+        found = blocks.decode(body, records)
+        ce_id = dict(found[0].headers).get("ce_id") or b""
+        log_id, _, number = ce_id.decode().rpartition("-")
+        first = int(number)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return Held(renamed or log_id, first, first + records - 1, topic, tuple(found))

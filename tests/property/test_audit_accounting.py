@@ -1,0 +1,108 @@
+"""The accounting of an audit against a world of which every number's fate is known."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.audit import Account, Numbers
+
+FATES = ("delivered", "removed", "dead", "skipped", "pending", "missing")
+spans = st.lists(st.tuples(st.integers(0, 70_000), st.integers(0, 40_000)), max_size=12)
+
+
+@given(spans, st.integers(0, 70_000), st.integers(0, 70_000))
+def test_numbers_are_a_set(added, one, other):
+    numbers, known = Numbers(), set()
+    for first, length in added:
+        numbers.add(first, first + length)
+        known.update(range(first, first + length + 1))
+    low, high = min(one, other), max(one, other)
+    within = {number for number in known if low <= number <= high}
+    assert len(numbers) == len(known)
+    assert numbers.count(low, high) == len(within)
+    assert {n for first, last in numbers.runs(low, high) for n in range(first, last + 1)} == within
+    gaps = {n for first, last in numbers.gaps(low, high) for n in range(first, last + 1)}
+    assert gaps == set(range(low, high + 1)) - within
+    assert (numbers.lowest, numbers.highest) == ((min(known), max(known)) if known else (None, None))
+
+
+@st.composite
+def worlds(draw):
+    """The fate and the lane of every number, and the entries that a log would write about what it removed."""
+    fates = draw(st.lists(st.tuples(st.sampled_from(FATES), st.integers(0, 2)), min_size=1, max_size=60))
+    entries = []
+    for lane in range(3):
+        entry: list[int] = []
+        for number, (fate, of_lane) in enumerate(fates, 1):
+            if of_lane != lane:
+                continue
+            if fate == "removed":
+                entry.append(number)
+            # An entry covers what was removed one after the other in a lane, and may end anywhere in it.
+            if entry and (fate != "removed" or draw(st.booleans())):
+                entries.append(entry)
+                entry = []
+        if entry:
+            entries.append(entry)
+    return [fate for fate, _ in fates], entries
+
+
+@given(worlds(), st.randoms(use_true_random=False))
+def test_every_missing_number_is_counted_and_no_other(world, order):
+    fates, entries = world
+    account = Account("log", began=1)
+    account.reaches(len(fates))
+    order.shuffle(entries)
+    for entry in entries:
+        account.lost(entry[0], entry[-1], len(entry), "evicted")
+    numbered = list(enumerate(fates, 1))
+    order.shuffle(numbered)
+    for number, fate in numbered:
+        if fate == "delivered":
+            account.record(number, number)
+        elif fate in {"dead", "skipped", "pending"}:
+            {"dead": account.dead_lettered, "skipped": account.skipped, "pending": account.pending}[fate].add(
+                number, number
+            )
+    told = account.statement()
+    missing = {number for number, fate in numbered if fate == "missing"}
+    assert told.missing == len(missing)
+    named = {n for first, last in told.missing_ranges for n in range(first, last + 1)}
+    assert named <= missing | {number for number, fate in numbered if fate == "removed"}
+    among = [(first, last) for first, last, _ in told.missing_among]
+    # Those that are not named lie in ranges that are.
+    assert all(number in named or any(a <= number <= b for a, b in among) for number in missing) or told.by_count
+    assert told.removed.get("evicted", 0) == fates.count("removed")
+    assert told.surplus == 0
+    assert (told.delivered, told.pending) == (fates.count("delivered"), fates.count("pending"))
+
+
+@given(worlds(), st.data())
+def test_an_entry_that_counts_too_much_shows_as_surplus(world, data):
+    fates, entries = world
+    account = Account("log", began=1)
+    account.reaches(len(fates))
+    extra = 0
+    for entry in entries:
+        more = data.draw(st.integers(0, entry[-1] - entry[0] + 1 - len(entry)))
+        extra += more
+        account.lost(entry[0], entry[-1], len(entry) + more, "evicted")
+    for number, fate in enumerate(fates, 1):
+        if fate not in {"removed", "missing"}:
+            account.record(number, number)
+    told = account.statement()
+    assert told.missing + extra == fates.count("missing") + told.surplus
+
+
+def test_a_second_copy_is_a_duplicate_unless_one_of_the_two_is_marked():
+    account = Account("log")
+    account.record(1, 10)
+    account.record(3, 4)
+    account.record(5, 6, marked=True)
+    account.record(20, 29, marked=True)
+    account.record(20, 24)
+    told = account.statement(1, 29)
+    assert told.duplicated_ranges == [(3, 4)]
+    assert (told.duplicated, told.repeated, told.marked) == (2, 7, 12)
+    assert told.missing_ranges == [(11, 19)]
