@@ -123,9 +123,7 @@ class LaneBudget(Section):
 
     bytes_per_day: int | None = Field(default=None, ge=1024, description="How much the lane may move in a day (UTC).")
     bytes_per_second: float | None = Field(
-        default=None,
-        ge=100,
-        description="The lane's highest rate. What waits meanwhile is joined, so a low rate saves bytes, too.",
+        default=None, ge=100, description="The lane's highest rate. What waits is joined, so a low rate saves bytes."
     )
 
 
@@ -140,13 +138,10 @@ class Budget(Section):
         "the next day; alarms do not wait.",
     )
     alert_reserve_bytes: int | None = Field(
-        default=None,
-        ge=0,
-        description="The part of it that only alarms may use; a twentieth of `bytes_per_day` if not set.",
+        default=None, ge=0, description="The part of it that only alarms may use; a twentieth if not set."
     )
     thin_backfill: bool = Field(
-        default=True,
-        description="Thin the backlog of an outage to one-minute aggregates where a day's budget would not hold it.",
+        default=True, description="Thin a backlog that a day's budget would not hold to one-minute aggregates."
     )
     live: LaneBudget = Field(default=LaneBudget(), description="Bounds for what is fresh, alarms apart.")
     backfill: LaneBudget = Field(default=LaneBudget(), description="Bounds for the backlog of an outage.")
