@@ -8,7 +8,7 @@ H3  A lane with a rate begins no batch while it is ahead of it. What waits meanw
 H4  While `live` flows and is behind all the same, `backfill` takes no more than its share of what the link carries.
     `bulk` goes only where neither of the two flows and is behind. Else each takes what it can get.
 H5  After an outage `backfill` begins at a moment drawn from a tenth of the outage, so that a fleet does not return as
-    one; what is fresh goes at once.
+    one; what is fresh goes at once, and `backfill` not before `live` has begun, or had ten seconds to.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _ASK_AGAIN_S: Final = 1.0
 _BEHIND_S: Final = 5.0
 """Older than this, what waits in `live` is more than what is always under way on a slow link."""
+_HEAD_START_S: Final = 10.0
 _STILL_S: Final = 3.0
 _BURST_S: Final = 2.0
 _OVER: Final = "today's budget is used up but for the reserve for alarms; the rest goes on the next day (UTC)"
@@ -55,6 +56,8 @@ class Shares:
         self._share = backfill_share
         self._spread_s = spread_s
         self._backfill_from_s = 0.0
+        self._head_start_until_s = 0.0
+        self._live_moved = 0
         self._buckets = {lane: _Bucket(meter.moved_by(lane)) for lane in Lane}
         self._since: tuple[int, int] | None = None
         self._flow: dict[Lane, tuple[int, float]] = {}
@@ -72,6 +75,9 @@ class Shares:
     def link_back(self, outage_s: float) -> None:
         """The link is there (again), after so long; call when it is, before anything is sent."""
         most_s = min(outage_s / 10, self._spread_s)
+        self.meter.look()
+        self._live_moved = self.meter.moved_by(Lane.LIVE)
+        self._head_start_until_s = time.monotonic() + _HEAD_START_S
         self._backfill_from_s = time.monotonic() + random.uniform(0.0, most_s)  # noqa: S311 - spreads a fleet
 
     def used_up(self) -> str | None:
@@ -99,6 +105,8 @@ class Shares:
         wait_s = self._backfill_from_s - time.monotonic()
         if wait_s > 0:
             return Hold("the backlog of an outage begins at a moment drawn for each gateway", wait_s)
+        if self._live_has_yet_to_begin():
+            return Hold("what is fresh goes first", 0.1)
         live_behind = self._flows_behind(Lane.LIVE)
         if lane is Lane.BULK:
             first = live_behind or self._flows_behind(Lane.BACKFILL)
@@ -112,6 +120,12 @@ class Shares:
         if used > self._share * (live - self._since[0] + used):
             return Hold("live is behind, and backfill has had its share", 0.1)
         return None
+
+    def _live_has_yet_to_begin(self) -> bool:
+        """Whether the link has just come back, and nothing of `live` has left since, though there is something."""
+        if time.monotonic() > self._head_start_until_s or self.meter.moved_by(Lane.LIVE) != self._live_moved:
+            return False
+        return any(p.lane is Lane.LIVE and (p.records or p.unsettled) for p in self._streams())
 
     def _flows_behind(self, lane: Lane) -> bool:
         """Whether a lane is being sent, and yet what waits in it is old: then the link is what it lacks."""

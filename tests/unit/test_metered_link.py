@@ -203,6 +203,19 @@ async def test_bulk_is_last():
     assert await gate.open_for(Lane.BULK)
 
 
+async def test_after_an_outage_backfill_begins_once_live_has():
+    gate = Gate()
+    gate.streams = [pending(Lane.LIVE), pending(Lane.BACKFILL, age_s=600)]
+    gate.shares.link_back(300.0)
+    assert not await gate.open_for(Lane.BACKFILL)
+    assert await gate.open_for(Lane.LIVE)
+    gate.moved[Lane.LIVE] += 500
+    assert await gate.open_for(Lane.BACKFILL)
+    gate.shares.link_back(300.0)
+    gate.streams = [pending(Lane.BACKFILL, age_s=600)]
+    assert await gate.open_for(Lane.BACKFILL), "there is nothing fresh to wait for"
+
+
 async def test_after_an_outage_the_backlog_of_a_fleet_is_spread_and_what_is_fresh_is_not(monkeypatch):
     drawn = []
     monkeypatch.setattr("random.uniform", lambda low, high: drawn.append((low, high)) or high)
