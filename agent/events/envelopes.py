@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _JSON = b"application/json"
 _LIVE = Lane.LIVE
+_UNJUDGED = Quality.UNJUDGED.value
 _MOST_SENSORS = 100_000
 """Topics name sensors, so a publisher gone wild could otherwise fill the memory."""
 _sensor = itemgetter(*map(Reading._fields.index, ("sensor_id", "sensor_type", "unit", "tank_id", "site_id")))
@@ -63,7 +64,7 @@ class Encoder:
                 # All that one read of a socket brought shares its time of receipt: written once for all of it.
                 last, device, text = at, reading.at_device, timestamp(at)
                 clock = "device" if device else "gateway"
-                end = f',"at":"{text}","at_from":"{clock}","quality":"{Quality.UNJUDGED.value}"}}'.encode()
+                end = f',"at":"{text}","at_from":"{clock}","quality":"{_UNJUDGED}"}}'.encode()
                 headers = (*_FIXED["sensor-data"], ("ce_time", text.encode()))
             sensor = _sensor(reading)
             key, head, middle = sensors.get(sensor) or self._remember(sensor)
