@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Self
 
 from aiokafka import AIOKafkaConsumer
 
+from sync.kafka import KafkaSettings, KafkaSink
+from sync.values import NotReady
 from tests.support.account import of_gateway
 from tests.support.consumer import Record
 from tests.support.farm import TOPICS, Farm
@@ -119,6 +121,7 @@ def slow_link(backlog: int, alarms: int, kafka: ApacheKafka | None = None) -> Ou
         farm.daemon.configure(document)
         for topic in ("sensor-data", "farm-alerts"):
             farm.kafka.create_topic(topic)
+        asyncio.run(_have_producer_ids(farm.kafka.bootstrap))
         daemon = farm.daemon.start()
         daemon.until_ready()
         publisher.publish_evenly(0, backlog, 4_000, TOPICS)
@@ -162,6 +165,19 @@ def slow_link(backlog: int, alarms: int, kafka: ApacheKafka | None = None) -> Ou
                 fresh.join()
             daemon.stop()
     return Outcome(seconds, line_bytes, first_fresh_s, before, after, len(requests.sent), requests.repeated, retries)
+
+
+async def _have_producer_ids(bootstrap: str) -> None:
+    """Ask a broker that has just started until it gives them: the gateway is to meet one that has run for a while."""
+    sink = KafkaSink(KafkaSettings((bootstrap,)))
+    while True:
+        try:
+            await sink.new_producer()
+        except NotReady:
+            await asyncio.sleep(0.1)
+        else:
+            await sink.close()
+            return
 
 
 def _first_fresh_s(watch: Watch, gateway: str, backlog: int) -> float:
