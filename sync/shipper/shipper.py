@@ -210,7 +210,9 @@ class Shipper:
             if self.circuit.state is CircuitState.CLOSED and self._live_is_older_than(after_s):
                 await self.log.hand_to_backfill(after_s)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._link_back.wait(), period_s)
+                # Not `wait_for`, which until Python 3.12 may swallow a cancellation.
+                async with asyncio.timeout(period_s):
+                    await self._link_back.wait()
             self._link_back.clear()
 
     def _live_is_older_than(self, age_s: float) -> bool:
