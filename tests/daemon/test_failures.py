@@ -14,8 +14,10 @@ from tests.shows.kill import kill
 from tests.shows.outage import outage
 from tests.shows.restart import restart
 from tests.shows.soak import ACTIVE_S, soak
+from tests.shows.stall import stall
 from tests.support.disks import LoopDisk
 from tests.support.farm import TOPICS, Farm
+from tests.support.forgetful.mount import Forgetful
 from tests.support.publisher import Publisher
 
 pytestmark = pytest.mark.broker
@@ -66,6 +68,16 @@ def test_a_log_that_may_not_grow_stalls_says_so_and_alarms_sound(kafka):
 def test_on_a_full_disk_it_goes_on_starts_anew_and_alarms_sound(kafka):
     outcome = full("loop", kafka, readings=1_000)
     assert outcome.good, str(outcome)
+
+
+@pytest.mark.skipif(not Forgetful.possible(), reason="needs root and FUSE 3")
+@pytest.mark.parametrize(("how", "restart"), [("hung", False), ("read-only", False), ("hung", True)])
+def test_a_disk_that_hangs_or_turns_read_only_holds_up_no_alarm_and_every_loss_is_told(kafka, how, restart):
+    outcome = stall(how, 9.0, kafka, restart=restart)
+    assert outcome.good, str(outcome)
+    # Faster than any commit of that disk: an alarm waits for none.
+    assert outcome.p50_s < outcome.lasted_s / 20, str(outcome)
+    assert outcome.missing > 0, "the log did stall"
 
 
 def test_it_boots_with_nothing_there_and_says_what_it_waits_for():

@@ -149,9 +149,7 @@ class Voyage:
             await asyncio.sleep(self.draws.choice((0.0, 0.0, 0.001, 0.004)))
         self._flown = list(self.shore.flying.values())
         for task in reversed(tasks):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await _ended(task)
         await asyncio.sleep(0)
 
     def _note(self, values: list[str], done: asyncio.Future[None]) -> None:
@@ -175,17 +173,29 @@ class Voyage:
                 while any(log.stats().depth.values()) or shore.flying:
                     await log.cursor("fleet")  # a settle alone may wait for company
                     await asyncio.sleep(0.002)
-            shipping.cancel()
-            with suppress(asyncio.CancelledError):
-                await shipping
+            await _ended(shipping)
             stats = log.stats()
             if stats.lost or stats.quarantined:
                 wrong.append(f"lost {stats.lost}, files put aside {stats.quarantined}")
         finally:
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
+            await _ended(running)
         return wrong + self._contents.faults(shore, self.acknowledged)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """End a task; one that does not end shows where it stands.
+
+    Raises:
+        TimeoutError: it does not.
+    """
+    task.cancel()
+    await asyncio.wait([task], timeout=20)
+    if not task.done():
+        for other in asyncio.all_tasks():
+            other.print_stack()
+        raise TimeoutError("a task that was cancelled goes on")
+    with suppress(asyncio.CancelledError):
+        task.result()
 
 
 def _number(value: str) -> str:

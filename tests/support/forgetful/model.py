@@ -58,6 +58,8 @@ class File:
     def __init__(self, mode: int, content: bytes = b"") -> None:
         self.mode = mode
         self.live = bytearray(content)
+        self.bad = range(0)
+        """Bytes that the disk cannot read for good."""
         self._durable = bytearray(content)
         self._pending: list[Write | Resize] = []
 

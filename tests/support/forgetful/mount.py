@@ -90,9 +90,9 @@ class Forgetful:
         if self._orders is not None:
             self._answers.close()
             self._orders.close()
-        # The process first: what hangs in it then gets an error, and nobody waits for ever.
+        subprocess.run(["umount", "--lazy", str(self.folder)], check=False, capture_output=True, timeout=_WITHIN_S)
+        # What still hangs in the process gets an error with its end, and nobody waits for ever.
         if self._process is not None:
             self._process.kill()
             self._process.wait(_WITHIN_S)
-        subprocess.run(["umount", "--lazy", str(self.folder)], check=False, capture_output=True, timeout=_WITHIN_S)
         shutil.rmtree(self._home, ignore_errors=True)

@@ -200,6 +200,8 @@ class Layer(Operations):
                 if name not in self.disks or self.disks[name].frozen:
                     raise FuseOSError(errno.EIO)
                 self._refuse(self.faults.read_errno, path)
+            if max(offset, node.bad.start) < min(offset + size, node.bad.stop):
+                raise FuseOSError(errno.EIO)
             found = bytearray(node.live[offset : offset + size])
             if self.faults.flip_every and path.endswith(self.faults.only) and not path.endswith(_MAPPED):
                 for at in range(-offset % self.faults.flip_every, len(found), self.faults.flip_every):

@@ -57,6 +57,13 @@ class Orders:
             self._layer.faults = replace(self._layer.faults, **changes)
             self._layer.changed.notify_all()
 
+    def spoil(self, name: str, file: str, first: int, last: int) -> None:
+        """Let the disk read these bytes of a file no more, whatever the file is called from now on."""
+        with self._layer.changed:
+            node = self._layer.disks[name].names[file]
+            assert isinstance(node, File)
+            node.bad = range(first, last + 1)
+
     def freeze(self, name: str, after: int) -> None:
         """Let a disk stand still after so many more changes."""
         with self._layer.changed:
