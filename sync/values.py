@@ -207,7 +207,8 @@ class LogStats:
     `depth` is what is not settled yet. `delivered` and `lost` (by reason) count since this process began,
     as do the figures of commits: `commit_buckets` holds, for each upper bound in seconds, how many commits
     took at most as long; `body_bytes` is what came in (keys, values, headers), `written_bytes` what was
-    written to the disk for it, and `quarantined` how many files were put aside. `dead_letters` lie in the file.
+    written to the disk for it, and `quarantined` how many files were put aside, the last for `quarantined_why`.
+    `dead_letters` lie in the file.
     """
 
     run: int
@@ -236,6 +237,7 @@ class LogStats:
     """Records whose time was set right before they left, since this process began."""
     waiting: int = 0
     """Of `depth`, what is not sent before `adopt` or `discard` says so (D11)."""
+    quarantined_why: str = ""
 
 
 class Log(Protocol):

@@ -115,6 +115,7 @@ def log_settings(config: Config) -> LogSettings:
         compression_level=config.log.compression_level,
         clock_file=config.log.clock_file,
         restamp=restamp,
+        runtime_dir=config.gateway.runtime_dir,
         commit_records=min(_MOST_WAITING, *(_window(connection) for connection in config.mqtt)),
     )
 

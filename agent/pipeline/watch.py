@@ -63,8 +63,8 @@ class LogWatch:
             self._quarantined = stats.quarantined
             self._event(
                 SystemEventKind.LOG_QUARANTINED,
-                f"a damaged log file was put aside; new records are named by log {stats.log_id}",
-                {"log_id": stats.log_id, "files": stats.quarantined},
+                f"a log file was put aside, for {stats.quarantined_why}; new records are named by log {stats.log_id}",
+                {"log_id": stats.log_id, "files": stats.quarantined, "why": stats.quarantined_why},
             )
         if not stats.log_id:
             return  # not open yet: what lies in the file is not known

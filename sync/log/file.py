@@ -1,4 +1,4 @@
-"""The log's files: one daemon at a time, a bounded WAL, room kept for a full disk, a damaged file put aside."""
+"""The log's files: one daemon at a time, a bounded WAL, room kept for a full disk, a file of no use put aside."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import math
 import os
 import sqlite3
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sync.log import schema
+from sync.log import aside, schema
 from sync.log.book import Book
 from sync.log.schema import Names
 from sync.values import Misconfigured
@@ -31,23 +30,33 @@ _HELD_AFTER: Final = 3
 _COUNT_EVERY_S: Final = 1.0
 _BALLAST_BYTES: Final = 2 * 1024**2
 _MOST_PAGES: Final = 0xFFFFFFFE
-_KEEP_DAMAGED: Final = 2
 NOISE: Final = (schema.Foreign, ValueError, TypeError, KeyError, OverflowError)
 """What a damaged file brings into the types that its rows are read into."""
 
 _CORRUPT: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT}
 
+_UNREAD: Final = {
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+    sqlite3.SQLITE_IOERR_CORRUPTFS,
+}
+
 
 def damaged(error: BaseException) -> bool:
-    """Whether the file itself is at fault, so that trying again cannot help."""
+    """Whether the file itself seems to be at fault."""
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT
 
 
 def unreadable(error: BaseException) -> bool:
-    """The same of an error while opening, where a missing table or an odd value says it too."""
+    """The same, where a missing table or an odd value says it too."""
     if isinstance(error, sqlite3.Error):
         return damaged(error) or getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_ERROR
     return isinstance(error, NOISE)
+
+
+def unread(error: BaseException) -> bool:
+    """Whether the disk did not give what the file holds, as a bad sector does for good."""
+    return getattr(error, "sqlite_errorcode", 0) in _UNREAD
 
 
 def full(error: BaseException) -> bool:
@@ -55,12 +64,6 @@ def full(error: BaseException) -> bool:
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
     return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
-
-
-def damaged_files(path: Path) -> list[Path]:
-    """The files put aside, oldest first."""
-    found = path.parent.glob(f"{path.name}.damaged-*")
-    return sorted(file for file in found if not file.name.endswith(("-wal", "-shm")))
 
 
 class LogFile:
@@ -94,7 +97,9 @@ class LogFile:
         if self._lock is not None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        file = os.open(
+            self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, schema.MODE
+        )
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -116,25 +121,29 @@ class LogFile:
             os.close(self._lock)
             self._lock = None
 
-    def open(self) -> Book:
-        """Open the file, made new where there is none, and begin a run.
+    def open(self, *, distrust: bool = False) -> Book:
+        """Open the file, made new where there is none, and begin a run; `distrust` what an fsync did not confirm.
 
         Raises:
             sqlite3.Error, OSError, Foreign, ValueError, TypeError, KeyError: as the disk or a damaged file has it.
-            Misconfigured: the file is of a later version.
+            Later: the file is of a later version.
         """
+        aside.finish_move(self.path)
+        if distrust:
+            aside.write_again(self.path)
+        self._make_private()
         connection = schema.connect(self.path)
         try:
             connection.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT_BYTES}")
             names = Names.read(self._names)
             book = Book(connection, self._settings, self._clock, names, compared=self._compared)
             book.open()
+            self._identity = _identity(self.path)
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
             raise
         self.book = book
-        self._identity = _identity(self.path)
         # The numbers set aside must be in the file itself before any is given, for the WAL's tail can be lost (L2).
         self.checkpoint()
         self.keep_room()
@@ -201,7 +210,7 @@ class LogFile:
         if self._ballast.exists():
             return True
         try:
-            file = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            file = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, schema.MODE)
         except OSError:
             return False
         try:
@@ -224,14 +233,20 @@ class LogFile:
             self.book.connection.execute(f"PRAGMA max_page_count={pages}")
 
     def use_room(self) -> None:
-        """Give back what was set aside, and what was put aside but for the newest."""
+        """Give back what was set aside, and what was put aside and emptied, but for the newest."""
         self._ballast.unlink(missing_ok=True)
-        for file in damaged_files(self.path)[:-1]:
-            _remove(file)
+        aside.sweep(self.path, keep=1)
 
     def displaced(self) -> bool:
         """Whether another file, or none, stands where the open one did: what is committed now would end with us."""
-        return self.book is not None and _identity(self.path) != self._identity
+        if self.book is None:
+            return False
+        try:
+            return _identity(self.path) != self._identity
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False  # the disk does not say
 
     def rescue(self) -> Path:
         """Copy the open file, which has no name any more, to one that is put aside; what took its place as well.
@@ -239,33 +254,48 @@ class LogFile:
         Raises:
             sqlite3.Error, OSError: the folder does not take it; the open file stays open.
         """
-        aside = self._aside()
+        to = aside.place(self.path, aside.DAMAGED)
         if self.book is not None:
-            with contextlib.closing(sqlite3.connect(aside)) as copy:
+            os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, schema.MODE))
+            with contextlib.closing(sqlite3.connect(to)) as copy:
                 self.book.connection.backup(copy)
-        self.put_aside()
-        return aside
+            self.names().write(to.with_name(to.name + aside.NAMES))
+        self.put_aside(aside.REPLACED)
+        return to
 
-    def _aside(self) -> Path:
-        aside = self.path.with_name(f"{self.path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
-        newest = damaged_files(self.path)[-1:]
-        # The oldest of them are removed by their names, which a clock set back must not turn round.
-        return newest[0].with_name(newest[0].name + "+") if newest and newest[0] >= aside else aside
-
-    def put_aside(self) -> Path:
-        """Close a damaged file and move it away with all that belongs to it.
+    def put_aside(self, kind: str) -> Path:
+        """Close the file and move it away with all that belongs to it.
 
         Raises:
             OSError: it cannot be moved.
         """
+        names = self.names()
         self.close(clean=False)
-        aside = self._aside()
-        for end in ("-wal", "-shm", ""):
-            with contextlib.suppress(FileNotFoundError):
-                self.path.with_name(self.path.name + end).rename(aside.with_name(aside.name + end))
-        for file in damaged_files(self.path)[:-_KEEP_DAMAGED]:
-            _remove(file)
-        return aside
+        to = aside.place(self.path, kind)
+        aside.move(self.path, to, names)
+        return to
+
+    def takes_files(self) -> bool:
+        """Whether the disk takes a new file; a full one would, if it had room."""
+        trial = self.path.with_name(self.path.name + ".trial")
+        try:
+            schema.write_file(trial, bytes(schema.PAGE_BYTES))
+        except OSError as error:
+            return full(error)
+        finally:
+            with contextlib.suppress(OSError):
+                trial.unlink(missing_ok=True)
+        return True
+
+    def _make_private(self) -> None:
+        """Make the file before SQLite does, which gives what it adds the mode of the file."""
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, schema.MODE)
+        try:
+            if os.fstat(file).st_mode & 0o777 & ~schema.MODE:
+                with contextlib.suppress(OSError):  # another's file, which our group may use
+                    os.fchmod(file, schema.MODE)
+        finally:
+            os.close(file)
 
     def close(self, *, clean: bool) -> None:
         """Close the file; `clean` notes that nothing is under way."""
@@ -286,12 +316,6 @@ class LogFile:
                 book.connection.close()
 
 
-def _remove(file: Path) -> None:
-    for end in ("-wal", "-shm", ""):
-        with contextlib.suppress(OSError):
-            file.with_name(file.name + end).unlink(missing_ok=True)
-
-
 def _written() -> int:
     """What this thread has had written to storage since it began, in bytes; 0 where the kernel does not say."""
     try:
@@ -301,9 +325,6 @@ def _written() -> int:
         return 0
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
     return found.st_dev, found.st_ino

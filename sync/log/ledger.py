@@ -158,6 +158,12 @@ def rename(book: Book, old_id: str, border: int) -> None:
             book.connection.execute("UPDATE ledger SET log_id=? WHERE id=?", (book.names.log_id, number))
 
 
+def lose_uncounted(book: Book, reason: str, log_id: str, text: str) -> None:
+    """Tell upstream, in this transaction, that records of a log are gone, and that nobody knows how many."""
+    event = notices.uncounted_loss(reason, log_id, text, at_ms=book.now_ms, settings=book.settings)
+    book.store(event.lane, event.topic, [event])
+
+
 def report(book: Book) -> None:
     """Append what was lost as events for the centre; the entry and its event are one commit."""
     for number in [number for number, loss in book.losses.items() if _due(loss, book.now_ms)]:

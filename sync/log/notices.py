@@ -79,6 +79,21 @@ def loss_event(loss: Loss, settings: LogSettings) -> Envelope:
     return _envelope(Lane.ALERT, _EVENTS, body, at, settings)
 
 
+def uncounted_loss(reason: str, log_id: str, text: str, *, at_ms: int, settings: LogSettings) -> Envelope:
+    """Records that are gone, of which nobody knows how many or which."""
+    at = _timestamp(at_ms)
+    unknown = dict.fromkeys(("lane", "topic", "first", "last", "count"))
+    body = {
+        "event": "records_lost",
+        "severity": "alarm",
+        "source": "log",
+        "text": f"an unknown number of records was lost: {text}",
+        "at": at,
+        "data": {"log_id": log_id, **unknown, "reason": reason, "until": at},
+    }
+    return _envelope(Lane.ALERT, _EVENTS, body, at, settings)
+
+
 def dead_letter(stream: tuple[Lane, str], body: bytes, reason: str, *, at_ms: int, settings: LogSettings) -> Envelope:
     """A refused record, its value included where it is small enough to be taken."""
     lane, topic = stream

@@ -1,8 +1,11 @@
-"""What a damaged file still holds undelivered is brought over, in slices between commits.
+"""What a file that was put aside still holds undelivered is brought over, in slices between commits.
 
 Bodies go over as they are, so each record keeps its name. A lease goes over with its batch, so that it is sent
 again under its own id and sequence. What was `live` becomes `backfill`. Where the file no longer says what was
 delivered, everything readable goes, marked `possibly_repeated`.
+
+How far it came is in the log's `meta`, in the commit that brought it so far, the end included: only then is the
+file named as one that holds nothing any more. A log that is itself put aside meanwhile hands that on.
 """
 
 from __future__ import annotations
@@ -15,11 +18,11 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sync.log import blocks, ledger, numbers, streams
+from sync.log import aside, blocks, ledger, numbers, schema, streams
 from sync.log.blocks import Block
 from sync.log.clock import Stamp
 from sync.log.ledger import Missing
-from sync.log.schema import MAX_NUMBER, key_of
+from sync.log.schema import MAX_NUMBER, Names, key_of
 from sync.log.streams import Lease, Range, Standing
 from sync.values import Lane
 
@@ -27,13 +30,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sync.log.book import Book
-    from sync.log.schema import Names
     from sync.log.streams import StreamState
 
 log = logging.getLogger("tidegate.log")
 
 SLICE_S: Final = 0.01
-_META: Final = "salvage"
+_META: Final = "salvage:"
+"""Of each file, by its name, how far it is emptied."""
+_DONE: Final = "done"
+_WAITS: Final = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+"""What a disk says that has no time or is away, which is no reason to take a file for empty."""
 # What the types that rows are read into make of noise.
 _NOISE: Final = (sqlite3.Error, ValueError, TypeError, KeyError, OverflowError)
 
@@ -54,13 +60,15 @@ class Part:
 class Progress:
     """How far a salvage is: the part, the next number in it, records saved of the part and in all.
 
-    `told`: what the old file had not told yet of its own losses has been taken over.
+    `marked`: all of it goes marked, for some may have been brought over before. `told`: what the old file had not
+    told yet of its own losses has been taken over.
     """
 
     part: int = 0
     at: int = 0
     of_part: int = 0
     saved: int = 0
+    marked: bool = False
     told: bool = False
 
 
@@ -68,37 +76,70 @@ class Salvage:
     """Reads an old file part by part. How far it came is on disk with what it brought over."""
 
     def __init__(
-        self, path: Path, parts: list[Part], connection: sqlite3.Connection | None, progress: Progress | None
+        self,
+        path: Path,
+        parts: list[Part],
+        connection: sqlite3.Connection | None,
+        progress: Progress,
+        uncounted: str | None,
     ) -> None:
         self.path = path
-        self._parts = parts
+        self._parts = [replace(part, mark=True, lease=None) for part in parts] if progress.marked else parts
         self._connection = connection
         self._log_id, self._given = _named(connection)
-        self._kept = self._now = progress or Progress(at=parts[0].blocks.first if parts else 0)
+        self._uncounted = uncounted
+        """The log id of a file that cannot say how many records it held."""
+        if progress == Progress(marked=progress.marked, told=progress.told) and parts:
+            progress = replace(progress, at=parts[0].blocks.first)
+        self._kept = self._now = progress
+        self._ended = False
 
     @staticmethod
-    def of(path: Path, names: Names, progress: Progress | None = None) -> Salvage:
-        """Look into a file that was put aside; `names` says what its streams were, where it cannot."""
+    def next(book: Book, *, patient: bool) -> Salvage | None:
+        """Begin or go on with a file that was put aside: the newest first, for it knows how far older ones are.
+
+        Raises:
+            sqlite3.Error, OSError: the disk does not let us look; later it may. Who is not `patient` takes what
+                cannot be read for lost.
+        """
+        path = book.settings.path
+        notes = _notes(book.connection)
+        newest = max(aside.files(path), default=None, key=lambda file: file.name.rpartition("-")[2])
+        for file in reversed(aside.waiting(path)):
+            note = notes.get(file.name)
+            if note == _DONE:
+                aside.emptied(path, file)
+                continue
+            # Of an older one of which nothing is known any more, a part may have been brought over already.
+            progress = Progress(**json.loads(note)) if note is not None else Progress(marked=file != newest)
+            return Salvage._of(file, progress, patient=patient)
+        return None
+
+    @staticmethod
+    def _of(path: Path, progress: Progress, *, patient: bool) -> Salvage:
         connection = None
+        names = Names.read(path.with_name(path.name + aside.NAMES))
         try:
             connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
             connection.execute("PRAGMA cell_size_check=1")
-            return Salvage(path, _parts(connection, names), connection, progress)
-        except _NOISE:
+            if 0 < connection.execute("PRAGMA user_version").fetchone()[0] < schema.FORMAT:
+                schema.connect(path).close()  # an earlier format is first brought to ours
+            try:
+                states = streams.load(connection)
+            except _NOISE as error:
+                if patient and _waits(error):
+                    raise
+                states = {}
+            parts = _parts(states) if states else _parts_of(names)
+            uncounted = names.log_id if parts and not states else None
+            return Salvage(path, parts, connection, progress, uncounted)
+        except _NOISE as error:
             if connection is not None:
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
-            return Salvage(path, [], None, progress)
-
-    @staticmethod
-    def resume(book: Book) -> Salvage | None:
-        """The salvage that an earlier run did not finish."""
-        row = book.connection.execute("SELECT value FROM meta WHERE name=?", (_META,)).fetchone()
-        if row is None:
-            return None
-        noted = json.loads(row[0])
-        path = book.settings.path.with_name(noted.pop("file"))
-        return Salvage.of(path, book.names_now(), Progress(**noted))
+            if patient and _waits(error):
+                raise
+            return Salvage(path, [], None, progress, names.log_id)
 
     @property
     def saved(self) -> int:
@@ -107,8 +148,8 @@ class Salvage:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to bring over."""
-        return self._kept.part >= len(self._parts)
+        """Whether nothing is left to bring over, and that is on disk."""
+        return self._ended and self._kept.part >= len(self._parts)
 
     def step(self, book: Book) -> None:
         """Bring over what a slice of time allows, in the book's transaction; `keep` or `rewind` follows."""
@@ -125,15 +166,18 @@ class Salvage:
                 self._finish(book, part)
                 self._next_part()
         book.more = True
-        if self._now.part < len(self._parts):
-            noted = {"file": self.path.name, **asdict(self._now)}
-            book.connection.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (_META, json.dumps(noted)))
-        else:
-            book.connection.execute("DELETE FROM meta WHERE name=?", (_META,))
+        notes = [(_META + self.path.name, json.dumps(asdict(self._now)))]
+        if self._now.part >= len(self._parts):
+            if self._uncounted is not None:
+                ledger.lose_uncounted(book, "corrupt", self._uncounted, "a log file could not be read whole")
+            handed_on = _notes(self._connection) if self._connection is not None else {}
+            notes = [(_META + name, note) for name, note in {**handed_on, self.path.name: _DONE}.items()]
+        book.connection.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", notes)
 
     def keep(self) -> None:
         """The transaction is on disk."""
         self._kept = self._now
+        self._ended = self._kept.part >= len(self._parts)
 
     def rewind(self) -> None:
         """The transaction was undone."""
@@ -172,6 +216,8 @@ class Salvage:
             at = row[0] + row[1].records
         left = sum(block.records for block, _ in found)
         state = book.stream(part.lane, part.topic)
+        if part.lane is Lane.LIVE and state.depth:
+            state = book.stream(Lane.BACKFILL, part.topic)
         whole = left == lease.records and not state.depth
         first = book.next_number
         for block, taken in found:
@@ -260,17 +306,29 @@ def _named(connection: sqlite3.Connection | None) -> tuple[str, int]:
     return log_id, given
 
 
-def _parts(connection: sqlite3.Connection, names: Names) -> list[Part]:
-    """What the file holds undelivered: leases first, then by lane."""
+def _waits(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _WAITS
+
+
+def _notes(connection: sqlite3.Connection) -> dict[str, str]:
+    """How far which file is emptied, as a log has it; nothing where it cannot be read."""
     try:
-        states = streams.load(connection)
+        found = connection.execute("SELECT name, value FROM meta WHERE name LIKE ?", (_META + "%",)).fetchall()
+        return {str(name).removeprefix(_META): str(note) for name, note in found}
     except _NOISE:
-        states = {}
-    if not states:
-        return [
-            Part(Lane(lane), topic, Range(number, 1, MAX_NUMBER, 0), None, mark=True)
-            for number, (lane, topic) in names.streams.items()
-        ]
+        return {}
+
+
+def _parts_of(names: Names) -> list[Part]:
+    """All that is in the blocks of the streams that there were."""
+    return [
+        Part(Lane(lane), topic, Range(number, 1, MAX_NUMBER, 0), None, mark=True)
+        for number, (lane, topic) in names.streams.items()
+    ]
+
+
+def _parts(states: dict[int, streams.StreamState]) -> list[Part]:
+    """What the file holds undelivered: leases first, then by lane."""
     ordered = sorted(states.values(), key=lambda state: (streams.ORDER[state.lane], state.id))
     parts = [
         Part(

@@ -11,13 +11,12 @@ is the highest number that was given out when a stream's row was last written, w
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-
-from sync.values import Misconfigured
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 FORMAT: Final = 2
 APPLICATION_ID: Final = 0x54494447  # "TIDG"
 PAGE_BYTES: Final = 1024
+MODE: Final = 0o640
+"""Of every file of the log: readings are nobody's business but the daemon's and its group's."""
 NUMBER_BITS: Final = 48
 MAX_NUMBER: Final = (1 << NUMBER_BITS) - 1
 
@@ -86,6 +87,14 @@ class Foreign(Exception):  # noqa: N818 - says what the file is
     """A file of SQLite that is no log, or no more."""
 
 
+class Later(Exception):  # noqa: N818 - says what the file is
+    """A log that a later version of tidegate wrote, in a format that this one does not know."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"a later version of tidegate wrote it, in format {number}")
+        self.number = number
+
+
 def key_of(stream: int, number: int) -> int:
     """Where a stream's block that begins with a number lies."""
     return stream << NUMBER_BITS | number
@@ -97,10 +106,11 @@ def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
     Raises:
         sqlite3.Error: as the disk or a damaged file has it.
         Foreign: the file is no log.
-        Misconfigured: the file was written by a later version.
+        Later: the file was written by a later version; nothing in it was changed.
     """
     connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
     try:
+        version = _format(connection)
         connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={synchronous}")
@@ -108,7 +118,7 @@ def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA cache_size=-2048")
         connection.execute("PRAGMA cell_size_check=1")
-        _create_or_check(connection, path)
+        _create_or_check(connection, path, version)
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
             connection.close()
@@ -116,15 +126,15 @@ def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
     return connection
 
 
-def _create_or_check(connection: sqlite3.Connection, path: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+def _format(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > FORMAT:
-        raise Misconfigured(
-            f"{path} was written by a later version of tidegate (format {version})",
-            "gateway.state_dir",
-            "install that version again, or point state_dir to another folder",
-        )
+        raise Later(version)
+    return version
+
+
+def _create_or_check(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if tables == 0:
         connection.execute("BEGIN IMMEDIATE")
         for table in _TABLES:
@@ -189,13 +199,34 @@ class Names:
             },
             indent=1,
         )
-        with fresh.open("w") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_file(fresh, content.encode())
         fresh.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a small file anew; its content is on the disk, its name may not be.
+
+    Raises:
+        OSError: the disk did not take it.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
+    try:
+        if os.write(file, content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -20,7 +20,8 @@ class LogSettings:
 
     `commit_records`: a commit starts as soon as that many records wait, whatever the interval. It should be
     no more than the smallest in-flight window of the sources that wait for acknowledgements. `clock_file`: see
-    `Clock`. `restamp` knows the bodies, and sets the times in them right.
+    `Clock`. `restamp` knows the bodies, and sets the times in them right. `runtime_dir`: where a word is kept, off
+    the log's disk, that the log is stalled.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class LogSettings:
     commit_records: int = 4_000
     clock_file: Path | None = None
     restamp: Restamp = untouched
+    runtime_dir: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can only be a mistake.

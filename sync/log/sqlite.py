@@ -58,7 +58,7 @@ class SqliteLog(Front):
         A damaged file is put aside, a disk that refuses is tried again for as long as it takes.
 
         Raises:
-            Misconfigured: another daemon has the log, its folder cannot be used, or the file is of a later version.
+            Misconfigured: another daemon has the log.
         """
         self._loop = asyncio.get_running_loop()
         self._closed = False
@@ -107,6 +107,7 @@ class SqliteLog(Front):
             checkpoint_held=self._writer.file.held,
             stalled=self._stalled,
             quarantined=self._writer.quarantined,
+            quarantined_why=self._writer.quarantined_why,
         )
 
     def _serve(self, ended: asyncio.Future[None]) -> None:
@@ -135,6 +136,7 @@ class SqliteLog(Front):
             if waited_s < self._settings.log_stall_s:
                 return
             self._stalled = True
+            self._writer.stall.began(self._figures.stats.log_id)
             log.error("no commit for %.1f s: readings are judged, but lost from here on", waited_s)
         for append in self._inbox.give_up(now_s - _STALLED_WAIT_S):
             if not append.done.done():

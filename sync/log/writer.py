@@ -8,11 +8,13 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from sync.log import retention
+from sync.log import aside, ledger, retention
 from sync.log.engine import Engine
-from sync.log.file import NOISE, LogFile, damaged, full, unreadable
+from sync.log.file import NOISE, LogFile, full, unread, unreadable
 from sync.log.salvage import Salvage
-from sync.log.work import Answer, Work
+from sync.log.schema import Later
+from sync.log.stall import Stall
+from sync.log.work import Answer, Request, Work
 from sync.values import NotReady
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ _ATTEMPTS_AT_STOP: Final = 3
 _ROOM_AGAIN_S: Final = 60.0
 _ROOM_BYTES: Final = 1024**2
 _MAKING_ROOM_S: Final = 0.5
+_SUSPECT_S: Final = 60.0
+_LOOK_ASIDE_S: Final = 3.0
+_LOOKS_ASIDE: Final = 3
 
 
 class Deliver(Protocol):
@@ -55,7 +60,9 @@ class Writer:
         deliver: Deliver,
     ) -> None:
         self.file = LogFile(settings, clock)
+        self.stall = Stall(settings.runtime_dir)
         self.quarantined = 0
+        self.quarantined_why = ""
         self._settings = settings
         self._inbox = inbox
         self._deliver = deliver
@@ -65,13 +72,13 @@ class Writer:
         self._failing_since_s = 0.0
         self._failed_at_s = math.inf
         self._uncertain_from: int | None = None
+        self._suspected_at_s = -math.inf
+        self._begun_anew_at_s = -math.inf
+        self._look_aside_at_s = math.inf
+        self._looks_aside = 0
 
     def serve(self) -> None:
-        """Open, commit what comes, until stopped; then commit the rest and close.
-
-        Raises:
-            Misconfigured: the file is of a later version.
-        """
+        """Open, commit what comes, until stopped; then commit the rest and close."""
         work = Work()
         idle_s = 0.0
         try:
@@ -79,7 +86,11 @@ class Writer:
                 stopping = self._inbox.take(work, idle_s)
                 try:
                     answers = self._attempt(work)
-                except (sqlite3.Error, OSError) as error:
+                    self._recovered()
+                    work = Work()
+                    self._deliver(answers, self._engine.figures, committed=True)
+                    self._tend()
+                except (sqlite3.Error, OSError, *NOISE) as error:
                     self._trouble(error)
                     self._inbox.drop_given_up(work)
                     if stopping and self._failures >= _ATTEMPTS_AT_STOP:
@@ -87,10 +98,6 @@ class Writer:
                     self._inbox.pause(min(0.05 * 2**self._failures, _RETRY_MOST_S))
                     idle_s = 0.0
                     continue
-                self._recovered()
-                work = Work()
-                self._deliver(answers, self._engine.figures, committed=True)
-                self._tend()
                 if stopping:
                     break
                 idle_s = self._idle_s()
@@ -101,71 +108,81 @@ class Writer:
         """How long nothing needs to be done if nothing comes."""
         if self._salvage is not None or self._engine.figures.trim_more:
             return _MORE_S
+        if self._look_aside_at_s < math.inf:
+            return _LOOK_ASIDE_S
         return _REPORT_S if self.file.book is None or self.file.book.losses else _IDLE_S
 
     def _attempt(self, work: Work) -> list[Answer]:
         """One commit, on a file that is opened first where it is not open."""
         if self.file.displaced():
-            self._put_aside(OSError("another file, or none, stands in its place"), self.file.rescue)
+            self._put_aside("another file, or none, stood in its place", self.file.rescue)
         book = self.file.book or self._open(work)
         if self._failures:
             # Encoding what waits is dear; first see whether the disk takes anything at all.
             book.probe()
-        try:
-            return self._engine.transact(book, work, self._salvage)
-        except sqlite3.Error as error:
-            if not damaged(error):
-                raise
-            self._put_aside(error)
-            return self._engine.transact(self._opened(), work)
+        return self._engine.transact(book, work, self._salvage)
 
     def _open(self, work: Work) -> Book:
-        uncertain_from, self._uncertain_from = self._uncertain_from, None
         try:
+            book = self.file.open(distrust=self._failures > 0)
+        except Later as later:
+            kind = aside.later(later.number)
+            self._put_aside(str(later), lambda: self.file.put_aside(kind))
             book = self.file.open()
-        except (sqlite3.Error, *NOISE) as error:
-            if not unreadable(error):
-                raise
-            self._put_aside(error)
-            return self._opened()
+        uncertain_from, self._uncertain_from = self._uncertain_from, None
         if uncertain_from is not None and book.newest >= uncertain_from:
             # The commit that seemed to fail is on disk after all: its records must not come in twice.
             self._deliver([Answer(append.done) for append in work.attempted()], self._engine.figures, committed=False)
             work.appends = work.appends[len(work.attempted()) :]
-        self._salvage = self._salvage or Salvage.resume(book)
         self._engine.opened(book)
+        self._begin_salvage(book)
+        if self._salvage is not None:
+            # Its leases are there before anything else is leased.
+            self._engine.transact(book, Work(), self._salvage)
+        if self.stall.left is not None:
+            self._engine.transact(book, Work(requests=[Request(_uncounted(self.stall.left))]))
+            log.error("the last run ended while its log was stalled: an unknown number of records was lost")
         self._deliver([], self._engine.figures, committed=False)
         return book
 
-    def _opened(self) -> Book:
-        if self.file.book is None:
-            raise sqlite3.OperationalError("the log is not open")
-        return self.file.book
+    def _begin_salvage(self, book: Book) -> None:
+        """Look for a file that was put aside and still holds something; one that cannot be read now waits."""
+        self._end_salvage()
+        self._look_aside_at_s = math.inf
+        try:
+            self._salvage = Salvage.next(book, patient=self._looks_aside < _LOOKS_ASIDE)
+            self._looks_aside = 0
+        except (sqlite3.Error, OSError) as error:
+            log.warning("a log file that was put aside cannot be read, and is tried again: %s", error)
+            self._looks_aside += 1
+            self._look_aside_at_s = time.monotonic() + _LOOK_ASIDE_S
 
-    def _put_aside(self, error: BaseException, move: Callable[[], Path] | None = None) -> None:
-        """Start clean, and bring over from the damaged file what it still holds; its leases at once."""
-        names = self.file.names()
-        aside = move() if move is not None else self.file.put_aside()
-        self.quarantined += 1
-        log.error("the log is damaged (%s): it was put aside as %s, and a new log begun", error, aside)
-        book = self.file.open()
+    def _end_salvage(self) -> None:
         if self._salvage is not None:
             self._salvage.close()
-        self._salvage = Salvage.of(aside, names)
-        self._engine.opened(book)
-        self._engine.transact(book, Work(), self._salvage)
+            self._salvage = None
+
+    def _put_aside(self, why: str, move: Callable[[], Path]) -> None:
+        """Let a clean file be begun; what this one holds is brought over from where it lies then."""
+        self._end_salvage()
+        to = move()
+        self.quarantined += 1
+        self.quarantined_why = why
+        self._begun_anew_at_s = time.monotonic()
+        log.error("a log file was put aside as %s, and a new log begins: %s", to, why)
 
     def _tend(self) -> None:
-        """What can be done between commits, and must not make one fail: the WAL, the names, a salvage that ended."""
-        try:
-            self.file.committed()
-        except sqlite3.Error as error:
-            self._put_aside(error)
+        """What can be done between commits: the WAL, the names, a salvage that ended."""
+        self.file.committed()
         self.file.write_names()
+        book = self.file.book
+        if book is None:
+            return
         if self._salvage is not None and self._salvage.finished:
             log.warning("%d undelivered records were brought over from %s", self._salvage.saved, self._salvage.path)
-            self._salvage.close()
-            self._salvage = None
+            self._begin_salvage(book)
+        elif time.monotonic() >= self._look_aside_at_s:
+            self._begin_salvage(book)
         if time.monotonic() - self._failed_at_s > _ROOM_AGAIN_S and self.file.keep_room():
             self._failed_at_s = math.inf
             self._engine.max_bytes = self._settings.max_bytes
@@ -179,17 +196,38 @@ class Writer:
             log.error("the log's disk refuses a commit: %s; readings are held back, and it is tried again", error)
         self._failures += 1
         self._failed_at_s = now_s
-        if full(error):
-            self.file.use_room()
         book = self.file.book
-        if book is None:
-            return
-        self._uncertain_from = book.uncertain_from
-        if full(error):
-            self._make_room(book)
+        if book is not None:
+            self._uncertain_from = book.uncertain_from
+        if unreadable(error):
+            self._suspect(error)
+        elif full(error):
+            self.file.use_room()
+            if book is not None:
+                self._make_room(book)
         elif now_s - self._failing_since_s > self._settings.log_stall_s:
+            if unread(error):
+                self._suspect(error)
             # A file system that went away and came back needs files that are opened anew.
             self.file.close(clean=False)
+
+    def _suspect(self, error: Exception) -> None:
+        """The file seems to be damaged. It is, if it seems so again once it was opened anew, on a disk that works.
+
+        SQLite says the same of a file that is damaged and of a disk that cannot be read at the moment.
+        """
+        now_s = time.monotonic()
+        again = now_s - self._suspected_at_s < _SUSPECT_S
+        fresh = now_s - self._begun_anew_at_s < _SUSPECT_S
+        if fresh and isinstance(error, NOISE):
+            raise error  # a file just begun is not damaged: this is a mistake of ours
+        self._suspected_at_s = now_s
+        self.file.close(clean=False)
+        if again and not fresh and self.file.takes_files():
+            try:
+                self._put_aside(f"it is damaged ({error})", lambda: self.file.put_aside(aside.DAMAGED))
+            except OSError as failure:
+                log.error("the damaged log cannot be put aside: %s", failure)  # noqa: TRY400 - its sentence says it
 
     def _make_room(self, book: Book) -> None:
         """Live within the file as it is: old records make room for new ones until the disk has room again."""
@@ -197,7 +235,9 @@ class Writer:
             self.file.checkpoint()
             self.file.bound_pages(bound=True)
             file_bytes = retention.bytes_used(book) + retention.bytes_free(book)
-            self._engine.max_bytes = min(self._settings.max_bytes, max(file_bytes - _ROOM_BYTES, 0))
+            if file_bytes < _ROOM_BYTES:
+                return  # all that it holds would make no room to speak of
+            self._engine.max_bytes = min(self._settings.max_bytes, file_bytes - _ROOM_BYTES)
             until_s = time.monotonic() + _MAKING_ROOM_S
             while retention.bytes_free(book) < _ROOM_BYTES and time.monotonic() < until_s:
                 if not self._engine.squeeze(book):
@@ -207,6 +247,7 @@ class Writer:
 
     def _recovered(self) -> None:
         self._inbox.finished()
+        self.stall.ended()
         self._uncertain_from = None
         if self._failures:
             log.warning("the log's disk takes commits again, after %.1f s", time.monotonic() - self._failing_since_s)
@@ -219,6 +260,10 @@ class Writer:
         gone = NotReady("the log was closed before its disk took these records")
         self._deliver([Answer(append.done, error=gone) for append in left], self._engine.figures, committed=False)
         self.file.close(clean=not left)
-        if self._salvage is not None:
-            self._salvage.close()
-            self._salvage = None
+        self._end_salvage()
+
+
+def _uncounted(log_id: str) -> Callable[[Book], None]:
+    return lambda book: ledger.lose_uncounted(
+        book, "stalled", log_id, "a run ended while its log's disk took nothing"
+    )

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync.log import SqliteLog
+from sync.log import SqliteLog, aside
 from sync.log.blocks import decode
-from sync.log.file import damaged_files
 from sync.log.reader import LogReader
 from tests.support.log import (
     LIVE,
@@ -44,8 +43,8 @@ async def test_a_file_overwritten_with_noise_is_put_aside_and_the_log_goes_on_un
         assert stats.run == 2
         assert await log.assign_partition(TOPIC, 64) == 0
         assert "after" in (await collected(log))[0]
-    (aside,) = damaged_files(path)
-    assert aside.read_bytes()[:4] != b"SQLi"
+    (put_aside,) = aside.files(path)
+    assert put_aside.read_bytes()[:4] != b"SQLi"
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.7, 0.95])
@@ -217,6 +216,4 @@ async def test_a_clock_set_back_does_not_make_the_newest_file_put_aside_the_olde
     path.write_bytes(content)
     async with running(SqliteLog(settings(tmp_path))) as log:
         await log.append(envelopes("after"))
-    found = damaged_files(path)
-    assert len(found) == 2
-    assert found[-1].read_bytes() == content
+    assert aside.files(path)[-1].read_bytes() == content

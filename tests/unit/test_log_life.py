@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.log import SqliteLog
+from sync.log import SqliteLog, aside, schema
 from sync.log.reader import LogReader
 from sync.values import Lane, Misconfigured, NotReady
 from tests.support.log import (
@@ -25,6 +25,7 @@ from tests.support.log import (
     names,
     running,
     settings,
+    until,
     values,
 )
 
@@ -89,13 +90,68 @@ async def test_a_second_daemon_on_the_same_log_is_refused_with_the_reason(tmp_pa
         await log.append(envelopes("y"))
 
 
-async def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+async def test_a_file_of_a_later_version_is_put_aside_untouched_and_that_version_takes_it_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L7, L8, L9: going back a version must not stop the gateway, and going on again must lose nothing."""
+    path = tmp_path / "log.sqlite"
     async with running(SqliteLog(settings(tmp_path))) as log:
-        await log.append(envelopes("x"))
-    with closing(sqlite3.connect(tmp_path / "log.sqlite")) as file:
+        await log.assign_partition(TOPIC, 1)
+        await log.append(envelopes("leased"))
+        leased = await log.lease(claim(LIVE), 1 << 20)
+        await log.append(envelopes("of later"))
+        later = log.stats()
+    with closing(sqlite3.connect(path)) as file:
         file.execute("PRAGMA user_version=99")
-    with pytest.raises(Misconfigured, match="later version"):
-        await SqliteLog(settings(tmp_path)).run()
+    content = path.read_bytes()
+    for _ in range(3):
+        async with running(SqliteLog(settings(tmp_path))) as log:
+            await log.append(envelopes("of earlier"))
+            earlier = log.stats()
+            assert earlier.log_id != later.log_id
+            assert await log.assign_partition(TOPIC, 64) == 0
+    (kept,) = aside.files(path)
+    assert kept.name.startswith("log.sqlite.format-99-")
+    assert kept.read_bytes() == content
+
+    monkeypatch.setattr(aside, "FORMAT", 99)
+    monkeypatch.setattr(schema, "FORMAT", 99)
+    monkeypatch.setattr(schema, "_UPGRADES", dict.fromkeys(range(2, 99), ()))
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        (again,) = await log.unsettled()
+        assert leased is not None
+        assert (again.claim.producer, again.claim.base_sequence, again.body) == (
+            leased.claim.producer,
+            leased.claim.base_sequence,
+            leased.body,
+        )
+        log.settle(again, 0)
+        await until(lambda: not log._writer._salvage)
+        found = await drain(log)
+        assert found[Lane.LIVE, TOPIC] == ["of earlier"] * 3
+        assert found[Lane.BACKFILL, TOPIC] == ["of later"]
+        assert log.stats().quarantined == 0
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("after"))
+        assert await drain(log) == {(Lane.LIVE, TOPIC): ["after"]}
+    assert [file.name.split("-")[0] for file in aside.files(path)] == ["log.sqlite.salvaged"]
+
+
+async def test_no_file_of_the_log_is_for_others_to_read(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite"
+    path.touch(mode=0o644)
+    path.chmod(0o644)
+    before = os.umask(0o022)
+    try:
+        async with running(SqliteLog(settings(tmp_path))) as log:
+            await log.append(envelopes("x"))
+            path.unlink()
+            await log.append(envelopes("y"))
+            modes = {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert len(modes) >= 7
+    assert set(modes.values()) == {"0o640"}, modes
 
 
 async def test_a_file_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_holds(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync.log import SqliteLog, leases
+from sync.log import SqliteLog, aside, leases
 from sync.log.book import RESERVE
 from sync.log.engine import Engine
-from sync.log.file import LogFile, damaged_files
+from sync.log.file import LogFile
 from sync.log.ledger import REPORT_AFTER_MS
 from sync.log.reader import LogReader
 from sync.log.salvage import Salvage
@@ -154,10 +154,9 @@ async def test_what_a_salvage_brings_over_keeps_its_names_and_its_new_numbers_ar
     file.open()
     file.close(clean=False)
     file.open()
-    old_names = file.names()
-    file.put_aside()
-    (aside,) = damaged_files(tmp_path / "log.sqlite")
-    with closing(sqlite3.connect(aside)) as damaged:
+    file.put_aside(aside.DAMAGED)
+    (damaged_file,) = aside.files(tmp_path / "log.sqlite")
+    with closing(sqlite3.connect(damaged_file)) as damaged:
         ((middle,),) = damaged.execute("SELECT key FROM blocks ORDER BY key LIMIT 1 OFFSET 20")
         ((gone,),) = damaged.execute("SELECT records FROM blocks WHERE key=?", (middle,))
         damaged.execute("UPDATE blocks SET checksum=0 WHERE key=?", (middle,))
@@ -165,7 +164,8 @@ async def test_what_a_salvage_brings_over_keeps_its_names_and_its_new_numbers_ar
     book, engine = file.open(), Engine(1 << 30)
     engine.opened(book)
     assert book.names.log_id != before.log_id
-    salvage = Salvage.of(aside, old_names)
+    salvage = Salvage.next(book, patient=True)
+    assert salvage is not None
     while not salvage.finished:
         engine.transact(book, Work(), salvage)
     saved = salvage.saved
