@@ -27,7 +27,9 @@ class Precedence:
             self._quiet.clear()
         elif not self._quiet.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._quiet.wait(), _PATIENCE_S)
+                # Not `wait_for`, which swallows a cancellation that comes with the end of what it waits for.
+                async with asyncio.timeout(_PATIENCE_S):
+                    await self._quiet.wait()
 
     def leave(self, lane: Lane) -> None:
         """The batch was answered, or given up."""

@@ -11,6 +11,7 @@ import pytest
 from sync.log import MemoryLog
 from sync.memory import Fault, MemorySink
 from sync.shipper import DeadLettered, Held, LinkBack, LinkLost, Recovered, Shipper, ShipperSettings, Waiting
+from sync.shipper.precedence import Precedence
 from sync.values import Envelope, Lane, Misconfigured, Refused
 
 FAST = ShipperSettings(retry_s=(0.01, 0.02), backoff_first_s=0.005, backoff_most_s=0.02, stop_s=1.0)
@@ -363,3 +364,15 @@ async def test_a_fresh_record_needs_the_same_few_questions_however_deep_the_back
         await asyncio.wait_for(fresh.wait(), 20)
     of_live = [ask for ask in asked if ask[0] != "send" or ask[1].claim.stream.lane is Lane.LIVE]
     assert len(of_live) <= 6
+
+
+async def test_a_stop_that_also_ends_the_alert_that_others_wait_for_ends_them_too():
+    precedence = Precedence()
+    await precedence.enter(Lane.ALERT)
+    other = asyncio.create_task(precedence.enter(Lane.LIVE))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    precedence.leave(Lane.ALERT)
+    other.cancel()
+    await asyncio.wait([other])
+    assert other.cancelled()
