@@ -78,8 +78,8 @@ class Batch:
     was written, where there is none the one before the claim's `log_end` (-1 for none): the batch can only
     stand behind it. `taken_at_ns` is when the log took the oldest of its records, in ns of CLOCK_BOOTTIME and
     never too early: below 0 where that was before this boot. `attempted` says that it may have left before.
-    `leased_at_ms` is the wall clock (ms since the epoch) at which the lease was written, before the first
-    attempt therefore; `leased_synced` whether that clock was synchronised.
+    `leased_at_ns` is when the lease was written, before the first attempt therefore, in ns of CLOCK_BOOTTIME; None
+    where that was in another boot and the clocks that would tell were not trusted.
     """
 
     claim: Claim
@@ -90,8 +90,7 @@ class Batch:
     body: bytes
     taken_at_ns: int
     attempted: bool = False
-    leased_at_ms: int = 0
-    leased_synced: bool = False
+    leased_at_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

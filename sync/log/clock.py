@@ -200,6 +200,14 @@ class Timeline:
             return 0
         return min(stamp.at_ms - self.anchor.least, 0)
 
+    def done_ms(self, stamp: Stamp) -> int | None:
+        """When something was done, on this boot's clock; None where no clock that was trusted can tell (C4, C5)."""
+        if self.here(stamp):
+            return stamp.mono_ms
+        if not (stamp.synced and self.trusted and self.anchor):
+            return None
+        return stamp.at_ms - self.anchor.offset
+
     def right_ms(self, stamp: Stamp) -> int | None:
         """What the wall clock should have said when a block was taken; None where it cannot be said now (C7)."""
         if not self.trusted or self.anchor is None or not self.here(stamp):

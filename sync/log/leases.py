@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from sync.log import blocks, fork, ledger, restamp
+from sync.log import blocks, fork, ledger, restamp, sent
 from sync.log.ledger import Missing
 from sync.log.rows import first_since
 from sync.log.schema import MAX_NUMBER, key_of
@@ -58,6 +58,7 @@ def lease(book: Book, claim: Claim, max_bytes: int) -> Batch | None:
         count = sum(block.records for block, _ in found)
         last = found[-1][0].last
         state.take(part, last, count)
+        sent.begin(state, claim.producer)
         acked = max(other.acked for other in book.streams.values() if other.topic == state.topic)
         state.lease = Lease(
             part.origin,
@@ -69,11 +70,10 @@ def lease(book: Book, claim: Claim, max_bytes: int) -> Batch | None:
             claim.base_sequence,
             stream.partition,
             acked if acked >= 0 else max(claim.log_end, 0) - 1,
-            book.now_ms,
-            book.synced,
+            book.timeline.now,
         )
         book.touch(state)
-        return state.batch(_body(book, [block for block, _ in found]), attempted=False)
+        return state.batch(_body(book, [block for block, _ in found]), book.timeline, attempted=False)
     return None
 
 
@@ -90,13 +90,12 @@ def leased_batch(book: Book, state: StreamState) -> Batch | None:
     intact = [block for block, _, whole in rows if whole]
     left = sum(block.records for block in intact)
     if left == lease.records:
-        return state.batch(_body(book, intact), attempted=True)
+        return state.batch(_body(book, intact), book.timeline, attempted=True)
     for block, _, whole in rows:
-        if whole:
-            book.replace(lease.origin, block, [blocks.mark_repeated(block, book.settings.compression_level)])
-        else:
+        if not whole:
             book.delete(lease.origin, block.first)
-    _withdraw(book, state, [Range(lease.origin, block.first, block.first, block.records) for block in intact])
+    parts = [Range(lease.origin, block.first, block.first, block.records, Standing.MARKED) for block in intact]
+    _withdraw(book, state, parts)
     ledger.lose(book, state, Missing(lease.first, lease.last, lease.records - left, "corrupt"))
     return None
 
@@ -108,6 +107,7 @@ def settle(book: Book, batch: Batch, offset: int) -> None:
         return
     if offset >= 0:
         state.acked = offset + batch.count - 1
+    sent.extend(book, state, state.lease)
     book.delivered[state.lane] += state.lease.records
     state.lease = None
     state.holder = None
@@ -148,8 +148,11 @@ def cut(book: Book, batch: Batch, reason: str) -> None:
     _withdraw(book, state, parts)
 
 
-def again(book: Book, batch: Batch, last_sequence: int | None) -> int:  # noqa: ARG001 - the history of its id is not kept yet
-    """Make a batch that may have left pending again, marked; how many records.
+def again(book: Book, batch: Batch, last_sequence: int | None) -> int:
+    """Make a batch that may have left pending again, marked (D6); how many records.
+
+    With `last_sequence`, what the broker lost of its id goes too (D7): offsets acknowledged before mean nothing
+    more then, on that whole partition.
 
     Raises:
         ValueError: no such batch is leased.
@@ -158,8 +161,19 @@ def again(book: Book, batch: Batch, last_sequence: int | None) -> int:  # noqa: 
     if state is None or state.lease is None:
         raise ValueError(f"no such batch of {batch.claim.stream.lane}/{batch.claim.stream.topic} is leased")
     lease, before = state.lease, state.pending
+    parts: list[Range] = []
+    if last_sequence is not None:
+        lost = sent.above(book, state, lease, last_sequence)
+        sent.lose(book, state, lost)
+        parts = lost.parts
+        for other in book.streams.values():
+            if other.topic == state.topic and other.acked >= 0:
+                other.acked = -1
+                book.touch(other)
     if leased_batch(book, state) is not None:
-        _withdraw(book, state, [Range(lease.origin, lease.first, lease.last, lease.records, Standing.MARKED)])
+        parts.append(Range(lease.origin, lease.first, lease.last, lease.records, Standing.MARKED))
+    _withdraw(book, state, parts)
+    state.run, state.earlier, state.earlier_changed = None, [], True
     return state.pending - before
 
 

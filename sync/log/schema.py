@@ -33,6 +33,11 @@ _BOOKKEEPING: Final = (
     """CREATE TABLE spans(first INTEGER PRIMARY KEY, log_id TEXT NOT NULL, shift INTEGER NOT NULL)""",
     """CREATE TABLE discards(first_key INTEGER PRIMARY KEY, last_key INTEGER NOT NULL)""",
 )
+_SENT: Final = """CREATE TABLE sent(
+        stream INTEGER NOT NULL, position INTEGER NOT NULL, producer INTEGER NOT NULL, epoch INTEGER NOT NULL,
+        base INTEGER NOT NULL, next INTEGER NOT NULL, origin INTEGER NOT NULL, first INTEGER NOT NULL,
+        last INTEGER NOT NULL, PRIMARY KEY(stream, position)) WITHOUT ROWID"""
+
 _TABLES: Final = (
     """CREATE TABLE blocks(
         key INTEGER PRIMARY KEY, records INTEGER NOT NULL, before INTEGER NOT NULL, at_ms INTEGER NOT NULL,
@@ -44,10 +49,13 @@ _TABLES: Final = (
         acked INTEGER NOT NULL, lease_origin INTEGER, lease_first INTEGER, lease_last INTEGER,
         lease_records INTEGER, lease_at_ms INTEGER, lease_producer INTEGER, lease_epoch INTEGER,
         lease_base INTEGER, lease_partition INTEGER, lease_acked INTEGER,
-        lease_ms INTEGER, lease_synced INTEGER, given INTEGER)""",
+        lease_ms INTEGER, lease_run INTEGER, lease_mono INTEGER, lease_synced INTEGER, given INTEGER,
+        run_producer INTEGER, run_epoch INTEGER, run_base INTEGER, run_next INTEGER, run_origin INTEGER,
+        run_first INTEGER, run_last INTEGER)""",
     """CREATE TABLE ranges(
         stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, origin INTEGER NOT NULL,
         records INTEGER NOT NULL, standing INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(stream, first)) WITHOUT ROWID""",
+    _SENT,
     """CREATE TABLE dead_letters(
         id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, lane TEXT NOT NULL, topic TEXT NOT NULL,
         number INTEGER NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL,
@@ -66,6 +74,8 @@ _TABLES: Final = (
 _UPGRADES: Final[dict[int, tuple[str, ...]]] = {
     1: (
         "ALTER TABLE streams ADD COLUMN lease_ms INTEGER",
+        "ALTER TABLE streams ADD COLUMN lease_run INTEGER",
+        "ALTER TABLE streams ADD COLUMN lease_mono INTEGER",
         "ALTER TABLE streams ADD COLUMN lease_synced INTEGER",
         "ALTER TABLE ranges ADD COLUMN standing INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE streams ADD COLUMN given INTEGER",
@@ -78,6 +88,14 @@ _UPGRADES: Final[dict[int, tuple[str, ...]]] = {
         "ALTER TABLE dead_letters ADD COLUMN run INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE dead_letters ADD COLUMN mono_ms INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE dead_letters ADD COLUMN synced INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE streams ADD COLUMN run_producer INTEGER",
+        "ALTER TABLE streams ADD COLUMN run_epoch INTEGER",
+        "ALTER TABLE streams ADD COLUMN run_base INTEGER",
+        "ALTER TABLE streams ADD COLUMN run_next INTEGER",
+        "ALTER TABLE streams ADD COLUMN run_origin INTEGER",
+        "ALTER TABLE streams ADD COLUMN run_first INTEGER",
+        "ALTER TABLE streams ADD COLUMN run_last INTEGER",
+        _SENT,
     ),
 }
 """What makes a file of one format one of the next. Only additions: blocks, which are many, are never rewritten."""

@@ -18,6 +18,7 @@ from sync.values import Batch, Claim, Lane, Pending, Producer, Stream
 if TYPE_CHECKING:
     import asyncio
     import sqlite3
+    from collections.abc import Sequence
 
     from sync.log.clock import Timeline
 
@@ -51,7 +52,7 @@ class Range:
 class Lease:
     """A batch that may have left (D1). `at_ms` is when the log took its oldest record, by this boot's clock.
 
-    `leased_ms` is the wall clock at which the lease was written, `leased_synced` whether it was synchronised.
+    `leased` is when the lease was written.
     """
 
     origin: int
@@ -63,8 +64,27 @@ class Lease:
     base_sequence: int
     partition: int
     acked_offset: int
-    leased_ms: int = 0
-    leased_synced: bool = False
+    leased: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Batches that the broker has: an id's sequences from `base_sequence` up to, not with, `next_sequence`.
+
+    They are all blocks of `origin` that begin with a number from `first` to `last`, in this order.
+    """
+
+    producer: Producer
+    base_sequence: int
+    next_sequence: int
+    origin: int
+    first: int
+    last: int
+
+    @property
+    def records(self) -> int:
+        """How many went in it."""
+        return (self.next_sequence - self.base_sequence) % 2**31
 
 
 @dataclass(slots=True)
@@ -72,6 +92,7 @@ class StreamState:
     """One stream. `end` counts all records that its own blocks ever held, `open_records` those from `head` on.
 
     `oldest_ms` is when the oldest pending record was taken, by this boot's clock; 0 too where there is none.
+    `run` is what went last, `earlier` what went before it under the same id, oldest first.
     """
 
     id: int
@@ -85,6 +106,9 @@ class StreamState:
     ranges: list[Range] = field(default_factory=list)
     ranges_changed: bool = False
     lease: Lease | None = None
+    run: Run | None = None
+    earlier: list[Run] = field(default_factory=list)
+    earlier_changed: bool = False
     holder: asyncio.Future[Batch] | None = None
 
     @property
@@ -138,11 +162,12 @@ class StreamState:
             self.lane, self.topic, partition, pending, self.oldest_ms * 1_000_000 if pending else 0, bool(self.lease)
         )
 
-    def batch(self, body: bytes, *, attempted: bool) -> Batch:
+    def batch(self, body: bytes, timeline: Timeline, *, attempted: bool) -> Batch:
         """The leased batch around its body."""
         lease = self.lease
         if lease is None:
             raise ValueError(f"nothing of {self.lane}/{self.topic} is leased")
+        leased_ms = timeline.done_ms(lease.leased)
         return Batch(
             claim=Claim(Stream(self.lane, self.topic, lease.partition), lease.producer, lease.base_sequence),
             first=lease.first,
@@ -152,8 +177,7 @@ class StreamState:
             body=body,
             taken_at_ns=lease.at_ms * 1_000_000,
             attempted=attempted,
-            leased_at_ms=lease.leased_ms,
-            leased_synced=lease.leased_synced,
+            leased_at_ns=None if leased_ms is None else leased_ms * 1_000_000,
         )
 
 
@@ -165,29 +189,24 @@ def load(connection: sqlite3.Connection, timeline: Timeline | None = None) -> di
     streams: dict[int, StreamState] = {}
     for row in connection.execute(
         "SELECT id, lane, topic, head, acked, lease_origin, lease_first, lease_last, lease_records, lease_at_ms,"
-        " lease_producer, lease_epoch, lease_base, lease_partition, lease_acked, lease_ms, lease_synced FROM streams"
+        " lease_producer, lease_epoch, lease_base, lease_partition, lease_acked, lease_ms, lease_run,"
+        " lease_mono, lease_synced,"
+        " run_producer, run_epoch, run_base, run_next, run_origin, run_first, run_last FROM streams"
     ):
         state = StreamState(row[0], Lane(row[1]), row[2], head=row[3], acked=row[4])
         if row[5] is not None:
-            origin, first, last, records, at_ms, producer, epoch, base, partition, acked, leased_ms, synced = row[5:]
-            state.lease = Lease(
-                origin,
-                first,
-                last,
-                records,
-                at_ms,
-                Producer(producer, epoch),
-                base,
-                partition,
-                acked,
-                leased_ms or 0,
-                bool(synced),
-            )
+            state.lease = _lease(row[5:19])
+        if row[19] is not None:
+            state.run = _run(row[19:])
         streams[state.id] = state
     for stream, first, last, origin, records, standing in connection.execute(
         "SELECT stream, first, last, origin, records, standing FROM ranges ORDER BY stream, first"
     ):
         streams[stream].ranges.append(Range(origin, first, last, records, Standing(standing)))
+    for stream, *run in connection.execute(
+        "SELECT stream, producer, epoch, base, next, origin, first, last FROM sent ORDER BY stream, position"
+    ):
+        streams[stream].earlier.append(_run(run))
     for state in streams.values():
         newest = connection.execute(
             "SELECT before + records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
@@ -209,7 +228,7 @@ def load(connection: sqlite3.Connection, timeline: Timeline | None = None) -> di
 def save(connection: sqlite3.Connection, state: StreamState, given: int) -> None:
     """Write a stream's row, and its ranges (they are few) where they changed; `given` is the log's highest number."""
     lease = state.lease
-    leased: tuple[int | None, ...] = (None,) * 12
+    leased: tuple[int | None, ...] = (None,) * 14
     if lease:
         leased = (
             lease.origin,
@@ -222,13 +241,19 @@ def save(connection: sqlite3.Connection, state: StreamState, given: int) -> None
             lease.base_sequence,
             lease.partition,
             lease.acked_offset,
-            lease.leased_ms,
-            lease.leased_synced,
+            *lease.leased,
         )
     connection.execute(
-        "INSERT OR REPLACE INTO streams VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        (state.id, state.lane.value, state.topic, state.head, state.acked, *leased, given),
+        f"INSERT OR REPLACE INTO streams VALUES({','.join('?' * 27)})",
+        (state.id, state.lane.value, state.topic, state.head, state.acked, *leased, given, *_columns(state.run)),
     )
+    if state.earlier_changed:
+        state.earlier_changed = False
+        connection.execute("DELETE FROM sent WHERE stream=?", (state.id,))
+        connection.executemany(
+            "INSERT INTO sent VALUES(?,?,?,?,?,?,?,?,?)",
+            [(state.id, position, *_columns(run)) for position, run in enumerate(state.earlier)],
+        )
     if not state.ranges_changed:
         return
     state.ranges_changed = False
@@ -254,6 +279,41 @@ def _taken_ms(connection: sqlite3.Connection, part: Range, timeline: Timeline | 
         return 0
     stamp = Stamp(*row)
     return stamp.at_ms if timeline is None else timeline.taken_ms(stamp)
+
+
+def _lease(row: Sequence[int]) -> Lease:
+    origin, first, last, records, at_ms, producer, epoch, base, partition, acked, *leased = row
+    return Lease(
+        origin,
+        first,
+        last,
+        records,
+        at_ms,
+        Producer(producer, epoch),
+        base,
+        partition,
+        acked,
+        Stamp(*(number or 0 for number in leased)),
+    )
+
+
+def _run(row: Sequence[int]) -> Run:
+    producer, epoch, *rest = row
+    return Run(Producer(producer, epoch), *rest)
+
+
+def _columns(run: Run | None) -> tuple[int | None, ...]:
+    if run is None:
+        return (None,) * 7
+    return (
+        run.producer.id,
+        run.producer.epoch,
+        run.base_sequence,
+        run.next_sequence,
+        run.origin,
+        run.first,
+        run.last,
+    )
 
 
 def protected(streams: dict[int, StreamState], origin: int) -> list[tuple[int, int]]:

@@ -139,6 +139,19 @@ def test_c5_of_another_boot_only_trusted_times_make_an_age_and_never_one_before_
     assert untrusted.taken_ms(Stamp(offset - YEAR_MS, 1, 999, 1)) == 0
 
 
+def test_c5_when_something_was_done_is_told_only_by_this_boots_clock_or_by_two_that_were_trusted() -> None:
+    clock = MovedClock()
+    timeline = begun(clock)
+    clock.pass_by(HOUR_MS)
+    timeline.look(RUN)
+    assert timeline.done_ms(Stamp(0, RUN, 61_000, 0)) == 61_000, "no wall clock is asked within a boot"
+    assert timeline.done_ms(Stamp(NOW_MS - HOUR_MS, 1, 999, 1)) == 60_000 - HOUR_MS
+    assert timeline.done_ms(Stamp(NOW_MS - HOUR_MS, 1, 999, 0)) is None, "the clock of then was not trusted"
+    clock.said, clock.wall = False, clock.wall - YEAR_MS
+    timeline.look(RUN)
+    assert timeline.done_ms(Stamp(NOW_MS - HOUR_MS, 1, 999, 1)) is None, "nor is that of now"
+
+
 def test_c6_what_another_boot_took_waits_an_hour_before_it_goes_for_its_age() -> None:
     clock = MovedClock(mono=60_000)
     timeline = begun(clock)

@@ -154,6 +154,9 @@ async def test_no_file_of_the_log_is_for_others_to_read(tmp_path: Path) -> None:
     assert set(modes.values()) == {"0o640"}, modes
 
 
+RUN = ("producer", "epoch", "base", "next", "origin", "first", "last")
+
+
 async def test_a_file_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_holds(tmp_path: Path) -> None:
     async with running(SqliteLog(settings(tmp_path))) as log:
         await log.assign_partition(TOPIC, 1)
@@ -161,8 +164,9 @@ async def test_a_file_of_an_earlier_version_is_brought_up_to_date_with_all_that_
         leased = await log.lease(claim(LIVE), 1 << 20)
         await log.append(envelopes("pending"))
     with closing(sqlite3.connect(tmp_path / "log.sqlite")) as file:
-        file.execute("ALTER TABLE streams DROP COLUMN lease_ms")
-        file.execute("ALTER TABLE streams DROP COLUMN lease_synced")
+        for added in ("lease_ms", "lease_run", "lease_mono", "lease_synced", *(f"run_{name}" for name in RUN)):
+            file.execute(f"ALTER TABLE streams DROP COLUMN {added}")
+        file.execute("DROP TABLE sent")
         file.execute("ALTER TABLE ranges DROP COLUMN standing")
         file.execute("ALTER TABLE streams DROP COLUMN given")
         for column in ("log_id", "into_first", "into_last", "into_records"):
