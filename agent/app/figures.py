@@ -8,6 +8,7 @@ from agent import __version__
 from agent.metrics import Histogram, Sample
 from agent.supervisor import State
 from sync.shipper.circuit import CircuitState
+from sync.values import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,10 +117,13 @@ def _shipper(hub: Hub) -> Iterator[Sample]:
         yield Sample("tidegate_shipper_bytes_total", count, (lane.value,))
     for reason, count in stats.retries.items():
         yield Sample("tidegate_shipper_retries_total", count, (reason,))
+    for lane in Lane:
+        yield Sample("tidegate_shipper_looked_up_batches_total", stats.looked_up[lane], (lane.value,))
+        yield Sample("tidegate_shipper_read_back_batches_total", stats.read_back[lane], (lane.value,))
+        yield Sample("tidegate_shipper_possibly_repeated_records_total", stats.repeated[lane], (lane.value,))
     yield Sample("tidegate_shipper_circuit_open", float(stats.circuit is not CircuitState.CLOSED))
     for state in CircuitState:
         yield Sample("tidegate_shipper_circuit_state", float(stats.circuit is state), (state.value,))
-    yield Sample("tidegate_shipper_held_streams", len(stats.held))
     depth = hub.log.stats().depth
     for lane in stats.limit_bytes:
         waits = lane in stats.holds and depth.get(lane, 0) > 0

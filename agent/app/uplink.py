@@ -17,7 +17,7 @@ from agent.reload import Part, Planned
 from agent.supervisor import Stage, Unit
 from sync.kafka import DesiredSettings, DesiredState, KafkaSettings, KafkaSink, Traffic
 from sync.kafka.answers import name_of
-from sync.shipper import Held, LinkBack, LinkLost, Recovered, Shipper, ShipperSettings, Waiting
+from sync.shipper import LinkBack, LinkLost, Recovered, Repeated, Shipper, ShipperSettings, Waiting
 from sync.shipper.budget import Budget, LaneLimit
 from sync.shipper.circuit import CircuitState
 from sync.shipper.meter import Meter
@@ -167,7 +167,7 @@ class Uplink:
             # Also where an earlier run, or the shipper before this one, has left it raised on the farm's broker.
             self._flowing.add(stream)
             self._answered.set()
-            for name in (stream.topic, _held(stream)):
+            for name in (stream.topic, _repeated(stream)):
                 self._say(f"kafka/{name}", AlertState.CLEARED, f"{stream.lane} records of {stream.topic} are taken")
 
     def _reported(self, event: ShipperEvent) -> None:
@@ -182,10 +182,14 @@ class Uplink:
                 self._say(f"kafka/{topic}", AlertState.RAISED, f"{topic} is not taken: {reason}. {hint}".rstrip())
             case Recovered(topic):
                 self._say(f"kafka/{topic}", AlertState.CLEARED, f"{topic} is taken again")
-            case Held(stream, reason):
+            case Repeated(stream, records, reason):
+                # Ends with the next batch of the stream that is taken.
                 self._flowing.discard(stream)
-                text = f"{stream.lane} records of {stream.topic} are held: {reason}"
-                self._say(f"kafka/{_held(stream)}", AlertState.RAISED, text)
+                text = (
+                    f"{records} {stream.lane} records of {stream.topic} go again, marked possibly repeated: {reason}"
+                )
+                log.warning("%s", text)
+                self._say(f"kafka/{_repeated(stream)}", AlertState.RAISED, text)
             case _:
                 # A dead letter: the log's own figures raise the alert.
                 log.warning("%s", event)
@@ -205,8 +209,8 @@ class Uplink:
         )
 
 
-def _held(stream: Stream) -> str:
-    return f"held_{stream.lane}_{stream.topic}"
+def _repeated(stream: Stream) -> str:
+    return f"repeated_{stream.lane}_{stream.topic}"
 
 
 def kafka_settings(config: Config) -> KafkaSettings:

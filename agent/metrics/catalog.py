@@ -99,9 +99,26 @@ CATALOG: dict[str, Definition] = {
             "Attempts at a batch that were not acknowledged.",
             ("reason",),
         ),
+        Definition(
+            "tidegate_shipper_looked_up_batches_total",
+            "counter",
+            "Batches that Kafka was asked about before they went again.",
+            ("lane",),
+        ),
+        Definition(
+            "tidegate_shipper_read_back_batches_total",
+            "counter",
+            "Those of them that were looked for in the topic itself.",
+            ("lane",),
+        ),
+        Definition(
+            "tidegate_shipper_possibly_repeated_records_total",
+            "counter",
+            "Records that went again with the header possibly_repeated.",
+            ("lane",),
+        ),
         Definition("tidegate_shipper_circuit_open", "gauge", "1 while connecting to Kafka fails."),
         Definition("tidegate_shipper_circuit_state", "gauge", "1 for the state of the circuit breaker.", ("state",)),
-        Definition("tidegate_shipper_held_streams", "gauge", "Streams held back until someone looks."),
         Definition(
             "tidegate_shipper_lane_waiting",
             "gauge",

@@ -6,45 +6,51 @@ import asyncio
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from sync.shipper.events import DeadLettered, Held, Recovered, Waiting
-from sync.shipper.stream import (
-    NO_PRODUCER,
+from sync.shipper.events import DeadLettered, Recovered, Repeated, Waiting
+from sync.shipper.moves import (
+    Again,
+    AgainDone,
+    Aged,
     AskProducer,
     Cut,
     CutDone,
-    Hold,
     Leased,
+    LookUp,
     Offer,
     Pause,
     PauseOver,
-    Phase,
     ProducerGiven,
+    ReadBack,
     Send,
     Settle,
-    begin,
-    resume,
-    step,
+    Untold,
 )
-from sync.values import Accepted, NotReady, Refused, Unknown, Unreachable
+from sync.shipper.stream import NO_PRODUCER, begin, resume, step
+from sync.values import Accepted, CannotTell, NotReady, Refused, Unknown, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from sync.shipper.circuit import Circuit
     from sync.shipper.events import ShipperEvent
+    from sync.shipper.moves import Action, Event
     from sync.shipper.pace import Pace
     from sync.shipper.precedence import Precedence
     from sync.shipper.shares import Shares
     from sync.shipper.stats import Tally
-    from sync.shipper.stream import Action, Event
     from sync.values import Batch, Lane, Log, Outcome, Producer, Sink, Stream
 
 log = logging.getLogger("tidegate.shipper")
 
+_Answer = TypeVar("_Answer")
+
 _PERSISTENT = 3
 """After so many attempts in a row (about a second) a trouble is worth a word."""
+
+_EXPIRATION_S = 24 * 3600.0
+"""How long brokers remember a producer id where nobody changed it (F4)."""
 
 
 class Harbour(Protocol):
@@ -61,6 +67,7 @@ class Harbour(Protocol):
     backoff_first_s: float
     backoff_most_s: float
     stop_s: float
+    look_up_after_s: float
 
     async def lane_producer(self, lane: Lane) -> Producer:
         """The lane's id of this run; raises NotReady."""
@@ -81,11 +88,13 @@ class Courier:
     def __init__(self, stream: Stream, harbour: Harbour, unsettled: Batch | None) -> None:
         self._harbour = harbour
         self._attempts = 0
+        self._unanswered_since_s: float | None = None
+        self._change: asyncio.Future[int | None] | None = None
         self.state, self._actions = begin(stream, unsettled)
         self._begun = False
 
     async def run(self) -> None:
-        """Ship until cancelled, or held."""
+        """Ship until cancelled."""
         if self._begun:
             self.state, self._actions = resume(self.state)
         self._begun = True
@@ -94,7 +103,7 @@ class Courier:
             for action in self._actions:
                 event = await self._do(action)
             if event is None:
-                return
+                raise RuntimeError(f"nothing to wait for in phase {self.state.phase}")
             self._advance(event)
 
     def _advance(self, event: Event) -> None:
@@ -110,31 +119,94 @@ class Courier:
                 self._note_delivered(batch)
                 return None
             case Offer(claim):
+                self._unanswered_since_s = None
                 await harbour.shares.wait(claim.stream.lane)
                 return Leased(await harbour.log.offer(claim, harbour.pace(claim.stream.lane).limit_bytes))
             case AskProducer(fresh):
-                return await self._ask_producer(fresh=fresh)
+                return await self._answered(lambda: self._ask_producer(fresh=fresh))
             case Pause(reason, _answered):
                 await self._pause(reason)
                 return PauseOver()
+            case LookUp(batch) | ReadBack(batch):
+                return await self._look(action, batch)
+            case Again(batch, last_sequence, reason):
+                repeated = await self._changed(lambda: harbour.log.again(batch, last_sequence)) or 0
+                harbour.tally.repeated[self.state.stream.lane] += repeated
+                harbour.on_event(Repeated(self.state.stream, repeated, reason))
+                return AgainDone()
             case Cut(batch, reason):
-                await harbour.log.cut(batch, reason)
+                await self._changed(lambda: harbour.log.cut(batch, reason))
                 if batch.count == 1:
                     harbour.tally.dead_letters += 1
                     harbour.on_event(DeadLettered(self.state.stream, batch.first, reason))
                 return CutDone()
-            case Hold(reason):
-                if self.state.stream not in harbour.tally.held:
-                    harbour.tally.held[self.state.stream] = reason
-                    harbour.on_event(Held(self.state.stream, reason))
-                return None
 
-    async def _send(self, batch: Batch) -> Outcome:
+    async def _look(self, action: LookUp | ReadBack, batch: Batch) -> Event:
+        """Ask the broker about a batch (D6); alerts do so first, as they do all else."""
+        harbour, lane = self._harbour, self.state.stream.lane
+
+        async def asked() -> Event:
+            await harbour.cleared(lane)
+            await harbour.precedence.enter(lane)
+            try:
+                answer = await (
+                    harbour.sink.look_up(batch) if isinstance(action, LookUp) else harbour.sink.read_back(batch)
+                )
+            finally:
+                harbour.precedence.leave(lane)
+            if isinstance(answer, CannotTell):
+                return Untold(answer, answer.may_not_read and await self._remembered(batch))
+            return answer
+
+        event = await self._answered(asked)
+        self._unanswered_since_s = _now_s()
+        (harbour.tally.looked_up if isinstance(action, LookUp) else harbour.tally.read_back)[lane] += 1
+        return event
+
+    async def _remembered(self, batch: Batch) -> bool:
+        """Whether a broker that took the batch cannot have forgotten it yet: it was leased before it first left."""
+        if batch.leased_at_ns is None:
+            return False
+        age_s = _now_s() - batch.leased_at_ns / 1e9
+        return 0 <= age_s <= (await self._harbour.sink.id_expiration_s() or _EXPIRATION_S) / 2
+
+    async def _changed(self, ask: Callable[[], Awaitable[int | None]]) -> int | None:
+        """A change of the log's, asked for once only, also where the wait for it is broken off and resumed."""
+        if self._change is None:
+            self._change = asyncio.ensure_future(ask())
+        await asyncio.wait((self._change,))
+        change, self._change = self._change, None
+        try:
+            return change.result()
+        except ValueError as error:
+            # Somebody else withdrew the lease, and so made the batch pending again.
+            log.warning("%s", error)
+            return None
+
+    async def _answered(self, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        """Ask until there is an answer, while the circuit is closed, and less and less often."""
+        harbour = self._harbour
+        while True:
+            await harbour.circuit.wait_closed()
+            try:
+                answer = await ask()
+            except NotReady as error:
+                if isinstance(error, Unreachable):
+                    harbour.circuit.doubt(error.reason)
+                harbour.tally.last_error = error.reason
+                await self._pause(error.reason, error.hint)
+            else:
+                self._attempts = 0
+                return answer
+
+    async def _send(self, batch: Batch) -> Outcome | Aged:
         harbour, stream = self._harbour, self.state.stream
         await harbour.cleared(stream.lane)
+        if self._aged():
+            return Aged()
         await harbour.precedence.enter(stream.lane)
         harbour.tally.in_flight += 1
-        started = time.monotonic()
+        started_s = _now_s()
         sending = asyncio.ensure_future(harbour.sink.send(batch))
         try:
             outcome = await asyncio.shield(sending)
@@ -144,8 +216,17 @@ class Courier:
         finally:
             harbour.tally.in_flight -= 1
             harbour.precedence.leave(stream.lane)
-        self._note(outcome, batch, time.monotonic() - started)
+        if isinstance(outcome, Unknown) and outcome.left and self._unanswered_since_s is None:
+            self._unanswered_since_s = started_s
+        self._note(outcome, batch, _now_s() - started_s)
         return outcome
+
+    def _aged(self) -> bool:
+        """Whether an attempt without an answer is so long ago that the broker must be asked before the next (D6)."""
+        since_s = self._unanswered_since_s
+        if not self.state.unanswered or since_s is None:
+            return False
+        return _now_s() - since_s > self._harbour.look_up_after_s
 
     async def _let_land(self, sending: asyncio.Future[Outcome]) -> None:
         """The orderly stop: give the batch in flight its time, and settle it if its acknowledgement comes."""
@@ -184,8 +265,7 @@ class Courier:
         harbour.tally.delivered[lane] += batch.count
         harbour.tally.batches[lane] += 1
         harbour.tally.body_bytes[lane] += len(batch.body)
-        age_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - batch.taken_at_ns
-        harbour.tally.delivered_age_s[lane] = max(age_ns, 0) / 1e9
+        harbour.tally.delivered_age_s[lane] = max(_now_s() - batch.taken_at_ns / 1e9, 0.0)
         self._recovered(topic)
         harbour.on_delivered(batch)
 
@@ -195,21 +275,10 @@ class Courier:
 
     async def _ask_producer(self, *, fresh: bool) -> ProducerGiven:
         harbour, stream = self._harbour, self.state.stream
-        while True:
-            await harbour.circuit.wait_closed()
-            try:
-                if not harbour.sink.idempotent:
-                    return ProducerGiven(NO_PRODUCER, -1)
-                producer = await (harbour.sink.new_producer() if fresh else harbour.lane_producer(stream.lane))
-                log_end = await harbour.sink.log_end(stream)
-            except NotReady as error:
-                if isinstance(error, Unreachable):
-                    harbour.circuit.doubt(error.reason)
-                harbour.tally.last_error = error.reason
-                await self._pause(error.reason, error.hint)
-            else:
-                self._attempts = 0
-                return ProducerGiven(producer, log_end)
+        if not harbour.sink.idempotent:
+            return ProducerGiven(NO_PRODUCER, -1)
+        producer = await (harbour.sink.new_producer() if fresh else harbour.lane_producer(stream.lane))
+        return ProducerGiven(producer, await harbour.sink.log_end(stream))
 
     async def _pause(self, reason: str, hint: str = "") -> None:
         harbour, topic = self._harbour, self.state.stream.topic
@@ -220,7 +289,7 @@ class Courier:
             harbour.on_event(Waiting(topic, reason, hint))
         await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, not a secret
 
-    @property
-    def held(self) -> bool:
-        """Whether the stream sends nothing more."""
-        return self.state.phase is Phase.HELD
+
+def _now_s() -> float:
+    """The boot clock: what a broker remembers grows old while the machine sleeps, too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -40,10 +40,11 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A stream sends nothing more: to go on by itself could lose or double records. Its records stay in the log."""
+class Repeated:
+    """So many records go again with the header `possibly_repeated`: they may stand twice upstream (D6, D7)."""
 
     stream: Stream
+    records: int
     reason: str
 
 
@@ -56,4 +57,4 @@ class DeadLettered:
     reason: str
 
 
-ShipperEvent = LinkLost | LinkBack | Waiting | Recovered | Held | DeadLettered
+ShipperEvent = LinkLost | LinkBack | Waiting | Recovered | Repeated | DeadLettered

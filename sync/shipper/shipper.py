@@ -39,6 +39,7 @@ class ShipperSettings:
     `budget` bounds the bytes of a metered link. `backfill_share` is what `backfill` may take of a link that `live`
     could fill alone. After an outage `backfill` begins within `backfill_spread_s`, and within a tenth of the outage.
     Every `alert_ready_s` (0: never) the alert lane's connection is used, sooner than it would be closed as idle.
+    What has had no answer for longer than `look_up_after_s` is looked up before it goes again (D6).
     """
 
     backfill_after_s: float = 60.0
@@ -50,6 +51,7 @@ class ShipperSettings:
     backfill_share: float = 0.25
     backfill_spread_s: float = 0.0
     alert_ready_s: float = 120.0
+    look_up_after_s: float = 300.0
 
 
 def _ignore_event(_: ShipperEvent) -> None:
@@ -90,6 +92,7 @@ class Shipper:
         self.backoff_first_s = self._settings.backoff_first_s
         self.backoff_most_s = self._settings.backoff_most_s
         self.stop_s = self._settings.stop_s
+        self.look_up_after_s = self._settings.look_up_after_s
         self.tally = Tally()
         self.precedence = Precedence()
         self.meter = meter or Meter(dict)
@@ -256,9 +259,6 @@ class Shipper:
         """What shipping waits for, for the status line; None while all flows."""
         if self.circuit.state is not CircuitState.CLOSED:
             return self.circuit.reason
-        if self.tally.held:
-            stream, reason = next(iter(self.tally.held.items()))
-            return f"{stream.topic} ({stream.lane}) is held: {reason}"
         return next(iter(self.tally.waiting.values()), None) or self.shares.used_up()
 
     def stats(self) -> ShipperStats:
@@ -272,7 +272,9 @@ class Shipper:
             body_bytes=dict(tally.body_bytes),
             retries=dict(tally.retries),
             dead_letters=tally.dead_letters,
-            held=dict(tally.held),
+            looked_up=dict(tally.looked_up),
+            read_back=dict(tally.read_back),
+            repeated=dict(tally.repeated),
             waiting=dict(tally.waiting),
             producers=dict(self._producers),
             limit_bytes={lane: pace.limit_bytes for lane, pace in self._paces.items()},

@@ -12,15 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sync.shipper.circuit import CircuitState
-    from sync.values import Producer, Stream
+    from sync.values import Producer
 
 
 @dataclass(frozen=True, slots=True)
 class ShipperStats:
-    """A snapshot. Counts are since the shipper was made; `retries` by reason, `held` and `waiting` with theirs.
+    """A snapshot. Counts are since the shipper was made; `retries` by reason, `waiting` with its own.
 
     `delivered_age_s` is the age (CLOCK_BOOTTIME minus `taken_at_ns`) of the oldest record of the newest delivery.
     `holds` says why a lane that has something to send waits: budget, rate, share.
+    `looked_up` and `read_back` are batches that the broker was asked about before they went again; `repeated` are
+    records that went again marked.
     """
 
     circuit: CircuitState
@@ -30,7 +32,9 @@ class ShipperStats:
     body_bytes: Mapping[Lane, int]
     retries: Mapping[str, int]
     dead_letters: int
-    held: Mapping[Stream, str]
+    looked_up: Mapping[Lane, int]
+    read_back: Mapping[Lane, int]
+    repeated: Mapping[Lane, int]
     waiting: Mapping[str, str]
     producers: Mapping[Lane, Producer]
     limit_bytes: Mapping[Lane, int]
@@ -49,7 +53,9 @@ class Tally:
     body_bytes: Counter[Lane] = field(default_factory=lambda: Counter(dict.fromkeys(Lane, 0)))
     retries: Counter[str] = field(default_factory=Counter)
     dead_letters: int = 0
-    held: dict[Stream, str] = field(default_factory=dict)
+    looked_up: Counter[Lane] = field(default_factory=lambda: Counter(dict.fromkeys(Lane, 0)))
+    read_back: Counter[Lane] = field(default_factory=lambda: Counter(dict.fromkeys(Lane, 0)))
+    repeated: Counter[Lane] = field(default_factory=lambda: Counter(dict.fromkeys(Lane, 0)))
     waiting: dict[str, str] = field(default_factory=dict)
     in_flight: int = 0
     last_error: str = ""

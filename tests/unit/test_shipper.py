@@ -3,60 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import replace
 
 import pytest
 
-from sync.log import MemoryLog
 from sync.memory import Fault, MemorySink
-from sync.shipper import DeadLettered, Held, LinkBack, LinkLost, Recovered, Shipper, ShipperSettings, Waiting
+from sync.shipper import DeadLettered, LinkBack, LinkLost, Recovered, Waiting
 from sync.shipper.precedence import Precedence
 from sync.values import Envelope, Lane, Misconfigured, Refused
-
-FAST = ShipperSettings(retry_s=(0.01, 0.02), backoff_first_s=0.005, backoff_most_s=0.02, stop_s=1.0)
-
-
-def record(number, *, lane=Lane.LIVE, topic="sensor-data", size=0):
-    return Envelope(lane, topic, b"site/tank/sensor", f"{number}".encode() + b"x" * size, ())
-
-
-async def append(log, numbers, **changes):
-    await log.append([record(number, **changes) for number in numbers])
-
-
-async def until(condition, seconds=20.0):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.002)
-
-
-class Ship:
-    """A shipper under way, what it reported and what the broker holds."""
-
-    def __init__(self, log=None, sink=None, settings=FAST):
-        self.log = log or MemoryLog()
-        self.sink = sink or MemorySink()
-        self.events = []
-        self.delivered = []
-        self.shipper = Shipper(self.log, self.sink, settings, self.events.append, self.delivered.append)
-
-    @contextlib.asynccontextmanager
-    async def under_way(self):
-        task = asyncio.create_task(self.shipper.run())
-        try:
-            yield task
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-        if not task.cancelled():
-            task.result()
-
-    def values(self, topic="sensor-data"):
-        return [int(value.rstrip(b"x")) for _, value, _ in self.sink.records(topic)]
-
-    def stood(self, numbers, topic="sensor-data"):
-        return lambda: self.values(topic) == list(numbers)
+from tests.support.ship import FAST, Ship, append, record, until
 
 
 async def test_what_was_there_and_what_comes_later_is_delivered_in_order_and_settled():
@@ -151,46 +106,6 @@ def incompressible(size):
     import random  # noqa: PLC0415
 
     return random.Random(7).randbytes(size)
-
-
-async def test_a_refusal_after_an_attempt_without_an_answer_holds_that_stream_only():
-    ship = Ship()
-    refusal = Refused(10, "MessageTooLarge", permanent=True)
-    seen = []
-
-    def fault(batch):
-        if batch.claim.stream.topic != "sensor-data":
-            return None
-        seen.append(batch)
-        return Fault.ANSWER_LOST if len(seen) == 1 else refusal
-
-    ship.sink.fault = fault
-    async with ship.under_way():
-        await append(ship.log, range(5))
-        await until(lambda: ship.events)
-        await append(ship.log, range(5), topic="camera-events")
-        await until(ship.stood(range(5), "camera-events"))
-        await append(ship.log, range(5, 10))
-        await asyncio.sleep(0.05)
-    held = [event for event in ship.events if isinstance(event, Held)]
-    assert [event.stream.topic for event in held] == ["sensor-data"]
-    assert len(seen) == 2
-    assert ship.log.stats().depth[Lane.LIVE] == 10, "a held stream's records stay in the log"
-
-
-async def test_error_45_holds_the_stream():
-    ship = Ship()
-    async with ship.under_way():
-        await append(ship.log, range(5))
-        await until(ship.stood(range(5)))
-        ship.sink.fault = lambda _: Refused(45, "OutOfOrderSequenceNumber (45)", permanent=False)
-        await append(ship.log, range(5, 10))
-        await until(lambda: ship.events)
-        attempts = ship.sink.attempts
-        await append(ship.log, range(10, 15))
-        await asyncio.sleep(0.05)
-        assert ship.sink.attempts == attempts
-    assert isinstance(ship.events[0], Held)
 
 
 async def test_a_topic_that_is_not_there_is_waited_for_and_said_once():
