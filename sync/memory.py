@@ -164,21 +164,23 @@ class MemorySink:
         return Known((base + count - 1) % _WRAP)
 
     async def read_back(self, batch: Batch) -> ReadBack:
-        """Look through all batches from the lease's offset on."""
+        """Look through all batches behind the lease's offset."""
         partition = await self._behind_barrier(batch.claim.stream)
         if not self.may_read:
             return CannotTell("TopicAuthorizationFailed (29)", may_not_read=True)
-        offset = max(batch.acked_offset, 0)
+        offset = batch.acked_offset + 1
+        wanted = (batch.claim.producer, batch.claim.base_sequence, batch.first, batch.count)
+        for first, found in partition.batches:
+            claim = found.claim
+            if first >= offset and (claim.producer, claim.base_sequence, found.first, found.count) == wanted:
+                return Found(first)
         if not partition.start <= offset <= partition.end:
             return CannotTell(f"the partition holds {partition.start} to {partition.end}, not from {offset} on")
-        wanted = (batch.claim.producer, batch.claim.base_sequence, batch.count)
-        for first, found in partition.batches:
-            if first >= offset and (found.claim.producer, found.claim.base_sequence, found.count) == wanted:
-                return Found(first)
         return Absent()
 
     async def _behind_barrier(self, stream: Stream) -> _Partition:
-        await self.partition_count(stream.topic)
+        if not stream.partition < await self.partition_count(stream.topic):
+            raise NotReady(f"{stream.topic}, partition {stream.partition} is not there")
         if not self.replicated:
             raise NotReady(f"{stream.topic}: the high watermark has not reached the log's end")
         return self._logs.get((stream.topic, stream.partition), _Partition())

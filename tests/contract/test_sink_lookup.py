@@ -28,7 +28,7 @@ from tests.support.proxy import Proxy
 from tests.support.sinks import OverKafka, OverMemory, accepted, ready
 
 
-@pytest.fixture(params=[pytest.param("kafka", marks=pytest.mark.broker)])
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.broker)])
 async def over(request):
     if request.param == "memory":
         yield OverMemory()

@@ -10,9 +10,11 @@ import pytest
 from sync.log import MemoryLog
 from sync.memory import Fault, MemorySink
 from sync.shipper import DeadLettered, Recovered, Repeated, Waiting
-from sync.values import Lane, Refused
+from sync.values import Lane, Producer, Refused
+from tests.support.batches import batch_of
 from tests.support.log import SetClock
 from tests.support.ship import FAST, Ship, append, until
+from tests.support.sinks import accepted
 
 TOO_LARGE = Refused(10, "MessageTooLarge", permanent=True)
 
@@ -82,6 +84,8 @@ async def test_of_a_forgotten_id_the_records_are_read_back(fault):
 async def test_where_the_partition_no_longer_reaches_so_far_back_it_goes_marked_counted_and_told(fault):
     ship, left = await broken_off(fault)
     ship.sink.forget(left.claim.producer)
+    others = batch_of([b"0"], topic="sensor-data", producer=Producer(10**6, 0), base_sequence=0)
+    await accepted(ship.sink, others)
     ship.sink.move_start("sensor-data", await ship.sink.log_end(left.claim.stream))
     await delivered(ship, marked=range(10, 15))
     assert ship.values() == [*range(10, 20)], "what stood there has aged out"

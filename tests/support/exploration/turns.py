@@ -171,12 +171,13 @@ class Turns:
             return
         fresh = world._replace(chances=chances._replace(old=False))
         request = request_of(batch)
-        if not broker.start <= max(request.acked, 0) <= len(broker.log):
-            yield self._act(fresh, Untold(GONE))
-        elif (at := _find(broker, request, request.acked)) is None:
+        at = _find(broker, request, max(request.acked + 1, broker.start))
+        if at is not None:
+            yield self._act(fresh, Found(at))
+        elif broker.start <= request.acked + 1 <= len(broker.log):
             yield self._act(fresh, Absent())
         else:
-            yield self._act(fresh, Found(at))
+            yield self._act(fresh, Untold(GONE))
         if chances.forbidden:
             yield from self._forbidden(world, request)
 
@@ -276,7 +277,7 @@ def _leases(disk: Disk, producer: int, claim: object) -> Iterator[tuple[Disk, Ba
         yield disk, batch_of(disk.lease, attempted=True)
         return
     sent = disk.sent if disk.sent and disk.sent[-1].producer == producer else ()
-    acked = disk.acked if disk.acked >= 0 else log_end
+    acked = disk.acked if disk.acked >= 0 else log_end - 1
     for size in (1, 2):
         taken = disk.blocks[:size]
         if len(taken) < size or (size > 1 and not _joined(*taken)):
