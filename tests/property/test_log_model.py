@@ -1,4 +1,4 @@
-"""The log against a model of it, through every mixture of appends, leases, settles, cuts, evictions and crashes.
+"""The log against a model of it, through every mixture of what is asked of it, evictions and crashes.
 
 A crash here takes the files as they are between or within transactions and goes on from the copy; what the
 power cut of a real disk adds to that is another test's. L and D rules: sync/log, docs/DELIVERY.md.
@@ -23,9 +23,10 @@ from sync.log.blocks import decode
 from sync.log.clock import Clock
 from sync.log.engine import Engine
 from sync.log.file import LogFile
+from sync.log.schema import MAX_NUMBER
 from sync.log.work import Append, Offer, Request, Work, carry_out
 from sync.values import Batch, Lane, Stream
-from tests.support.log import claim, envelope, names, settings, values
+from tests.support.log import claim, envelope, names, opened, settings, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,10 @@ class LogMachine(RuleBasedStateMachine):
         self.clock = StillClock()
         self.runs = 0
         self.number = 0
-        self.sequence = 0
+        self.ids = 0
+        self.sequences: dict[Where, tuple[int, int]] = {}
+        self.sent: dict[Where, list[Batch]] = {where: [] for where in LEASABLE}
+        self.marked: set[str] = set()
         self.pending: dict[Where, list[str]] = {where: [] for where in LEASABLE}
         self.leased: dict[Where, Batch] = {}
         self.done: Counter[str] = Counter()
@@ -102,8 +106,8 @@ class LogMachine(RuleBasedStateMachine):
     def lease(self, where: Where, max_bytes: int, offered: bool) -> None:  # noqa: FBT001 - as hypothesis gives it
         if where in self.leased or where in self.settling:
             return
-        wanted = claim(Stream(*where, 0), self.sequence)
-        self.sequence += 10_000
+        producer, sequence = self.sequences.get(where) or self._fresh_id(where)
+        wanted = claim(Stream(*where, 0), sequence, producer)
         answer: asyncio.Future[Any] = self.loop.create_future()
         if offered:
             self.work.offers.append(Offer(wanted, max_bytes, answer))
@@ -117,6 +121,7 @@ class LogMachine(RuleBasedStateMachine):
             return
         self._check_batch(where, batch)
         self.leased[where] = batch
+        self.sequences[where] = producer, sequence + batch.count
         del self.pending[where][: batch.count]
 
     @precondition(lambda self: self.leased)
@@ -134,6 +139,7 @@ class LogMachine(RuleBasedStateMachine):
             del self.leased[where]
             self.settling.discard(where)
             self.done.update(values(batch))
+            self.sent[where].append(batch)
 
         self.effects.append(settled)
 
@@ -150,7 +156,38 @@ class LogMachine(RuleBasedStateMachine):
             self.effects.append(lambda: self.done.update(values(batch)))
         else:
             self.effects.append(lambda: self.pending[where].__setitem__(slice(0, 0), values(batch)))
+        del self.sequences[where]
         self._commit()
+
+    @precondition(lambda self: self.leased)
+    @rule(data=st.data(), lost=st.one_of(st.none(), st.integers(0, 3)), broken_off=st.booleans())
+    def again(self, data: st.DataObject, lost: int | None, broken_off: bool) -> None:  # noqa: FBT001 - as above
+        """D6, and D7 where a broker lost the last so many batches of the id; or a crash ahead of its commit."""
+        where = data.draw(st.sampled_from(sorted(set(self.leased) - self.settling) or [None]))
+        if where is None:
+            return
+        self._commit()
+        batch, gone = self.leased[where], self.sent[where][-lost:] if lost else []
+        last_sequence = None
+        if lost is not None:
+            last_sequence = batch.claim.base_sequence - 1 - sum(earlier.count for earlier in gone)
+        answer: asyncio.Future[Any] = self.loop.create_future()
+        self.work.requests.append(Request(lambda book: leases.again(book, batch, last_sequence), answer))
+        if broken_off:
+            self.crash(within=True)
+            return
+        kept = self._kept()
+        back = [value for earlier in gone for value in values(earlier) if value in kept]
+        told = self.engine.figures.stats.lost.get("upstream", 0)
+        del self.leased[where], self.sequences[where]
+        self.done.subtract(back)
+        self.pending[where] = sorted([*back, *values(batch), *self.pending[where]], key=int)
+        self.marked.update([*back, *values(batch)])
+        assert self._commit()[id(answer)] == len(back) + batch.count
+        missing = sum(earlier.count for earlier in gone) - len(back)
+        assert self.engine.figures.stats.lost.get("upstream", 0) - told == missing, (
+            "what is here no more is lost (L5)"
+        )
 
     @rule()
     def hand_over(self) -> None:
@@ -303,6 +340,18 @@ class LogMachine(RuleBasedStateMachine):
         for name, value in zip(names(batch), found, strict=True):
             # D10: a name belongs to one record for ever.
             assert self.named.setdefault(name, value) == value
+        repeated = {value.rstrip(".") for value, headers in opened(batch) if "possibly_repeated" in headers}
+        assert repeated == self.marked & set(found)
+
+    def _fresh_id(self, where: Where) -> tuple[int, int]:
+        """D9. What went under the id before is never asked for again."""
+        self.ids += 1
+        self.sent[where] = []
+        return self.ids, 0
+
+    def _kept(self) -> set[str]:
+        """All that the file still holds, delivered or not."""
+        return {value for origin in self.book.streams for value in self._decoded(origin, 0, MAX_NUMBER)}
 
     def _on_disk(self, where: Where) -> list[str]:
         """What the file holds pending for a stream, read block by block."""
@@ -314,7 +363,7 @@ class LogMachine(RuleBasedStateMachine):
             if part is not None:
                 found += self._decoded(part.origin, part.first, part.last)
         if state.ranges and state.open_records:
-            found += self._decoded(state.id, state.head, (1 << 48) - 1)
+            found += self._decoded(state.id, state.head, MAX_NUMBER)
         return found
 
     def _events_lost(self) -> int:
