@@ -343,6 +343,14 @@ class Log(Protocol):
     def discard(self) -> Awaitable[int]:
         """Give up what waits, counted in the loss ledger as `discarded`; how many records."""
 
+    def thin_backfill(self, to_bytes: int) -> Awaitable[int]:
+        """Thin what is pending in `backfill`, oldest first, until it holds about so many bytes compressed.
+
+        Readings become one aggregate a sensor and minute, which the loss ledger says. Done once that much is reached
+        or nothing is left that can be thinned (0 thins all of it); gives how many records were folded. What is
+        leased, and what is no reading, stays.
+        """
+
     def limit_blocks(self, lane: Lane, max_bytes: int) -> None:
         """Bound a lane's new blocks, in bytes before compression; kept within 16 KiB and 512 KiB."""
 

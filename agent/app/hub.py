@@ -10,7 +10,7 @@ from agent.app.identity import Identity
 from agent.app.sources import Sources
 from agent.app.uplink import Uplink
 from agent.app.verify import refusals
-from agent.events import Alert, AlertState, Encoder, Severity, SystemEvent, SystemEventKind, restamp
+from agent.events import Alert, AlertState, Encoder, Minutes, Severity, SystemEvent, SystemEventKind, restamp
 from agent.farm.limits import Limits
 from agent.metrics import Histogram
 from agent.pipeline import Alerts, Intake, LogWatch, Outbox, SensorLimits
@@ -116,6 +116,7 @@ def log_settings(config: Config) -> LogSettings:
         clock_file=config.log.clock_file,
         restamp=restamp,
         runtime_dir=config.gateway.runtime_dir,
+        fold=Minutes(),
         commit_records=min(_MOST_WAITING, *(_window(connection) for connection in config.mqtt)),
     )
 

@@ -1,6 +1,7 @@
 """What goes upstream: the wire records, their schemas, and how they become envelopes."""
 
 from agent.events.envelopes import Encoder
+from agent.events.minutes import Minutes
 from agent.events.records import (
     SCHEMAS,
     Alert,
@@ -20,6 +21,7 @@ __all__ = [
     "AlertState",
     "Encoder",
     "GatewayRun",
+    "Minutes",
     "Quality",
     "Severity",
     "SystemEvent",

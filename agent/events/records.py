@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 VERSION = 1
+MINUTE = "sensor-data.minute"
+"""The name of the aggregates' schema; they travel in `sensor-data`."""
 
 
 class Quality(StrEnum):
@@ -56,6 +58,31 @@ class SensorData(Record):
     at: datetime = Field(description="When it was measured")
     at_from: Literal["device", "gateway"] = Field(description="Whose clock `at` is: the device's, or receipt here")
     quality: Quality
+
+
+class SensorMinute(Record):
+    """What stands for a sensor's thinned readings of one minute (topic `sensor-data`, `ce_type` `….minute`).
+
+    The numbers from `seq_first` to `seq_last` are of the log `log_id`; those of other sensors lie between them.
+    """
+
+    sensor_id: str
+    sensor_type: str
+    unit: str
+    tank_id: str
+    site_id: str
+    at: datetime = Field(description="When the minute began")
+    at_from: Literal["device", "gateway"] = Field(description="Whose clock: the device's, or receipt here")
+    quality: Quality = Field(description="The worst of the readings'")
+    min: float
+    mean: float
+    max: float
+    last: float = Field(description="The value that was measured last")
+    count: int = Field(description="Of how many readings it was made")
+    log_id: str = Field(description="The log that numbered them")
+    seq_first: int
+    seq_last: int
+    unreadable: int = Field(description="Records of that minute, of whichever sensors, that were damaged")
 
 
 class Box(Record):
@@ -190,6 +217,7 @@ class DeadLetter(Record):
 
 SCHEMAS: dict[str, type[Record]] = {
     "sensor-data": SensorData,
+    MINUTE: SensorMinute,
     "camera-events": CameraEvent,
     "farm-alerts": Alert,
     "system-events": SystemEvent,
@@ -197,11 +225,13 @@ SCHEMAS: dict[str, type[Record]] = {
     "gateway-runs": GatewayRun,
     "dead-letters": DeadLetter,
 }
-"""The record of each topic."""
+"""The record of each topic, and what stands for readings in `sensor-data`."""
 
 
 def ce_type(topic: str) -> str:
     """The CloudEvents type of a topic's records, with their version."""
+    if topic == MINUTE:
+        return f"{ce_type('sensor-data')}.minute"
     return f"tidegate.{topic}.v{VERSION}"
 
 

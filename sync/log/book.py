@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sync.log.clock import Clock
     from sync.log.notices import Loss
     from sync.log.settings import LogSettings
+    from sync.log.thinning import Thinner
     from sync.values import Batch, Envelope
 
 RESERVE: Final = 1 << 20
@@ -41,7 +42,8 @@ class Book:
     COMMIT failed, but may be on disk all the same; its numbers begin there. `newest` is the last number that was
     found at opening. `growing` says where the losses that are not told yet end; `spanned` that blocks of other logs
     lie here. `now_ms` is the wall clock, for people; `mono_ms` the boot clock, for ages (C4). `compared`: this
-    process knows that the log is no copy (D11).
+    process knows that the log is no copy (D11). `discards` are the keys of blocks that only wait to be removed, from
+    and to.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class Book:
         self.losses: dict[int, Loss] = {}
         self.growing: dict[int, tuple[int, int]] = {}
         self.spanned = False
+        self.discards: list[tuple[int, int]] = []
+        self.thinner: Thinner | None = None
         self.dead_letters = 0
         self.next_number = 1
         self.timeline = Timeline(clock)
@@ -140,6 +144,7 @@ class Book:
         self.cursors = dict(cell("SELECT name, value FROM cursors").fetchall())
         self.dead_letters = cell("SELECT count(*) FROM dead_letters").fetchone()[0]
         self.spanned = cell("SELECT EXISTS(SELECT 1 FROM spans)").fetchone()[0] == 1
+        self.discards = cell("SELECT first_key, last_key FROM discards").fetchall()
         self.growing.clear()
         ledger.load(self)
 
@@ -340,6 +345,25 @@ class Book:
         """Remove one block."""
         self.connection.execute("DELETE FROM blocks WHERE key=?", (key_of(origin, first),))
         self.pages_touched += 3
+
+    def discard(self, origin: int, first: int, last: int) -> None:
+        """Let blocks that are no longer pending be removed, by and by."""
+        keys = key_of(origin, first), key_of(origin, last)
+        self.connection.execute("INSERT OR REPLACE INTO discards VALUES(?,?)", keys)
+        self.discards.append(keys)
+
+    def remove_discards(self, most: int) -> bool:
+        """Remove so many discarded blocks; False where there are none."""
+        if not self.discards:
+            return False
+        found = self.connection.execute(
+            "SELECT key FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?", (*self.discards[0], most)
+        ).fetchall()
+        self.connection.executemany("DELETE FROM blocks WHERE key=?", found)
+        self.pages_touched += 3 * len(found)
+        if len(found) < most:
+            self.connection.execute("DELETE FROM discards WHERE first_key=?", self.discards.pop(0)[:1])
+        return True
 
     def replace(self, origin: int, block: Block, pieces: Sequence[Block], taken: Stamp | None = None) -> None:
         """Put blocks in a block's place, with its time, unless another is given."""

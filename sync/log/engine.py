@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from sync.log import retention
 from sync.log.streams import ORDER
+from sync.log.thinning import Thinner
 from sync.log.work import Answer, Offer, Unreadable, Work, carry_out
 from sync.values import Lane, LogStats, Pending
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from sync.log.book import Book
     from sync.log.salvage import Salvage
+    from sync.log.thinning import Fold
 
 COMMIT_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _TRIM_DEAD_LETTERS_EVERY: Final = 256
@@ -60,8 +62,9 @@ EMPTY: Final = Figures(
 class Engine:
     """Carries work out on the book that is open. Counts go on when the file is opened anew."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, fold: Fold | None = None) -> None:
         self.max_bytes = max_bytes
+        self.thinner = Thinner(fold)
         self.standing: dict[tuple[str, str], Offer] = {}
         self.figures = EMPTY
         self._delivered: Counter[Lane] = Counter()
@@ -77,6 +80,8 @@ class Engine:
 
     def opened(self, book: Book) -> None:
         """A file is open: what waits in it can be leased."""
+        self.thinner.reset()
+        book.thinner = self.thinner
         self._version += 1
         self._waiting = frozenset(state.id for state in book.streams.values() if state.pending)
         self._publish(book, trim_more=False)
@@ -105,6 +110,7 @@ class Engine:
                 answers = carry_out(book, work, self.standing)
             if salvage is not None:
                 salvage.step(book)
+            answers += self.thinner.apply(book)
             trim_more = self._trim(book)
             if self._commits % _TRIM_DEAD_LETTERS_EVERY == 0:
                 retention.trim_dead_letters(book)
@@ -116,6 +122,7 @@ class Engine:
             raise
         if salvage is not None:
             salvage.keep()
+        self.thinner.keep()
         if book.connection.total_changes != changes:
             self._count_commit(time.monotonic() - began_s)
         self._count(book)
@@ -128,7 +135,17 @@ class Engine:
         aging = self.figures.trim_more or book.mono_ms - self._aged_ms >= _AGE_EVERY_MS
         if aging:
             self._aged_ms = book.mono_ms
-        return retention.trim(book, self.max_bytes, going_on=self.figures.trim_more, aging=aging)
+        going_on = self.figures.trim_more
+        return retention.trim(book, self.max_bytes, going_on=going_on, aging=aging, thinner=self.thinner)
+
+    def between(self, book: Book) -> None:
+        """What can be done between commits, for one slice of time: read what is to be thinned.
+
+        Raises:
+            sqlite3.Error: as the disk or the file has it.
+        """
+        if self.thinner.busy:
+            self.thinner.prepare(book)
 
     def squeeze(self, book: Book) -> bool:
         """Trim for one slice, in a commit of its own; True where there is more to trim.

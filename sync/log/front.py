@@ -82,6 +82,17 @@ class Front(ABC):
         """See `Log.hand_to_backfill`."""
         return self._ask(lambda book: leases.hand_to_backfill(book, older_than_s))
 
+    def thin_backfill(self, to_bytes: int) -> asyncio.Future[int]:
+        """See `Log.thin_backfill`."""
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def wish(book: Book) -> None:
+            if book.thinner is not None:
+                book.thinner.wish(to_bytes, done)
+
+        self._put_request(Request(wish), urgent=True)
+        return done
+
     async def assign_partition(self, topic: str, count: int) -> int:
         """See `Log.assign_partition`."""
         partition: int = await self._ask(lambda book: book.assign_partition(topic, count))

@@ -28,7 +28,7 @@ class MemoryLog(Front):
         super().__init__(clock)
         self._book = Book(schema.connect(Path(":memory:")), settings, clock, schema.Names())
         self._book.open()
-        self._engine = Engine(settings.max_bytes)
+        self._engine = Engine(settings.max_bytes, settings.fold)
         self._engine.opened(self._book)
         self._figures = self._engine.figures
         self._work = Work()
@@ -61,5 +61,6 @@ class MemoryLog(Front):
         work, self._work = self._work, Work()
         answers = self._engine.transact(self._book, work)
         self._deliver(answers, self._engine.figures, committed=True)
+        self._engine.between(self._book)
         if self._figures.trim_more:
             self._plan()

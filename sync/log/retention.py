@@ -1,7 +1,8 @@
 """Keeping the log within its bytes and days, in slices of a few milliseconds.
 
-Settled history goes first, then undelivered records, in the order bulk, telemetry, alerts, oldest first; each
-such removal is an entry of the loss ledger in the same transaction (L5). What is leased is never touched (D8).
+Settled history goes first. Nearing its bytes, old telemetry is thinned; at the bound undelivered records go, in the
+order bulk, telemetry, alerts, oldest first; each such removal is an entry of the loss ledger in the same transaction
+(L5). What is leased is never touched (D8).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sync.values import Lane
 if TYPE_CHECKING:
     from sync.log.book import Book
     from sync.log.streams import StreamState
+    from sync.log.thinning import Thinner
 
 SLICE_S: Final = 0.003
 _BURST_BYTES: Final = 512 * 1024
@@ -40,25 +42,38 @@ def bytes_free(book: Book) -> int:
     return int(book.connection.execute("PRAGMA freelist_count").fetchone()[0]) * PAGE_BYTES
 
 
-def trim(book: Book, max_bytes: int, *, going_on: bool, aging: bool) -> bool:
-    """Remove what is too much or too old, for one slice of time; True where there is more to remove.
+def trim(book: Book, max_bytes: int, *, going_on: bool, aging: bool, thinner: Thinner | None = None) -> bool:
+    """Remove what is too much or too old, for one slice of time; True where there is more to do.
 
     Once over the bound it goes a little below it (`going_on`), because bursts write fewer pages. What is too old
-    goes only where `aging`.
+    goes only where `aging`. Nearing the bound, history makes room for what can be thinned, and then it is thinned.
     """
+    used = bytes_used(book)
     enough = max_bytes - min(_BURST_BYTES, max_bytes // 32)
-    over = bytes_used(book) > (enough if going_on else max_bytes)
-    if not over and not aging:
-        return False
+    over = used > (enough if going_on else max_bytes)
+    thin_at = max_bytes // 8 * 7
+    nearing = thinner is not None and used > thin_at and thinner.possible(book)
+    if thinner is not None:
+        thinner.pressing = False
+    if not (over or aging or nearing or book.discards):
+        return thinner is not None and thinner.busy
     book.refresh()
     oldest_ms = _too_old_before(book) if aging else _NEVER
     until = time.monotonic() + SLICE_S
     removed = 0
     while removed < _LEAST_BLOCKS or time.monotonic() < until:
-        if not (_trim_settled(book, oldest_ms, over=over) or _evict(book, oldest_ms, over=over)):
-            return False
-        removed += 1
-        over = over and bytes_used(book) > enough
+        if book.remove_discards(_LEAST_BLOCKS):
+            removed += _LEAST_BLOCKS
+        elif _trim_settled(book, oldest_ms, over=over or nearing):
+            removed += 1
+        else:
+            if thinner is not None:
+                thinner.pressing = nearing
+            if not _evict(book, oldest_ms, over=over):
+                return thinner is not None and thinner.busy
+            removed += 1
+        used = bytes_used(book)
+        over, nearing = over and used > enough, nearing and used > thin_at
     return True
 
 

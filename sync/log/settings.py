@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sync.log.restamp import Restamp
+    from sync.log.thinning import Fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,9 @@ class LogSettings:
 
     `commit_records`: a commit starts as soon as that many records wait, whatever the interval. It should be
     no more than the smallest in-flight window of the sources that wait for acknowledgements. `clock_file`: see
-    `Clock`. `restamp` knows the bodies, and sets the times in them right. `runtime_dir`: where a word is kept, off
-    the log's disk, that the log is stalled.
+    `Clock`. `restamp` knows the bodies, and sets the times in them right; `fold` makes aggregates of old readings,
+    and without one nothing is thinned. `runtime_dir`: where a word is kept, off the log's disk, that the log is
+    stalled.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class LogSettings:
     clock_file: Path | None = None
     restamp: Restamp = untouched
     runtime_dir: Path | None = None
+    fold: Fold | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can only be a mistake.

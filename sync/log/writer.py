@@ -66,7 +66,7 @@ class Writer:
         self._settings = settings
         self._inbox = inbox
         self._deliver = deliver
-        self._engine = Engine(settings.max_bytes)
+        self._engine = Engine(settings.max_bytes, settings.fold)
         self._salvage: Salvage | None = None
         self._failures = 0
         self._failing_since_s = 0.0
@@ -172,12 +172,13 @@ class Writer:
         log.error("a log file was put aside as %s, and a new log begins: %s", to, why)
 
     def _tend(self) -> None:
-        """What can be done between commits: the WAL, the names, a salvage that ended."""
+        """What can be done between commits: the WAL, the names, what is to be thinned, a salvage that ended."""
         self.file.committed()
         self.file.write_names()
         book = self.file.book
         if book is None:
             return
+        self._engine.between(book)
         if self._salvage is not None and self._salvage.finished:
             log.warning("%d undelivered records were brought over from %s", self._salvage.saved, self._salvage.path)
             self._begin_salvage(book)

@@ -1,0 +1,335 @@
+"""Thinning: of old pending telemetry one aggregate a sensor and minute stays, and stands for what it was made of.
+
+A minute is read and folded between commits, in slices and without a transaction. One commit then takes its blocks
+out of what is pending, appends the aggregates to `backfill` and writes the ledger's entry (L10); the blocks, which
+nobody can lease any more, are removed slice by slice after it. If a lease took one of them meanwhile (D8), the
+minute is begun again. Blocks that hold what is no reading stay as they are, and so do minutes of single readings.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from sync.log import blocks, ledger, numbers
+from sync.log.ledger import Missing
+from sync.log.schema import MAX_NUMBER, key_of
+from sync.log.streams import Range, Standing
+from sync.log.work import Answer
+from sync.values import Lane
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator, Sequence
+
+    from sync.log.blocks import Record
+    from sync.log.book import Book
+    from sync.log.streams import StreamState
+    from sync.values import Envelope
+
+SLICE_S: Final = 0.003
+MINUTE_MS: Final = 60_000
+_MOST_RECORDS: Final = 200_000
+"""A minute of more is thinned in parts, so that what it is folded into stays small."""
+_LEAST_FOLDED: Final = 2
+"""So many readings at least must become one aggregate, on the average."""
+_LANES: Final = (Lane.LIVE, Lane.BACKFILL)
+_SAMPLES: Final = 16
+
+
+class Folding(Protocol):
+    """One minute of one topic while it is read."""
+
+    def add(self, records: Sequence[Record]) -> bool:
+        """Take a block's records in; False, and none taken, where one of them is no reading."""
+
+    def envelopes(self, unreadable: int) -> list[Envelope]:
+        """The aggregates; `unreadable` records of the minute were damaged, and nobody knows whose they were."""
+
+
+class Fold(Protocol):
+    """How records become aggregates; whoever knows what the records mean gives it to the log."""
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The topics that can be thinned."""
+
+    def begin(self, minute_ms: int) -> Folding:
+        """Begin a minute: the one in which the log took the records, by its wall clock."""
+
+
+@dataclass(slots=True)
+class _Minute:
+    """What is read of one minute: blocks `first` to `last` of a pending part, and how many records they had."""
+
+    stream: int
+    part: Range
+    number: int
+    folding: Folding
+    log_id: str
+    first: int
+    before: int
+    at: int
+    expected: int
+    last: int = 0
+    records: int = 0
+    unreadable: int = 0
+    damaged: int = 0
+    aggregates: list[Envelope] = field(default_factory=list)
+    ready: bool = False
+
+
+@dataclass(slots=True)
+class _Wish:
+    to_bytes: int
+    done: asyncio.Future[int]
+    folded: int = 0
+
+
+class Thinner:
+    """Thins while it is `pressing`, or while somebody wishes for a smaller backlog. On the writer's thread."""
+
+    def __init__(self, fold: Fold | None) -> None:
+        self.pressing = False
+        self._fold = fold
+        self._minute: _Minute | None = None
+        self._applied: _Minute | None = None
+        self._past: dict[tuple[int, int], int] = {}
+        self._wishes: list[_Wish] = []
+
+    def reset(self) -> None:
+        """Another file is open."""
+        self._minute = self._applied = None
+        self._past.clear()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to do between commits."""
+        return self.pressing or bool(self._wishes)
+
+    def wish(self, to_bytes: int, done: asyncio.Future[int]) -> None:
+        """Thin `backfill` until its pending blocks hold about so many bytes; then `done` gets how many records."""
+        self._wishes.append(_Wish(to_bytes, done))
+
+    def possible(self, book: Book) -> bool:
+        """Whether a whole minute of what can be thinned is pending."""
+        return next(self._minutes(book, _LANES), None) is not None
+
+    def prepare(self, book: Book) -> None:
+        """Read on, for one slice of time, between commits.
+
+        Raises:
+            sqlite3.Error: as the disk or the file has it.
+        """
+        until = time.monotonic() + SLICE_S
+        while self.busy and time.monotonic() < until:
+            if self._minute is None:
+                lanes = _LANES if self.pressing else (Lane.BACKFILL,)
+                oldest = min(self._minutes(book, lanes), key=lambda found: found[0], default=None)
+                if oldest is None:
+                    return
+                self._minute = self._begin(book, *oldest)
+            if self._minute is None or self._minute.ready:
+                return
+            self._read(book, self._minute)
+
+    def apply(self, book: Book) -> list[Answer]:
+        """In a transaction: let aggregates stand for the minute that was read. `keep` follows the commit."""
+        self._applied = None
+        minute = self._minute
+        if minute is not None and minute.ready:
+            if self._stands(book, minute):
+                self._replace(book, minute)
+                self._applied = minute
+            else:
+                self._minute = None
+        return self._answers(book)
+
+    def keep(self) -> None:
+        """What was applied is on disk."""
+        if self._applied is None:
+            return
+        for wish in self._wishes:
+            wish.folded += self._applied.records
+        self._minute = self._applied = None
+
+    # Reading ---------------------------------------------------------------------------------------------
+
+    def _minutes(self, book: Book, lanes: Sequence[Lane]) -> Iterator[tuple[int, StreamState, Range, int]]:
+        """Each stream's oldest minute that can be thinned: when it was taken, its part, and its first block."""
+        if self._fold is None:
+            return
+        over_ms = book.clock.wall_ms() // MINUTE_MS * MINUTE_MS
+        for state in book.streams.values():
+            if state.lane not in lanes or state.topic not in self._fold.topics:
+                continue
+            for part in _parts(state):
+                start = max(part.first, self._past.get((state.id, part.origin), 0) + 1)
+                if part.standing is not Standing.PLAIN or start > part.last:
+                    continue
+                row = book.connection.execute(
+                    "SELECT key, at_ms FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+                    (key_of(part.origin, start), key_of(part.origin, part.last)),
+                ).fetchone()
+                if row is not None:
+                    at_ms = row[1] if isinstance(row[1], int) else 0
+                    # A clock that was set back: what it took ahead of now is as good as over.
+                    if not over_ms <= at_ms < over_ms + MINUTE_MS:
+                        yield at_ms, state, part, row[0] & MAX_NUMBER
+                    break
+
+    def _begin(self, book: Book, at_ms: int, state: StreamState, part: Range, first: int) -> _Minute | None:
+        if self._fold is None:
+            return None
+        number = at_ms // MINUTE_MS
+        log_id = numbers.names_of(book, first, first)[0]
+        folding = self._fold.begin(number * MINUTE_MS)
+        before = _before(book, part.origin, first)
+        return _Minute(state.id, part, number, folding, log_id, first, before, first, before)
+
+    def _read(self, book: Book, minute: _Minute) -> None:
+        """The next block of a minute; the minute is ready where it is none of it."""
+        origin = minute.part.origin
+        row = book.connection.execute(
+            "SELECT key, records, before, at_ms, checksum, body FROM blocks WHERE key BETWEEN ? AND ?"
+            " ORDER BY key LIMIT 1",
+            (key_of(origin, minute.at), key_of(origin, minute.part.last)),
+        ).fetchone()
+        if row is None:
+            self._end(book, minute)
+            return
+        key, count, before, at_ms, checksum, body = row
+        number = key & MAX_NUMBER
+        intact = isinstance(body, bytes) and blocks.checksum(key, count, body) == checksum
+        if not intact:
+            minute.damaged, minute.at = number, number + 1
+        elif (
+            at_ms // MINUTE_MS != minute.number
+            or minute.records >= _MOST_RECORDS
+            or numbers.names_of(book, number, number)[0] != minute.log_id
+        ):
+            self._end(book, minute)
+        elif minute.folding.add(blocks.decode(body, count)):
+            minute.unreadable += max(before - minute.expected, 0)
+            minute.expected, minute.last, minute.at = before + count, number + count - 1, number + count
+            minute.records += count
+        elif minute.records or minute.damaged:
+            self._end(book, minute)
+        else:
+            self._past[minute.stream, origin] = number + count - 1
+            self._minute = None
+
+    def _end(self, book: Book, minute: _Minute) -> None:
+        minute.ready = True
+        if minute.damaged > minute.last:
+            # The minute ends in damage: how many records that were, the next block says.
+            origin = minute.part.origin
+            behind = _before(book, origin, minute.damaged + 1)
+            minute.unreadable += max(behind - minute.expected, 1)
+            minute.last = minute.damaged + max(behind - _before(book, origin, minute.damaged), 1) - 1
+        minute.aggregates = minute.folding.envelopes(minute.unreadable)
+        if minute.records < _LEAST_FOLDED * len(minute.aggregates) and not minute.unreadable:
+            # Too few readings a sensor for it to be worth anything.
+            self._past[minute.stream, minute.part.origin] = minute.last
+            self._minute = None
+
+    # Applying --------------------------------------------------------------------------------------------
+
+    def _stands(self, book: Book, minute: _Minute) -> bool:
+        """Whether the minute is pending still, as it was read."""
+        state = book.streams.get(minute.stream)
+        if state is None or not minute.last:
+            return False
+        part = _holding(state, minute)
+        return part is not None and minute.records + minute.unreadable <= part.records
+
+    def _replace(self, book: Book, minute: _Minute) -> None:
+        state = book.streams[minute.stream]
+        _take_out(book, state, minute)
+        book.discard(minute.part.origin, minute.first, minute.last)
+        missing = Missing(minute.first, minute.last, minute.records, "thinned", (minute.part.origin, minute.before))
+        if minute.records:
+            first = book.next_number
+            book.store(Lane.BACKFILL, state.topic, minute.aggregates)
+            ledger.thin(book, state, missing, (first, book.next_number - 1, len(minute.aggregates)))
+        if minute.unreadable:
+            ledger.lose(book, state, replace(missing, records=minute.unreadable, reason="corrupt", place=None))
+        book.touch(state)
+        book.more = True
+
+    def _answers(self, book: Book) -> list[Answer]:
+        """Wishes that are fulfilled, or cannot be."""
+        self._wishes = [wish for wish in self._wishes if not wish.done.done()]
+        if not self._wishes or self._minute is not None:
+            return []
+        possible = next(self._minutes(book, (Lane.BACKFILL,)), None) is not None
+        held = pending_bytes(book, Lane.BACKFILL)
+        met = [wish for wish in self._wishes if held <= wish.to_bytes or not possible]
+        return [Answer(wish.done, wish.folded) for wish in met]
+
+
+def pending_bytes(book: Book, lane: Lane) -> int:
+    """About how many bytes the pending blocks of a lane hold: a few of each part are looked at."""
+    total = 0.0
+    for state in book.streams.values():
+        if state.lane is not lane:
+            continue
+        for part in _parts(state):
+            records = length = 0
+            span = min(part.last, book.next_number - 1) - part.first + 1
+            for sample in range(_SAMPLES):
+                row = book.connection.execute(
+                    "SELECT records, length(body) FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+                    (key_of(part.origin, part.first + span * sample // _SAMPLES), key_of(part.origin, part.last)),
+                ).fetchone()
+                if row is not None:
+                    records, length = records + row[0], length + row[1]
+            total += part.records * length / max(records, 1)
+    return int(total)
+
+
+def _parts(state: StreamState) -> list[Range]:
+    """All that is pending of a stream, in the order in which it leaves."""
+    own = [Range(state.id, state.head, MAX_NUMBER, state.open_records)] if state.open_records else []
+    return [*state.ranges, *own]
+
+
+def _holding(state: StreamState, minute: _Minute) -> Range | None:
+    """The pending part that a minute's blocks are in now."""
+    for part in _parts(state):
+        within = part.first <= minute.first and minute.last <= part.last
+        if part.origin == minute.part.origin and within and part.standing is Standing.PLAIN:
+            return part
+    return None
+
+
+def _take_out(book: Book, state: StreamState, minute: _Minute) -> None:
+    """Take a minute's blocks out of what is pending; what lies ahead of them stays a part of its own."""
+    part = _holding(state, minute)
+    if part is None:
+        return
+    gone = minute.records + minute.unreadable
+    ahead = minute.before - _before(book, part.origin, part.first)
+    rest = [replace(part, last=minute.first - 1, records=ahead)] if ahead else []
+    if part in state.ranges:
+        place = state.ranges.index(part)
+        left = part.records - ahead - gone
+        if left:
+            rest.append(replace(part, first=minute.last + 1, records=left))
+        state.ranges[place : place + 1] = rest
+        state.ranges_changed = True
+        return
+    state.head = minute.last + 1
+    state.open_records -= ahead + gone
+    if rest:
+        state.give_back(rest)
+
+
+def _before(book: Book, origin: int, number: int) -> int:
+    """How many records of a stream were ahead of its first block from a number on."""
+    row = book.connection.execute(
+        "SELECT before FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+        (key_of(origin, number), key_of(origin, MAX_NUMBER)),
+    ).fetchone()
+    return int(row[0]) if row else book.streams[origin].end
