@@ -137,6 +137,9 @@ class Thinner:
     def apply(self, book: Book) -> list[Answer]:
         """In a transaction: let aggregates stand for the minute that was read. `keep` follows the commit."""
         self._applied = None
+        answers = self._answers(book)
+        if not self.pressing and len(answers) == len(self._wishes):
+            self._minute = None
         minute = self._minute
         if minute is not None and minute.ready:
             if self._stands(book, minute):
@@ -144,7 +147,7 @@ class Thinner:
                 self._applied = minute
             else:
                 self._minute = None
-        return self._answers(book)
+        return answers
 
     def keep(self) -> None:
         """What was applied is on disk."""
@@ -261,9 +264,9 @@ class Thinner:
     def _answers(self, book: Book) -> list[Answer]:
         """Wishes that are fulfilled, or cannot be."""
         self._wishes = [wish for wish in self._wishes if not wish.done.done()]
-        if not self._wishes or self._minute is not None:
+        if not self._wishes:
             return []
-        possible = next(self._minutes(book, (Lane.BACKFILL,)), None) is not None
+        possible = self._minute is not None or next(self._minutes(book, (Lane.BACKFILL,)), None) is not None
         held = pending_bytes(book, Lane.BACKFILL)
         met = [wish for wish in self._wishes if held <= wish.to_bytes or not possible]
         return [Answer(wish.done, wish.folded) for wish in met]
