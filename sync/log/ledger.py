@@ -45,6 +45,8 @@ def lose(book: Book, stream: StreamState, missing: Missing) -> None:
     """Note that undelivered records of a stream are gone, in the transaction that removes them."""
     log_id = book.names.log_id
     if missing.first is not None and missing.last is not None:
+        if stream.topic == notices.EVENTS:
+            _tell_again(book, missing.first, missing.last)
         log_id, first, last = numbers.names_of(book, missing.first, missing.last)
         missing = replace(missing, first=first, last=last)
     note(book, stream.lane, stream.topic, missing, log_id=log_id)
@@ -118,7 +120,7 @@ def keep(book: Book, loss: Loss) -> int:
     ).lastrowid
     if number is None:
         raise ValueError("an entry of the ledger got no number")
-    book.connection.execute("DELETE FROM ledger WHERE reported=1 AND id<=?", (number - _KEEP_ROWS,))
+    book.connection.execute("DELETE FROM ledger WHERE reported>0 AND id<=?", (number - _KEEP_ROWS,))
     book.losses[number] = loss
     return number
 
@@ -168,10 +170,20 @@ def report(book: Book) -> None:
     """Append what was lost as events for the centre; the entry and its event are one commit."""
     for number in [number for number, loss in book.losses.items() if _due(loss, book.now_ms)]:
         event = notices.loss_event(book.losses[number], book.settings)
+        book.connection.execute("UPDATE ledger SET reported=? WHERE id=?", (book.next_number, number))
         book.store(event.lane, event.topic, [event])
-        book.connection.execute("UPDATE ledger SET reported=1 WHERE id=?", (number,))
         del book.losses[number]
         book.growing.pop(number, None)
+
+
+def _tell_again(book: Book, first: int, last: int) -> None:
+    """Events of the log itself are lost: what entries they told is to be told once more."""
+    again = "SELECT id FROM ledger WHERE reported BETWEEN ? AND ?"
+    for (number,) in book.connection.execute(again, (first, last)).fetchall():
+        entry = f"SELECT {_COLUMNS} FROM ledger WHERE id=?"  # noqa: S608 - our own names
+        row = book.connection.execute(entry, (number,)).fetchone()
+        book.losses[number] = loss_of(row)
+        book.connection.execute("UPDATE ledger SET reported=0 WHERE id=?", (number,))
 
 
 def _due(loss: Loss, now_ms: int) -> bool:

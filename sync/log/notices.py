@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sync.log.settings import LogSettings
 
 DEAD_LETTERS: Final = "dead-letters"
-_EVENTS: Final = "system-events"
+EVENTS: Final = "system-events"
 _SAMPLE_BYTES: Final = 16 * 1024
 
 
@@ -76,7 +76,7 @@ def loss_event(loss: Loss, settings: LogSettings) -> Envelope:
         data["into"] = {"first": loss.into_first, "last": loss.into_last, "count": loss.into_records}
     at = _timestamp(loss.at_ms)
     body = {"event": kind, "severity": severity, "source": "log", "text": text, "at": at, "data": data}
-    return _envelope(Lane.ALERT, _EVENTS, body, at, settings)
+    return _envelope(Lane.ALERT, EVENTS, body, at, settings)
 
 
 def uncounted_loss(reason: str, log_id: str, text: str, *, at_ms: int, settings: LogSettings) -> Envelope:

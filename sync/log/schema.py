@@ -5,6 +5,7 @@ index: with 1 KiB pages that saves a sixth of the bytes written. `before` counts
 a block; a difference of two is the number of records between them, whatever the length of the backlog. `given`
 is the highest number that was given out when a stream's row was last written, which each commit does anyway.
 `spans` says of blocks, from a number on, under which log's numbers their records go (sync/log/numbers.py);
+`reported` is the number of the event that told an entry of the ledger, 0 while none did;
 `discards` holds the blocks that are no longer pending and only wait to be removed (sync/log/thinning.py).
 """
 

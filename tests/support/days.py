@@ -55,6 +55,8 @@ class Centre:
         log_id, _, number = headers["ce_id"].decode().rpartition("-")
         assert log_id == self.log_id
         self.numbers[int(number)] += 1
+        if topic == "pictures":
+            return
         body = json.loads(value)
         if topic == "farm-alerts":
             self.alerts.append(body)
