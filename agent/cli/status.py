@@ -94,9 +94,11 @@ def _log(answer: dict[str, Any]) -> str:
     parts = [size(log.get("bytes", 0))]
     if log.get("stalled"):
         parts.append("the disk takes no commit: readings are judged but not kept")
-    lost = sum(log.get("lost", {}).values())
+    reasons = dict(log.get("lost", {}))
+    thinned = reasons.pop("thinned", 0)
     for count, words in (
-        (lost, "records lost since the start"),
+        (sum(reasons.values()), "records lost since the start"),
+        (thinned, "records thinned to aggregates"),
         (log.get("waiting", 0), "wait for `tidegate log adopt` or `discard`"),
         (log.get("dead_letters", 0), "dead letters"),
         (log.get("quarantined", 0), "damaged files put aside"),
