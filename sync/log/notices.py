@@ -91,7 +91,7 @@ def uncounted_loss(reason: str, log_id: str, text: str, *, at_ms: int, settings:
         "at": at,
         "data": {"log_id": log_id, **unknown, "reason": reason, "until": at},
     }
-    return _envelope(Lane.ALERT, _EVENTS, body, at, settings)
+    return _envelope(Lane.ALERT, EVENTS, body, at, settings)
 
 
 def dead_letter(stream: tuple[Lane, str], body: bytes, reason: str, *, at_ms: int, settings: LogSettings) -> Envelope:
