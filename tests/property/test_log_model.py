@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Where = tuple[Lane, str]
 
 STREAMS: list[Where] = [(Lane.ALERT, "alerts"), (Lane.LIVE, "data"), (Lane.LIVE, "events"), (Lane.BULK, "pictures")]
-LETTERS: Where = (Lane.LIVE, "dead-letters")
+LETTERS: list[Where] = [(Lane.LIVE, "dead-letters"), (Lane.BACKFILL, "dead-letters")]
 LEASABLE: list[Where] = [*STREAMS, (Lane.BACKFILL, "data"), (Lane.BACKFILL, "events")]
 
 
@@ -218,12 +218,12 @@ class LogMachine(RuleBasedStateMachine):
         """L5, D8."""
         self._commit()
         before = {where: self._on_disk(where) for where in LEASABLE}
-        letters = len(self._on_disk(LETTERS))
+        letters = sum(len(self._on_disk(where)) for where in LETTERS)
         events = self._events_lost()
         self.engine.max_bytes = 0
         self._commit(check=False)
         self.engine.max_bytes = 1 << 30
-        gone = letters - len(self._on_disk(LETTERS)) + self._events_lost() - events
+        gone = letters - sum(len(self._on_disk(where)) for where in LETTERS) + self._events_lost() - events
         for where in LEASABLE:
             after = self._on_disk(where)
             assert after == before[where][len(before[where]) - len(after) :], "not the oldest went"
