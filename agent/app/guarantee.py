@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agent.events import Encoder
     from agent.pipeline import Outbox
     from sync.kafka import KafkaSettings, TopicAssessment
-    from sync.values import Log
+    from sync.seams import Log
 
 log = logging.getLogger("tidegate.guarantee")
 

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from agent.config.schema import LaneBudget
     from agent.events import Encoder
     from agent.pipeline import Alerts, Outbox
+    from sync.seams import Log
     from sync.shipper import ShipperEvent
-    from sync.values import Batch, Log, Stream
+    from sync.values import Batch, Stream
 
     OnPush = Callable[[int, bytes], Awaitable[None]]
 

@@ -11,7 +11,8 @@ from sync.values import LogStalled, NotReady
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sync.values import Envelope, Log
+    from sync.seams import Log
+    from sync.values import Envelope
 
 log = logging.getLogger("tidegate.outbox")
 

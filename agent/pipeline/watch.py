@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from agent.events import Encoder
     from agent.pipeline.alerts import Alerts
     from agent.pipeline.outbox import Outbox
-    from sync.values import Log, LogStats
+    from sync.seams import Log
+    from sync.values import LogStats
 
 _EVERY_S = 1.0
 

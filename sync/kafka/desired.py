@@ -25,7 +25,7 @@ _FETCH_BYTES = 256 * 1024
 
 
 class Cursors(Protocol):
-    """Where the offset is kept; a `sync.values.Log` is one."""
+    """Where the offset is kept; a `sync.seams.Log` is one."""
 
     def cursor(self, name: str) -> Awaitable[int | None]:
         """The value kept under a name, None where there is none."""

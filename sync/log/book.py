@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka.partitioner import murmur2
 
-from sync.log import blocks, ledger, lineage, numbers, receipts, restamp, rows, streams
+from sync.log import blocks, discards, ledger, lineage, numbers, receipts, restamp, rows, streams
 from sync.log.blocks import Block, Namer
 from sync.log.clock import Stamp, Timeline
 from sync.log.schema import PAGE_BYTES, Names, key_of
@@ -144,7 +144,7 @@ class Book:
         self.cursors = dict(cell("SELECT name, value FROM cursors").fetchall())
         self.dead_letters = cell("SELECT count(*) FROM dead_letters").fetchone()[0]
         self.spanned = cell("SELECT EXISTS(SELECT 1 FROM spans)").fetchone()[0] == 1
-        self.discards = cell("SELECT first_key, last_key FROM discards").fetchall()
+        self.discards = discards.load(self.connection)
         self.growing.clear()
         ledger.load(self)
 
@@ -319,8 +319,6 @@ class Book:
         """This transaction changes the stream."""
         self._touched.add(state.id)
 
-    # Blocks on the disk ----------------------------------------------------------------------------------
-
     def rows(self, origin: int, first: int, last: int) -> list[tuple[Block, int, bool]]:
         """Blocks that begin with numbers from `first` to `last`: each with when it was taken, and if it is intact.
 
@@ -346,25 +344,6 @@ class Book:
         self.connection.execute("DELETE FROM blocks WHERE key=?", (key_of(origin, first),))
         self.pages_touched += 3
 
-    def discard(self, origin: int, first: int, last: int) -> None:
-        """Let blocks that are no longer pending be removed, by and by."""
-        keys = key_of(origin, first), key_of(origin, last)
-        self.connection.execute("INSERT OR REPLACE INTO discards VALUES(?,?)", keys)
-        self.discards.append(keys)
-
-    def remove_discards(self, most: int) -> bool:
-        """Remove so many discarded blocks; False where there are none."""
-        if not self.discards:
-            return False
-        found = self.connection.execute(
-            "SELECT key FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?", (*self.discards[0], most)
-        ).fetchall()
-        self.connection.executemany("DELETE FROM blocks WHERE key=?", found)
-        self.pages_touched += 3 * len(found)
-        if len(found) < most:
-            self.connection.execute("DELETE FROM discards WHERE first_key=?", self.discards.pop(0)[:1])
-        return True
-
     def replace(self, origin: int, block: Block, pieces: Sequence[Block], taken: Stamp | None = None) -> None:
         """Put blocks in a block's place, with its time, unless another is given."""
         key = key_of(origin, block.first)
@@ -377,8 +356,6 @@ class Book:
             self._insert(origin, piece, before, taken or Stamp(*found), carried)
             before += piece.records
             carried = None
-
-    # Small things kept for the shipper -------------------------------------------------------------------
 
     def assign_partition(self, topic: str, count: int) -> int:
         """The topic's partition, chosen when first asked (L7).

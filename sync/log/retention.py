@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from sync.log import ledger, streams
+from sync.log import discards, ledger, streams
 from sync.log.clock import Stamp
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, PAGE_BYTES, key_of
@@ -62,7 +62,7 @@ def trim(book: Book, max_bytes: int, *, going_on: bool, aging: bool, thinner: Th
     until = time.monotonic() + SLICE_S
     removed = 0
     while removed < _LEAST_BLOCKS or time.monotonic() < until:
-        if book.remove_discards(_LEAST_BLOCKS):
+        if discards.remove(book, _LEAST_BLOCKS):
             removed += _LEAST_BLOCKS
         elif _trim_settled(book, oldest_ms, over=over or nearing):
             removed += 1

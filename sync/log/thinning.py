@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from sync.log import blocks, ledger, numbers
+from sync.log import blocks, discards, ledger, numbers
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, key_of
 from sync.log.streams import Range, Standing
@@ -250,7 +250,7 @@ class Thinner:
     def _replace(self, book: Book, minute: _Minute) -> None:
         state = book.streams[minute.stream]
         _take_out(book, state, minute)
-        book.discard(minute.part.origin, minute.first, minute.last)
+        discards.add(book, minute.part.origin, minute.first, minute.last)
         missing = Missing(minute.first, minute.last, minute.records, "thinned", (minute.part.origin, minute.before))
         if minute.records:
             first = book.next_number

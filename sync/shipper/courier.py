@@ -33,6 +33,7 @@ from sync.values import Accepted, CannotTell, NotReady, Refused, Unknown, Unreac
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sync.seams import Log, Sink
     from sync.shipper.circuit import Circuit
     from sync.shipper.events import ShipperEvent
     from sync.shipper.moves import Action, Event
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from sync.shipper.precedence import Precedence
     from sync.shipper.shares import Shares
     from sync.shipper.stats import Tally
-    from sync.values import Batch, Lane, Log, Outcome, Producer, Sink, Stream
+    from sync.values import Batch, Lane, Outcome, Producer, Stream
 
 log = logging.getLogger("tidegate.shipper")
 

@@ -33,7 +33,7 @@ _RATE_OVER_S: Final = 300.0
 
 
 class Cursors(Protocol):
-    """Where the count is kept; a `sync.values.Log` is one."""
+    """Where the count is kept; a `sync.seams.Log` is one."""
 
     def cursor(self, name: str) -> Awaitable[int | None]:
         """The value kept under a name, None where there is none."""

@@ -24,8 +24,9 @@ from sync.values import Lane, NotReady, Producer, Stream, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sync.seams import Log, Sink
     from sync.shipper.events import ShipperEvent
-    from sync.values import Batch, Log, Sink
+    from sync.values import Batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from sync.values import Lane
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from sync.seams import Log
     from sync.shipper.meter import Meter
     from sync.shipper.stats import Tally
-    from sync.values import Log
 
 log = logging.getLogger("tidegate.shipper")
 

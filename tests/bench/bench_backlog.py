@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from agent.events import Encoder, Minutes, Quality
+from agent.events import Encoder, Minutes
 from drivers import Reading
 from sync.log import LogSettings, blocks, leases
 from sync.log.engine import Engine
@@ -89,10 +89,9 @@ class Subject:
 def readings(at: datetime) -> list[Envelope]:
     encoder = Encoder("bench", "site")
     return [
-        encoder.reading(
-            Reading(f"temp_{index:03}", "temperature", 12 + index / 7, "degC", "tank", "site", at, False, 0),
-            Quality.GOOD,
-        )
+        encoder.readings(
+            [Reading(f"temp_{index:03}", "temperature", 12 + index / 7, "degC", "tank", "site", at, False, 0)]
+        )[0]
         for index in range(RECORDS)
     ]
 

@@ -61,7 +61,7 @@ def readings() -> Iterator[Envelope]:
                     at_device=False,
                     received_ns=0,
                 )
-                yield encoder.reading(value)
+                yield from encoder.readings([value])
         second += 1
 
 

@@ -18,7 +18,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from agent.events import Encoder, Minutes, Quality
+from agent.events import Encoder, Minutes
 from drivers import Reading
 from sync.log import leases
 from sync.log.engine import Engine
@@ -52,13 +52,11 @@ class NumbersMachine(RuleBasedStateMachine):
     def readings(self, count: int, sensors: int, forward_s: int) -> None:
         self.clock.at += timedelta(seconds=forward_s)
         encoder = Encoder("gw-1", "site-a")
-        self._append([
-            encoder.reading(
-                Reading(f"s{index % sensors}", "t", float(index), "degC", "tank", "site", self.clock.at, False, 0),
-                Quality.GOOD,
-            )
+        readings = (
+            Reading(f"s{index % sensors}", "t", float(index), "degC", "tank", "site", self.clock.at, False, 0)
             for index in range(count)
-        ])  # fmt: skip
+        )
+        self._append(encoder.readings(readings))
 
     @rule(count=st.integers(1, 5))
     def pictures(self, count: int) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from agent.events import Alert, AlertState, Encoder, Quality, Severity
+from agent.events import Alert, AlertState, Encoder, Severity
 from drivers import Reading
 from sync.log.clock import Clock
 from tests.support.log import opened
@@ -103,20 +103,21 @@ async def live_through(
             value = 12 + math.sin(step / 500 + sensor) + index / 1_000
             at = clock.at - timedelta(seconds=every_s * (per_commit - index) / per_commit)
             records.append(
-                encoder.reading(
-                    Reading(
-                        f"temp_{sensor}",
-                        "temperature",
-                        value,
-                        "degC",
-                        "tank_1",
-                        "site-a",
-                        at,
-                        False,
-                        0,
-                    ),
-                    Quality.GOOD,
-                )
+                encoder.readings(
+                    [
+                        Reading(
+                            f"temp_{sensor}",
+                            "temperature",
+                            value,
+                            "degC",
+                            "tank_1",
+                            "site-a",
+                            at,
+                            False,
+                            0,
+                        )
+                    ]
+                )[0]
             )
         if step * every_s % 21_600 == 0:
             records.append(encoder.alert(_alert(clock.at, step)))

@@ -104,7 +104,7 @@ async def test_an_aggregate_says_what_its_readings_said(tmp_path: Path) -> None:
         of = [reading["value"] for reading in mine]
         assert (found.count, found.min, found.max, found.last) == (len(of), min(of), max(of), of[-1])
         assert abs(found.mean - sum(of) / len(of)) < 1e-9
-        assert (found.quality, found.unreadable, found.log_id) == ("good", 0, log.stats().log_id)
+        assert (found.quality, found.unreadable, found.log_id) == ("unjudged", 0, log.stats().log_id)
         assert found.seq_last - found.seq_first >= found.count - 1
     assert centre.unexplained(log.stats().next_seq - 1) == []
 
