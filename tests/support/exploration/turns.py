@@ -323,12 +323,17 @@ def _losses(world: World) -> Iterator[World]:
     for end in range(broker.start, broker.replicated):
         kept = {entry.producer for entry in broker.log[:end] if entry.known}
         lost = [
-            (entry.producer if entry.producer in kept else UNNOTICED, entry.first, entry.last)
+            (entry.producer, entry.first, entry.last)
             for entry in broker.log[end : broker.replicated]
             # What is not settled will go again all the same.
             if disk.lease is None or disk.noted != NOT_NOTED or disk.lease.first != entry.first
         ]
-        after = broker._replace(log=broker.log[:end], replicated=end, lost=(*broker.lost, *lost))
+        # Once all of an id is gone, what was lost of it before is noticed no more either, nor made good.
+        lost += [
+            (request.producer, request.first, request.last) for request in disk.sent if request.producer not in kept
+        ]
+        all_lost = {(item[0] if item[0] in kept else UNNOTICED, *item[1:]) for item in (*broker.lost, *lost)}
+        after = broker._replace(log=broker.log[:end], replicated=end, lost=tuple(sorted(all_lost)))
         yield world._replace(broker=after, chances=chances)
 
 
