@@ -149,6 +149,10 @@ class KafkaCluster:
         self.ask(lambda admin: admin.create_partitions({topic: NewPartitions(total)}))
         self.wait(lambda: self.leader_of(topic, total - 1) is not None, f"leader of {topic} {total - 1}")
 
+    def partitions(self, topic: str) -> int:
+        """How many a topic has."""
+        return len(self.ask(lambda admin: admin.describe_topics([topic]))[0]["partitions"])
+
     def leader_of(self, topic: str, partition: int = 0) -> int | None:
         """The number of the node that leads; None where there is none."""
         leader = self._described(topic, partition)["leader"]
