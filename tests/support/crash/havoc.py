@@ -92,6 +92,11 @@ class Havoc:
         self._partitions = self._cluster.partitions(self._topic)
         self._thread.start()
 
+    @property
+    def leaderless(self) -> bool:
+        """Whether the lonely partition has no leader now."""
+        return self._away is not None
+
     def stop(self) -> None:
         """Let the act under way end, and undo all."""
         self._stop.set()

@@ -164,7 +164,7 @@ class _Scene:
         self._havoc.start()
         for killer in self._killers:
             killer.start()
-        while any(killer.running for killer in self._killers) and self._havoc.failure is None:
+        while (any(killer.running for killer in self._killers) or self._havoc.leaderless) and not self._havoc.failure:
             time.sleep(0.2)
         self._havoc.stop()
         for failure in (self._havoc.failure, *(killer.failure for killer in self._killers)):

@@ -13,8 +13,8 @@ _LOOKED_AT = {"producer.id.expiration.check.interval.ms": "10000"}
 VARIANTS = {
     variant.name: variant
     for variant in (
-        Variant("exactly-once", 180),
-        Variant("at-least-once", 60, Conduct(kafka={"delivery": "at_least_once"}), may_double=True),
+        Variant("exactly-once", 180, every_s=15.0),
+        Variant("at-least-once", 60, Conduct(kafka={"delivery": "at_least_once"}), may_double=True, every_s=20.0),
         # Stamped with the time of measuring, each batch's id would be forgotten at the next look (F4, D5).
         Variant(
             "two-days-old",
@@ -22,6 +22,7 @@ VARIANTS = {
             Conduct(measured_ago_s=_TWO_DAYS_S),
             _LOOKED_AT,
             gateways=1,
+            every_s=20.0,
             forgotten_after_s=12.0,
         ),
         # Where a gateway's clock may be wrong the broker's own counts (D12).
@@ -31,6 +32,7 @@ VARIANTS = {
             Conduct(clock_offset_s=EPOCH_S),
             {**_LOOKED_AT, "log.message.timestamp.type": "LogAppendTime"},
             gateways=1,
+            every_s=20.0,
             forgotten_after_s=12.0,
         ),
         Variant(
