@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agent.app.guarantee import COMPACTED
 from agent.app.sources import mqtt_settings
 from agent.app.uplink import kafka_settings
-from agent.events import SCHEMAS
+from agent.events import TOPICS
 from drivers.mqtt.probe import TOPIC, probe
 from drivers.values import Misconfigured as DriverMisconfigured
 from drivers.values import NotReady as DriverNotReady
@@ -89,7 +89,7 @@ async def _kafka(config: Config) -> BrokerPart:
 
 def _topics(config: Config) -> dict[str, Role]:
     """What this gateway writes and reads."""
-    topics = dict.fromkeys(SCHEMAS, Role.RECORDS) | dict.fromkeys(COMPACTED, Role.NEWEST)
+    topics = dict.fromkeys(TOPICS, Role.RECORDS) | dict.fromkeys(COMPACTED, Role.NEWEST)
     if not config.cameras:
         del topics["camera-events"]
     if config.fleet is not None:

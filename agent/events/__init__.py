@@ -4,6 +4,7 @@ from agent.events.envelopes import Encoder
 from agent.events.minutes import Minutes
 from agent.events.records import (
     SCHEMAS,
+    TOPICS,
     Alert,
     AlertState,
     GatewayRun,
@@ -17,6 +18,7 @@ from agent.events.restamp import restamp
 
 __all__ = [
     "SCHEMAS",
+    "TOPICS",
     "Alert",
     "AlertState",
     "Encoder",

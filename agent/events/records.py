@@ -227,6 +227,9 @@ SCHEMAS: dict[str, type[Record]] = {
 }
 """The record of each topic, and what stands for readings in `sensor-data`."""
 
+TOPICS: tuple[str, ...] = tuple(name for name in SCHEMAS if name != MINUTE)
+"""Where a gateway writes."""
+
 
 def ce_type(topic: str) -> str:
     """The CloudEvents type of a topic's records, with their version."""

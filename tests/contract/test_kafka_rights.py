@@ -89,7 +89,7 @@ async def test_who_may_not_even_see_the_topic_is_to_ask_again(guarded, sink):
 async def test_the_expiry_is_told_to_those_who_may_ask_for_it(guarded, sink, monkeypatch):
     await topic_with(guarded, WRITE)
     assert await ready(sink.id_expiration_s) is None
-    monkeypatch.setattr(sink, "_expiry_again_s", 0.0)  # an hour later
+    monkeypatch.setattr(sink, "_ask_expiration_again_s", 0.0)  # an hour later
     await asyncio.to_thread(allow, guarded.bootstrap, "gateway", DESCRIBE_CONFIGS, "kafka-cluster", kind=CLUSTER)
     assert await ready(sink.id_expiration_s) == DAY_MS / 1000
 

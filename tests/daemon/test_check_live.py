@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.app.guarantee import COMPACTED
-from agent.events import SCHEMAS
+from agent.events import TOPICS
 from tests.support.cluster import KafkaCluster
 from tests.support.mosquitto import DEPLOYED, Mosquitto
 
@@ -44,8 +44,8 @@ def cluster():
 
 def test_a_farm_as_it_should_be_is_well_and_one_that_is_not_says_why(cluster, tmp_path):
     good = {"message.timestamp.type": "LogAppendTime"}
-    for topic in SCHEMAS:
-        if topic not in ("camera-events", "farm-alerts"):
+    for topic in TOPICS:
+        if topic not in ("camera-events", "farm-alerts", *COMPACTED):
             cluster.create_topic(topic, None, good)
     for topic in COMPACTED:
         cluster.create_topic(topic, None, {"cleanup.policy": "compact"})
