@@ -203,7 +203,7 @@ class Courier:
     async def _send(self, batch: Batch) -> Outcome | Aged:
         harbour, stream = self._harbour, self.state.stream
         await harbour.cleared(stream.lane)
-        if self._aged():
+        if await self._aged():
             return Aged()
         await harbour.precedence.enter(stream.lane)
         harbour.tally.in_flight += 1
@@ -222,12 +222,22 @@ class Courier:
         self._note(outcome, batch, _now_s() - started_s)
         return outcome
 
-    def _aged(self) -> bool:
-        """Whether an attempt without an answer is so long ago that the broker must be asked before the next (D6)."""
+    async def _aged(self) -> bool:
+        """Whether an attempt without an answer is so long ago that the broker must be asked before the next (D6).
+
+        Sooner where brokers forget sooner: a batch whose id they have forgotten they take again.
+        """
         since_s = self._unanswered_since_s
-        if not self.state.unanswered or since_s is None:
+        if not self.state.unanswered or since_s is None or not self._harbour.sink.idempotent:
             return False
-        return _now_s() - since_s > self._harbour.look_up_after_s
+        age_s = _now_s() - since_s
+        if age_s > self._harbour.look_up_after_s:
+            return True
+        try:
+            expiration_s = await self._harbour.sink.id_expiration_s()
+        except NotReady:
+            return True  # the look-up waits until it is answered
+        return expiration_s is not None and age_s > expiration_s / 2
 
     async def _let_land(self, sending: asyncio.Future[Outcome]) -> None:
         """The orderly stop: give the batch in flight its time, and settle it if its acknowledgement comes."""

@@ -181,6 +181,17 @@ async def test_what_has_had_no_answer_for_long_is_looked_up_between_attempts():
     assert ship.values() == list(range(5))
 
 
+async def test_where_brokers_forget_soon_it_is_looked_up_as_soon():
+    ship = Ship()
+    ship.sink.fault = lambda _: Fault.ANSWER_LOST
+    ship.sink.expiration_s = 0.0
+    async with ship.under_way():
+        await append(ship.log, range(5))
+        await until(lambda: ship.delivered)
+    assert ship.sink.attempts == 1
+    assert ship.values() == list(range(5))
+
+
 async def test_a_look_up_that_is_not_answered_waits_says_so_once_and_holds_up_no_other_stream():
     ship, _ = await broken_off(Fault.ANSWER_LOST)
     look_up, asked = ship.sink.look_up, []
