@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _PRODUCE = b"\0\0"
 _HELD_WITHIN_S = 5.0
+_SENT_AGAIN_S = 10.0
 
 
 class Act(Protocol):
@@ -158,11 +160,15 @@ class LoseAnswers:
 
 @dataclass(frozen=True, slots=True)
 class LoseForLong:
-    """A batch is taken, the gateway never hears of it, and reaches nobody until its producer id may be forgotten."""
+    """A batch is taken, the gateway never hears of it, and reaches nobody until its producer id may be forgotten.
+
+    It is struck, or `spared` until it has sent again, so that it is the same process that was cut off all the time.
+    """
 
     answers: Answers
     links: Sequence[Proxy]
-    struck: Callable[[], None]
+    struck: Callable[[], None] | None
+    spared: Callable[[bool], None]
     forgotten_after_s: float
     name: ClassVar[str] = "answers lost and cut off for long"
 
@@ -171,16 +177,20 @@ class LoseForLong:
         return self.forgotten_after_s, self.forgotten_after_s * 1.2
 
     def do(self) -> None:
+        self.spared(self.struck is None)
         held = self.answers.hold()
         for link in self.links:
             link.refuse()
         self.answers.lose()
-        if held:
+        if held and self.struck is not None:
             self.struck()
 
     def undo(self) -> None:
         for link in self.links:
             link.allow()
+        if self.struck is None:
+            time.sleep(_SENT_AGAIN_S)
+            self.spared(False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,14 @@ if TYPE_CHECKING:
 
 _PAUSE_S = 0.5, 3.0
 _MOST_PARTITIONS = 6
+_LEADERLESS_AFTER = 4
+"""Acts: a broker that is away for minutes is one that cannot be killed."""
 
 
 class Havoc:
     """A context in which the lines of all nodes stand. `struck` is called while the answer to a batch is held back,
-    `changed` as soon as an act was undone; both in the thread that acts.
+    `changed` as soon as an act was undone, `spared` where no gateway is to be killed for a while, and when it may be
+    again; all in the thread that acts.
 
     Of `lonely`, a topic whose one partition lies on one node alone, the leader goes away once, for `leaderless_s`.
     """
@@ -51,6 +54,7 @@ class Havoc:
         leaderless_s: float,
         forgotten_after_s: float | None,
         struck: Callable[[], None],
+        spared: Callable[[bool], None],
         changed: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
@@ -63,6 +67,7 @@ class Havoc:
         self._leaderless_s = leaderless_s
         self._forgotten_after_s = forgotten_after_s
         self._struck = struck
+        self._spared = spared
         self._changed = changed
         self._say = say
         self._answers = Answers()
@@ -70,6 +75,7 @@ class Havoc:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._act, name="havoc", daemon=True)
         self._away: tuple[int, float] | None = None
+        self._drawn: Counter[str] = Counter()
         self.failure: BaseException | None = None
         self.done: Counter[str] = Counter()
         self.leaderless_for_s = 0.0
@@ -94,8 +100,8 @@ class Havoc:
 
     @property
     def leaderless(self) -> bool:
-        """Whether the lonely partition has no leader now."""
-        return self._away is not None
+        """Whether the lonely partition is yet to have its time without a leader, or has none now."""
+        return self._leaderless_s > 0 and self.leaderless_for_s == 0
 
     def stop(self) -> None:
         """Let the act under way end, and undo all."""
@@ -105,10 +111,10 @@ class Havoc:
 
     def _act(self) -> None:
         try:
-            if self._leaderless_s:
-                self._send_away()
             while not self._stop.wait(self._random.uniform(*_PAUSE_S)):
                 self._once(self._draw())
+                if self._leaderless_s and self._drawn.total() == _LEADERLESS_AFTER:
+                    self._send_away()
                 if self._away is not None and time.monotonic() > self._away[1]:
                     self._bring_back()
         except BaseException as error:  # noqa: BLE001 - told to who waits for the end
@@ -127,7 +133,9 @@ class Havoc:
             self._say(f"{act.name}: {error}")
             self.done[f"{act.name}: in vain"] += 1
         finally:
-            self._stop.wait(self._random.uniform(*act.lasts_s))
+            # What is to be forgotten is not cut short.
+            pause = time.sleep if isinstance(act, LoseForLong) else self._stop.wait
+            pause(self._random.uniform(*act.lasts_s))
             act.undo()
         self._changed()
 
@@ -138,6 +146,8 @@ class Havoc:
                 return str(node.number)
             case CutOff(links) | Stall(links):
                 return f"({len(links)} of 3)"
+            case LoseForLong(struck=struck):
+                return "and spared" if struck is None else ""
         return ""
 
     def _draw(self) -> Act:
@@ -150,10 +160,12 @@ class Havoc:
             Stall(some),
             PauseBroker(random.choice(up)),
             LoseAnswers(self._answers, self._struck),
-            LoseAnswers(self._answers, self._struck),
         ]
         if self._forgotten_after_s is not None:
-            acts += [LoseForLong(self._answers, links, self._struck, self._forgotten_after_s)] * 2
+            acts += [
+                LoseForLong(self._answers, links, struck, self._spared, self._forgotten_after_s)
+                for struck in (self._struck, None)
+            ]
         if self._away is None:
             # With one away already the other two are all that a quorum needs.
             acts += [
@@ -162,7 +174,12 @@ class Havoc:
             ]
             if self._partitions < _MOST_PARTITIONS:
                 acts.append(AddPartition(cluster, self._topic, self._partitions + 1))
-        act = random.choice([act for act in acts if self._acts is None or act.name in self._acts])
+        if self._acts is not None:
+            acts = [act for act in acts if act.name in self._acts]
+        # By chance, and yet each in its turn.
+        seldom = min(self._drawn[act.name] for act in acts)
+        act = random.choice([act for act in acts if self._drawn[act.name] <= seldom + 1])
+        self._drawn[act.name] += 1
         if isinstance(act, AddPartition):
             self._partitions += 1
         return act

@@ -132,6 +132,10 @@ class _Scene:
             for killer in self._killers:
                 killer.hint()
 
+        def spare(yes: bool) -> None:  # noqa: FBT001 - as Havoc calls it
+            for killer in self._killers:
+                killer.spare(yes)
+
         return Havoc(
             self._cluster,
             self._chance("havoc"),
@@ -141,6 +145,7 @@ class _Scene:
             leaderless_s=self._variant.leaderless_s,
             forgotten_after_s=self._variant.forgotten_after_s,
             struck=strike,
+            spared=spare,
             changed=hint,
             say=self._say,
         )

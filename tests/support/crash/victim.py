@@ -176,6 +176,8 @@ class Killer:
         self._while_dead = while_dead
         self._look_every = look_every
         self._hint = threading.Event()
+        self._allowed = threading.Event()
+        self._allowed.set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"killer of {victim.gateway}", daemon=True)
         self.failure: BaseException | None = None
@@ -187,6 +189,13 @@ class Killer:
         """Something just changed: a good moment."""
         self._hint.set()
 
+    def spare(self, yes: bool) -> None:  # noqa: FBT001 - yes or no
+        """Whether to wait before the next kill until it is spared no longer."""
+        if yes:
+            self._allowed.clear()
+        else:
+            self._allowed.set()
+
     @property
     def running(self) -> bool:
         return self._thread.is_alive()
@@ -194,6 +203,7 @@ class Killer:
     def stop(self) -> None:
         self._stop.set()
         self._hint.set()
+        self._allowed.set()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -208,6 +218,7 @@ class Killer:
                     self._stop.wait(self._random.uniform(1.0, 2 * self._every_s))
                 elif self._hint.wait(2 * self._every_s):
                     self._stop.wait(self._random.uniform(0.0, 0.5))
+                self._allowed.wait()
                 if self._stop.is_set():
                     return
                 look = self.victim.kills % self._look_every == self._look_every - 1
