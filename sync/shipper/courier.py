@@ -8,6 +8,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from sync.batches import sending_ms
 from sync.shipper.events import DeadLettered, Recovered, Repeated, Waiting
 from sync.shipper.moves import (
     Again,
@@ -90,6 +91,7 @@ class Courier:
         self._harbour = harbour
         self._attempts = 0
         self._unanswered_since_s: float | None = None
+        self._untimed = False
         self._change: asyncio.Future[int | None] | None = None
         self.state, self._actions = begin(stream, unsettled)
         self._begun = False
@@ -160,7 +162,7 @@ class Courier:
             return answer
 
         event = await self._answered(asked)
-        self._unanswered_since_s = _now_s()
+        self._unanswered_since_s, self._untimed = _now_s(), False
         (harbour.tally.looked_up if isinstance(action, LookUp) else harbour.tally.read_back)[lane] += 1
         return event
 
@@ -217,21 +219,23 @@ class Courier:
         finally:
             harbour.tally.in_flight -= 1
             harbour.precedence.leave(stream.lane)
-        if isinstance(outcome, Unknown) and outcome.left and self._unanswered_since_s is None:
-            self._unanswered_since_s = started_s
+        if isinstance(outcome, Unknown) and outcome.left:
+            self._unanswered_since_s = started_s if self._unanswered_since_s is None else self._unanswered_since_s
+            self._untimed = sending_ms() < 0
         self._note(outcome, batch, _now_s() - started_s)
         return outcome
 
     async def _aged(self) -> bool:
         """Whether an attempt without an answer is so long ago that the broker must be asked before the next (D6).
 
-        Sooner where brokers forget sooner: a batch whose id they have forgotten they take again.
+        Sooner where brokers forget sooner, and at once where it went without a time (D5): a batch whose id they have
+        forgotten they take again.
         """
         since_s = self._unanswered_since_s
         if not self.state.unanswered or since_s is None or not self._harbour.sink.idempotent:
             return False
         age_s = _now_s() - since_s
-        if age_s > self._harbour.look_up_after_s:
+        if self._untimed or age_s > self._harbour.look_up_after_s:
             return True
         try:
             expiration_s = await self._harbour.sink.id_expiration_s()

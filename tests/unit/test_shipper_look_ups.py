@@ -192,6 +192,20 @@ async def test_where_brokers_forget_soon_it_is_looked_up_as_soon():
     assert ship.values() == list(range(5))
 
 
+@pytest.mark.parametrize(("lost", "attempts"), [(Fault.ANSWER_LOST, 1), (Fault.REQUEST_LOST, 2)])
+async def test_what_went_without_a_time_is_looked_up_at_once(monkeypatch, lost, attempts):
+    """F4: on a topic with CreateTime the broker may forget it at any moment."""
+    monkeypatch.setattr("sync.shipper.courier.sending_ms", lambda: -1)
+    ship = Ship()
+    ship.sink.fault = lambda _: lost if ship.sink.attempts == 1 else None
+    async with ship.under_way():
+        await append(ship.log, range(5))
+        await until(lambda: ship.delivered)
+    assert ship.sink.attempts == attempts
+    assert ship.shipper.stats().looked_up[Lane.LIVE] == 1
+    assert ship.values() == list(range(5))
+
+
 async def test_a_look_up_that_is_not_answered_waits_says_so_once_and_holds_up_no_other_stream():
     ship, _ = await broken_off(Fault.ANSWER_LOST)
     look_up, asked = ship.sink.look_up, []
