@@ -24,7 +24,8 @@ _SENT_AGAIN_S = 10.0
 class Act(Protocol):
     """`lasts_s` is the range from which the time between `do` and `undo` is drawn."""
 
-    name: ClassVar[str]
+    @property
+    def name(self) -> str: ...
 
     @property
     def lasts_s(self) -> tuple[float, float]: ...
@@ -143,15 +144,18 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class LoseAnswers:
-    """A batch is taken, and the gateway never hears of it; `struck` comes while its answer is held."""
+    """A batch is taken, and the gateway never hears of it; `struck`, if any, comes while its answer is held."""
 
     answers: Answers
-    struck: Callable[[], None]
-    name: ClassVar[str] = "answers lost"
+    struck: Callable[[], None] | None
     lasts_s: ClassVar[tuple[float, float]] = (0.0, 0.3)
 
+    @property
+    def name(self) -> str:
+        return "answers lost to the living" if self.struck is None else "answers lost"
+
     def do(self) -> None:
-        if self.answers.hold():
+        if self.answers.hold() and self.struck is not None:
             self.struck()
 
     def undo(self) -> None:

@@ -160,6 +160,7 @@ class Havoc:
             Stall(some),
             PauseBroker(random.choice(up)),
             LoseAnswers(self._answers, self._struck),
+            LoseAnswers(self._answers, None),
         ]
         if self._forgotten_after_s is not None:
             acts += [
