@@ -48,13 +48,17 @@ class Offer:
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """What one commit takes on. `tried` of the appends were in the last attempt; `stalled` ones came too late."""
+    """What one commit takes on. `tried` of the appends were in the last attempt; `stalled` ones came too late.
+
+    `doing` is the request that was being carried out when the last attempt failed, if it was one.
+    """
 
     appends: list[Append] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     offers: list[Offer] = field(default_factory=list)
     stalled: Counter[tuple[Lane, str]] | None = None
     tried: int = 0
+    doing: Request | None = None
 
     def attempted(self) -> list[Append]:
         """The appends that were in the last attempt."""
@@ -98,6 +102,7 @@ def carry_out(book: Book, work: Work, standing: dict[tuple[str, str], Offer]) ->
         Unreadable: some appends hold what is no record; the rest can go without them.
         sqlite3.Error: as the disk or the file has it.
     """
+    work.doing = None
     answers = [Answer(append.done) for append in work.appends]
     book.keep_receipts([receipt for append in work.appends for receipt in append.receipts])
     try:
@@ -113,9 +118,11 @@ def carry_out(book: Book, work: Work, standing: dict[tuple[str, str], Offer]) ->
         ledger.note(book, lane, topic, ledger.Missing(first, last, count, "stalled"), log_id=book.names.log_id)
     ledger.report(book)
     for request in work.requests:
+        work.doing = request
         answer = _answer(book, request)
         if answer is not None:
             answers.append(answer)
+    work.doing = None
     answers += _fulfil(book, standing)
     return answers
 

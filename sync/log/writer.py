@@ -40,6 +40,8 @@ _MAKING_ROOM_S: Final = 0.5
 _SUSPECT_S: Final = 60.0
 _LOOK_ASIDE_S: Final = 3.0
 _LOOKS_ASIDE: Final = 3
+_MISTAKES: Final = (*NOISE, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+"""How a request fails that SQLite or Python can make nothing of."""
 
 
 class Deliver(Protocol):
@@ -91,7 +93,7 @@ class Writer:
                     self._deliver(answers, self._engine.figures, committed=True)
                     self._tend()
                 except (sqlite3.Error, OSError, *NOISE) as error:
-                    self._trouble(error)
+                    self._trouble(error, work)
                     self._inbox.drop_given_up(work)
                     if stopping and self._failures >= _ATTEMPTS_AT_STOP:
                         break
@@ -189,7 +191,7 @@ class Writer:
             self._engine.max_bytes = self._settings.max_bytes
             self.file.bound_pages(bound=False)
 
-    def _trouble(self, error: Exception) -> None:
+    def _trouble(self, error: Exception, work: Work) -> None:
         """The disk did not take a commit: say so once, make room if that is what is missing, and try again."""
         now_s = time.monotonic()
         if not self._failures:
@@ -200,7 +202,13 @@ class Writer:
         book = self.file.book
         if book is not None:
             self._uncertain_from = book.uncertain_from
-        if unreadable(error):
+        if work.doing is not None and isinstance(error, _MISTAKES):
+            # A damaged file can make a request fail too: it is opened anew before the request is blamed.
+            if self._failures > 1:
+                self._give_up(work, work.doing, error)
+            else:
+                self.file.close(clean=False)
+        elif unreadable(error):
             self._suspect(error)
         elif full(error):
             self.file.use_room()
@@ -229,6 +237,13 @@ class Writer:
                 self._put_aside(f"it is damaged ({error})", lambda: self.file.put_aside(aside.DAMAGED))
             except OSError as failure:
                 log.error("the damaged log cannot be put aside: %s", failure)  # noqa: TRY400 - its sentence says it
+
+    def _give_up(self, work: Work, request: Request, error: Exception) -> None:
+        """Let a request go that nothing can be done with, so that it costs its caller and not the log."""
+        log.error("a request to the log failed twice, and is given up: %r", error)
+        work.requests.remove(request)
+        if request.done is not None:
+            self._deliver([Answer(request.done, error=error)], self._engine.figures, committed=False)
 
     def _make_room(self, book: Book) -> None:
         """Live within the file as it is: old records make room for new ones until the disk has room again."""

@@ -217,3 +217,24 @@ async def test_a_clock_set_back_does_not_make_the_newest_file_put_aside_the_olde
     async with running(SqliteLog(settings(tmp_path))) as log:
         await log.append(envelopes("after"))
     assert aside.files(path)[-1].read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [(None, sqlite3.IntegrityError), ({}, sqlite3.Error), (1 << 70, OverflowError)]
+)
+async def test_a_request_with_a_mistake_in_it_costs_its_caller_and_not_the_file(
+    tmp_path: Path, value: object, error: type[Exception]
+) -> None:
+    """L9."""
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("before"))
+        for _ in range(2):
+            wrong = log.set_cursor("mine", value)  # type: ignore[arg-type]
+            right = log.set_cursor("other", 1)
+            with pytest.raises(error):
+                await asyncio.wait_for(wrong, 10)
+            await asyncio.wait_for(right, 10)
+            await log.append(envelopes("after"))
+        assert log.stats().quarantined == 0
+        assert aside.files(tmp_path / "log.sqlite") == []
+        assert sorted((await collected(log))[0]) == ["after", "after", "before"]
