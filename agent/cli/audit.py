@@ -189,7 +189,7 @@ def _lines(gateway: str, reading: Topics, statements: Sequence[Statement]) -> li
     head = ("LOG", "FROM", "TO", "DELIVERED", "REMOVED", "DEAD", "SKIPPED", "PENDING", "MARKED", "DOUBLED", "MISSING")
     lines = table(head, rows, right=range(1, len(head)))
     for one in statements:
-        lines += [f"{one.log_id}: {note}" for note in _notes(one)]
+        lines += [f"{one.log_id or 'an unknown log'}: {note}" for note in _notes(one)]
     if reading.cut_off:
         named = ", ".join(sorted(reading.cut_off))
         lines.append(f"{named}: the oldest records are gone from Kafka; what they held is missing here (--from-seq)")
@@ -202,7 +202,10 @@ def _notes(one: Statement) -> list[str]:
         notes.append(
             f"{one.aggregates_told:,} aggregates stand for thinned records; {one.aggregates:,} arrived so far"
         )
-    notes += [f"{count:,} {reason}, numbers not known" for reason, count in sorted(one.uncounted.items())]
+    notes += [
+        f"{reason}: " + ("nobody knows how many" if count is None else f"{count:,}, numbers not known")
+        for reason, count in sorted(one.uncounted.items())
+    ]
     if one.by_count:
         notes.append(f"{one.by_count:,} numbers are accounted for by the count of a range only")
     if one.surplus:

@@ -42,7 +42,7 @@ class Statement:
     how many more the ledger counts than are gone: that many could hide a number that is missing. `duplicated` numbers
     came again unmarked; `repeated` copies are ones that are marked, or of which the first was. `aggregates` of the
     delivered records stand for thinned ones, of which the ledger tells `aggregates_told`. `uncounted` are losses
-    without numbers, by reason.
+    without numbers, by reason: how many records, None where nobody knows.
     """
 
     log_id: str
@@ -64,7 +64,7 @@ class Statement:
     missing_among: Sequence[tuple[int, int, int]]
     by_count: int
     surplus: int
-    uncounted: Mapping[str, int]
+    uncounted: Mapping[str, int | None]
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class Account:
     skipped: Numbers = field(default_factory=Numbers)
     pending: Numbers = field(default_factory=Numbers)
     removals: list[Removal] = field(default_factory=list)
-    uncounted: Counter[str] = field(default_factory=Counter)
+    uncounted: dict[str, int | None] = field(default_factory=dict)
 
     def record(self, first: int, last: int, *, marked: bool = False) -> None:
         """Records with these numbers stand in a topic; `marked` as possibly repeated."""
@@ -102,10 +102,11 @@ class Account:
         for begun, ended in self.marked.gaps(first, last):
             self.duplicated.add(begun, ended)
 
-    def lost(self, first: int | None, last: int | None, count: int, reason: str, into: int = 0) -> None:
-        """An entry of the loss ledger."""
-        if first is None or last is None:
-            self.uncounted[reason] += count
+    def lost(self, first: int | None, last: int | None, count: int | None, reason: str, into: int = 0) -> None:
+        """An entry of the loss ledger. `count` is None where nobody knows how many records are gone."""
+        if first is None or last is None or count is None:
+            known = self.uncounted.get(reason, 0)
+            self.uncounted[reason] = None if known is None or count is None else known + count
         else:
             self.removals.append(Removal(first, last, count, reason, into))
 

@@ -24,6 +24,7 @@ _LETTERS: Final = "dead-letters"
 _RUNS: Final = "gateway-runs"
 _TELLING: Final = frozenset({_EVENTS, _LETTERS, _RUNS})
 _LOSSES: Final = frozenset({"records_lost", "records_thinned"})
+_RANGE: Final = ("first", "last", "count")
 
 
 @dataclass(slots=True)
@@ -186,13 +187,10 @@ class Topics:
         if event == "numbers_skipped":
             self.account(str(data["log_id"])).skipped.add(int(data["first"]), int(data["last"]))
         elif event in _LOSSES:
-            first, last, into = data.get("first"), data.get("last"), data.get("into") or {}
+            first, last, count = (None if data.get(name) is None else int(data[name]) for name in _RANGE)
+            into = data.get("into") or {}
             self.account(str(data["log_id"])).lost(
-                None if first is None else int(first),
-                None if last is None else int(last),
-                int(data["count"]),
-                str(data["reason"]),
-                int(into.get("count") or 0),
+                first, last, count, str(data["reason"]), int(into.get("count") or 0)
             )
 
     def _log_id(self, source: bytes | None) -> str | None:
