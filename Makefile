@@ -3,7 +3,7 @@
 #   TORCH=1        with PyTorch: training, export, and the tests of both (gigabytes on x86-64)
 #   SECONDS=n      make demo ends by itself after n seconds
 #   SPEED=x        make demo publishes x times as fast as the data was taken (1200)
-#   ARGS="..."     goes to the program behind test, demo, bench, train and soak
+#   ARGS="..."     goes to the program behind test, demo, train, soak, and every show and bench
 #   PYTHON=...     the interpreter to make .venv from; 3.11 or newer is looked for unless it is named
 
 SHELL := /bin/bash
@@ -26,13 +26,13 @@ IS_ROOT := $(filter 0,$(shell id -u))
 # Command, and the Debian package that brings it. What .ci/run installs is this list: `make -s packages`.
 NEEDED := mosquitto:mosquitto mosquitto_pub:mosquitto-clients kcat:kafkacat promtool:prometheus \
 	java:default-jre-headless mvn:maven systemd-analyze:systemd faketime:faketime
-NEEDED_BY_ROOT := debootstrap:debootstrap systemd-nspawn:systemd-container
+NEEDED_BY_ROOT := debootstrap:debootstrap systemd-nspawn:systemd-container fusermount3:fuse3
 TOOLS := $(NEEDED) $(if $(IS_ROOT),$(NEEDED_BY_ROOT))
 
 .PHONY: help
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
+		while IFS='|' read -r target text; do printf '  make %-17s %s\n' "$$target" "$$text"; done
 	@echo
 	@sed -nE 's/^#   (.*)/  \1/p' $(MAKEFILE_LIST)
 
@@ -107,6 +107,14 @@ check: $(STAMP) ## format, lint, types, Dockerfile, alert rules, unit file, lock
 bench: $(VENV)/.installed tools ## measure, and write docs/BENCHMARKS.md
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+.PHONY: bench-backlog
+bench-backlog: $(VENV)/.installed ## ten million records pending beside a thousand: what commits cost (ARGS=blocks)
+	@$(BIN)/python -m tests.bench.bench_backlog $(ARGS)
+
+.PHONY: bench-compression
+bench-compression: $(VENV)/.installed ## zstd levels against CPU and bytes, on real readings
+	@$(BIN)/python -m tests.bench.bench_compression $(ARGS)
+
 .PHONY: train
 train: $(VENV)/.installed-torch ## train and export the fish detector: ARGS="--frames FOLDER"
 	@$(BIN)/python -m models.training $(ARGS)
@@ -115,12 +123,20 @@ train: $(VENV)/.installed-torch ## train and export the fish detector: ARGS="--f
 soak: $(VENV)/.installed ## ten minutes with no broker, no link and no camera
 	@$(BIN)/python -m tests.shows.soak $(ARGS)
 
-SHOWS := kill outage restart disk
+SHOWS := kill outage restart disk stall powercut slow-link fleet days
 .PHONY: shows $(SHOWS:%=show-%)
-shows: $(SHOWS:%=show-%) ## kills under load, outages, restarts, bad disks; one alone: make show-kill
+shows: $(SHOWS:%=show-%) ## kills, outages, bad disks, power cuts, bad lines, fleets, days; one alone: make show-kill
 
 $(SHOWS:%=show-%): show-%: $(VENV)/.installed tools
-	@$(BIN)/python -m tests.shows.$* $(ARGS)
+	@$(BIN)/python -m tests.shows.$(subst -,_,$*) $(ARGS)
+
+.PHONY: crash
+crash: $(VENV)/.installed tools ## kill gateways hundreds of times, with a cluster in havoc, and audit what arrived
+	@$(BIN)/python -m tests.shows.crash $(ARGS)
+
+.PHONY: explore
+explore: $(VENV)/.installed ## the shipper's decisions through every order of events, millions of states
+	@$(BIN)/python -m tests.shows.explore $(ARGS)
 
 .PHONY: systemd-test
 systemd-test: $(VENV)/.installed ## boot a real systemd and put the unit through its paces (root)
