@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from sync.log.streams import Standing
     from sync.values import (
         Batch,
         Claim,
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
         Pending,
         Producer,
         ReadBack,
+        Standing,
         Stream,
     )
 

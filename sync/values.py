@@ -6,7 +6,7 @@ The rules D1 to D14 that the names here refer to are in docs/DELIVERY.md.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,6 +20,18 @@ class Lane(StrEnum):
     LIVE = "live"
     BACKFILL = "backfill"
     BULK = "bulk"
+
+
+class Standing(IntEnum):
+    """How pending records may leave."""
+
+    PLAIN = 0
+    MARKED = 1
+    """Only with the header `possibly_repeated`: they may have been sent before (D6, D7)."""
+    WAITS = 2
+    """Not before somebody says whose they are (D11)."""
+    RENAMED = 3
+    """Only under the log's new id: they came in before it was known that the log is a copy (D11)."""
 
 
 class Envelope(NamedTuple):

@@ -16,8 +16,7 @@ from agent import __version__
 from agent.events import GatewayRun, Severity, SystemEvent, SystemEventKind
 from agent.systemd import machine_id
 from sync.kafka import Newest, NewestOf
-from sync.log.streams import Standing
-from sync.values import CannotTell, NotReady, Origin, Unreachable
+from sync.values import CannotTell, NotReady, Origin, Standing, Unreachable
 
 if TYPE_CHECKING:
     from agent.config.schema import Gateway

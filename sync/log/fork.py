@@ -15,8 +15,8 @@ from sync.log.blocks import Namer
 from sync.log.ledger import Missing
 from sync.log.lineage import Lineage
 from sync.log.schema import MAX_NUMBER, key_of
-from sync.log.streams import Range, Standing
-from sync.values import Origin
+from sync.log.streams import Range
+from sync.values import Origin, Standing
 
 if TYPE_CHECKING:
     from sync.log.blocks import Block

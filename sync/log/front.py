@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from sync.log.book import Book
     from sync.log.clock import Clock
-    from sync.log.streams import Standing
     from sync.log.work import Answer
-    from sync.values import Claim, Origin, Pending
+    from sync.values import Claim, Origin, Pending, Standing
 
 _lane = itemgetter(Envelope._fields.index("lane"))
 

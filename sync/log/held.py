@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from sync.log import blocks, lineage, streams
 from sync.log.schema import MAX_NUMBER, key_of
-from sync.log.streams import Range, Standing
+from sync.log.streams import Range
+from sync.values import Standing
 
 if TYPE_CHECKING:
     import sqlite3

@@ -10,8 +10,8 @@ from sync.log import blocks, fork, ledger, restamp, sent
 from sync.log.ledger import Missing
 from sync.log.rows import first_since
 from sync.log.schema import MAX_NUMBER, key_of
-from sync.log.streams import Lease, Range, Standing, StreamState
-from sync.values import Lane
+from sync.log.streams import Lease, Range, StreamState
+from sync.values import Lane, Standing
 
 if TYPE_CHECKING:
     from sync.log.blocks import Block

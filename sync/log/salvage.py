@@ -23,8 +23,8 @@ from sync.log.blocks import Block
 from sync.log.clock import Stamp
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, Names, key_of
-from sync.log.streams import Lease, Range, Standing
-from sync.values import Lane
+from sync.log.streams import Lease, Range
+from sync.values import Lane, Standing
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from sync.log import ledger
 from sync.log.ledger import Missing
 from sync.log.schema import key_of
-from sync.log.streams import Range, Run, Standing
+from sync.log.streams import Range, Run
+from sync.values import Standing
 
 if TYPE_CHECKING:
     from sync.log.book import Book

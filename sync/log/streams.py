@@ -8,12 +8,11 @@ blocks that another stream took (`origin`), so that handing over rewrites nothin
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from sync.log.clock import Stamp
 from sync.log.schema import MAX_NUMBER, key_of
-from sync.values import Batch, Claim, Lane, Pending, Producer, Stream
+from sync.values import Batch, Claim, Lane, Pending, Producer, Standing, Stream
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,18 +22,6 @@ if TYPE_CHECKING:
     from sync.log.clock import Timeline
 
 ORDER: Final = {Lane.ALERT: 0, Lane.LIVE: 1, Lane.BACKFILL: 2, Lane.BULK: 3}
-
-
-class Standing(IntEnum):
-    """How the blocks of a range may leave."""
-
-    PLAIN = 0
-    MARKED = 1
-    """Only with the header `possibly_repeated`: they may have been sent before (D6, D7)."""
-    WAITS = 2
-    """Not before somebody says whose they are (D11)."""
-    RENAMED = 3
-    """Only under the log's new id: they came in before it was known that the log is a copy (D11)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sync.log import blocks, discards, ledger, numbers
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, key_of
-from sync.log.streams import Range, Standing
+from sync.log.streams import Range
 from sync.log.work import Answer
-from sync.values import Lane
+from sync.values import Lane, Standing
 
 if TYPE_CHECKING:
     import asyncio

@@ -9,8 +9,7 @@ import pytest
 
 from sync.log import LogSettings, MemoryLog, SqliteLog
 from sync.log.reader import LogReader
-from sync.log.streams import Standing
-from sync.values import Lane
+from sync.values import Lane, Standing
 from tests.support.log import LIVE, TOPIC, claim, envelopes, names, opened, running, settings, values
 
 if TYPE_CHECKING:
