@@ -10,7 +10,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sync.log import blocks, ledger, lineage
+from sync.log import blocks, ledger, lineage, notices
 from sync.log.blocks import Namer
 from sync.log.ledger import Missing
 from sync.log.lineage import Lineage
@@ -19,7 +19,7 @@ from sync.log.streams import Range
 from sync.values import Origin, Standing
 
 if TYPE_CHECKING:
-    from sync.log.blocks import Block
+    from sync.log.blocks import Block, Record
     from sync.log.book import Book
     from sync.log.streams import StreamState
 
@@ -92,14 +92,25 @@ def discard(book: Book) -> int:
     return discarded
 
 
-def rename(book: Book, part: Range, found: list[tuple[Block, int]]) -> list[tuple[Block, int]]:
-    """Blocks of a part as they may leave: those that came in before the fork get the names of the present id."""
+def rename(book: Book, part: Range, topic: str, found: list[tuple[Block, int]]) -> list[tuple[Block, int]]:
+    """Blocks of a part as they may leave: those that came in before the fork get the names of the present id.
+
+    So do the numbers of which events of the log itself tell, where they have the new id's names too.
+    """
     if part.standing is not Standing.RENAMED:
         return found
-    old = Namer(book.settings.gateway_id, book.lineage.earlier[-1][0])
+    old_id, border = book.lineage.earlier[-1]
+    old, level = Namer(book.settings.gateway_id, old_id), book.settings.compression_level
+
+    def told_anew(record: Record) -> Record:
+        value = notices.told_as(record.value, old_id=old_id, border=border, log_id=book.names.log_id)
+        return replace(record, value=value)
+
     renamed = []
     for block, at_ms in found:
-        fresh = blocks.rename(block, old, book.namer, book.settings.compression_level)
+        fresh = blocks.rename(block, old, book.namer, level)
+        if topic == notices.EVENTS:
+            fresh = blocks.rewritten(fresh, told_anew, level)
         book.replace(part.origin, block, [fresh])
         renamed.append((fresh, at_ms))
     return renamed

@@ -51,7 +51,7 @@ def lease(book: Book, claim: Claim, max_bytes: int) -> Batch | None:
         if len(first.body) > max_bytes and first.records > 1:
             _divide(book, part.origin, first, max_bytes)
             continue
-        found = fork.rename(book, part, found)
+        found = fork.rename(book, part, state.topic, found)
         if part.standing is Standing.MARKED:
             found = [(_marked(book, part.origin, block), at_ms) for block, at_ms in found]
         found = restamp.correct(book, part.origin, state.topic, found)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DEAD_LETTERS: Final = "dead-letters"
 EVENTS: Final = "system-events"
+_NUMBERED: Final = frozenset({"records_lost", "records_thinned", "numbers_skipped"})
+"""Events that name numbers of a log."""
 _SAMPLE_BYTES: Final = 16 * 1024
 
 
@@ -77,6 +79,21 @@ def loss_event(loss: Loss, settings: LogSettings) -> Envelope:
     at = _timestamp(loss.at_ms)
     body = {"event": kind, "severity": severity, "source": "log", "text": text, "at": at, "data": data}
     return _envelope(Lane.ALERT, EVENTS, body, at, settings)
+
+
+def told_as(value: bytes | None, *, old_id: str, border: int, log_id: str) -> bytes | None:
+    """An event as it is where numbers of `old_id` from the border on are of `log_id` now; others stay as they are."""
+    if value is None or old_id.encode() not in value:
+        return value
+    try:
+        body = orjson.loads(value)
+        data = body["data"]
+        if body["event"] not in _NUMBERED or data["log_id"] != old_id or (data["first"] or 0) < border:
+            return value
+    except (ValueError, KeyError, TypeError):
+        return value
+    data["log_id"] = log_id
+    return orjson.dumps(body)
 
 
 def uncounted_loss(reason: str, log_id: str, text: str, *, at_ms: int, settings: LogSettings) -> Envelope:

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sync.log import LogSettings, MemoryLog, SqliteLog
+from sync.log.file import LogFile
+from sync.log.ledger import REPORT_AFTER_MS
 from sync.log.reader import LogReader
 from sync.values import Lane, Standing
-from tests.support.log import LIVE, TOPIC, claim, envelopes, names, opened, running, settings, values
+from tests.support.log import (
+    LIVE,
+    TOPIC,
+    SetClock,
+    claim,
+    drain,
+    envelopes,
+    names,
+    opened,
+    running,
+    settings,
+    until,
+    values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -172,3 +188,24 @@ async def test_what_waits_is_evicted_where_space_is_short_and_told(tmp_path: Pat
         for _ in range(4):
             await log.append(bulky(2_000))
         await until(lambda: log.stats().lost.get("evicted", 0) > 0 and log.stats().waiting < 2_000)
+
+
+async def test_what_a_copy_told_of_its_own_numbers_is_told_under_its_new_id(tmp_path: Path) -> None:
+    """Two starts without upstream, the first ended by a power cut: its unused numbers are the copy's."""
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await _fill(log)
+        old_id, last = log.stats().log_id, log.stats().next_seq - 1
+    file = LogFile(settings(tmp_path), SetClock())
+    border = file.open().first_number
+    file.close(clean=False)
+    async with running(SqliteLog(settings(tmp_path), clock := SetClock())) as log:
+        clock.ahead_ms += 2 * REPORT_AFTER_MS
+        await log.append(envelopes("new"))
+        await until(lambda: not LogReader(tmp_path / "log.sqlite").untold())
+        await log.fork(Standing.MARKED)
+        found = (await drain(log))[Lane.ALERT, "system-events"]
+        new_id = log.stats().log_id
+    told = [json.loads(value)["data"] for value in found]
+    assert border == last + 1
+    assert [(data["log_id"], data["first"]) for data in told] == [(new_id, border)]
+    assert new_id != old_id
