@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sync.log import blocks, lineage, streams
-from sync.log.schema import MAX_NUMBER, key_of
+from sync.log import blocks, lineage, rows, streams
+from sync.log.schema import key_of
 from sync.log.streams import Range
 from sync.values import Standing
 
@@ -31,26 +31,19 @@ class Held:
 def last_number(connection: sqlite3.Connection) -> tuple[str, int]:
     """The log's id, and the highest number in its file."""
     log_id, _ = lineage.load(connection)
-    highest = int(connection.execute("SELECT max(given) FROM streams").fetchone()[0] or 0)
-    for (stream,) in connection.execute("SELECT id FROM streams").fetchall():
-        row = connection.execute(
-            "SELECT key, records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
-            (key_of(stream, 0), key_of(stream, MAX_NUMBER)),
-        ).fetchone()
-        if row:
-            highest = max(highest, (row[0] & MAX_NUMBER) + row[1] - 1)
-    return log_id, highest
+    found = connection.execute("SELECT id, given FROM streams").fetchall()
+    return log_id, max(
+        (max(rows.newest_number(connection, stream), given or 0) for stream, given in found), default=0
+    )
 
 
 def held(connection: sqlite3.Connection) -> Iterator[Held]:
     """Every block that is pending, leased, or waits for a decision."""
     log_id, _ = lineage.load(connection)
     for state in streams.load(connection).values():
-        parts = list(state.ranges)
+        parts = state.parts
         if state.lease is not None:
             parts.append(Range(state.lease.origin, state.lease.first, state.lease.last, state.lease.records))
-        if state.open_records:
-            parts.append(Range(state.id, state.head, MAX_NUMBER, state.open_records))
         for part in parts:
             renamed = log_id if part.standing is Standing.RENAMED else None
             for records, body in connection.execute(

@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from sync.log import ledger
 from sync.log.ledger import Missing
-from sync.log.schema import key_of
-from sync.log.streams import Range, Run
+from sync.log.schema import MAX_NUMBER, key_of
+from sync.log.streams import WRAP, Range, Run
 from sync.values import Standing
 
 if TYPE_CHECKING:
     from sync.log.book import Book
     from sync.log.streams import Lease, StreamState
     from sync.values import Producer
-
-WRAP: Final = 2**31
-"""Kafka's sequence goes on at 0 after 2^31 - 1."""
 
 _GONE: Final = 0
 """The origin of a run whose blocks are all trimmed: no stream has it."""
@@ -106,7 +103,7 @@ def _newest(book: Book, run: Run, records: int) -> tuple[int, int]:
     found, first = 0, run.last + 1
     for key, count in book.connection.execute(
         "SELECT key & ?, records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC",
-        ((1 << 48) - 1, key_of(run.origin, run.first), key_of(run.origin, run.last)),
+        (MAX_NUMBER, key_of(run.origin, run.first), key_of(run.origin, run.last)),
     ):
         if found >= records:
             break

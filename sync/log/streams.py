@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from sync.log.clock import Timeline
 
+WRAP: Final = 2**31
+"""Kafka's sequence goes on at 0 after 2^31 - 1."""
 ORDER: Final = {Lane.ALERT: 0, Lane.LIVE: 1, Lane.BACKFILL: 2, Lane.BULK: 3}
 
 
@@ -71,7 +73,7 @@ class Run:
     @property
     def records(self) -> int:
         """How many went in it."""
-        return (self.next_sequence - self.base_sequence) % 2**31
+        return (self.next_sequence - self.base_sequence) % WRAP
 
 
 @dataclass(slots=True)
@@ -113,18 +115,19 @@ class StreamState:
         """Records that are not settled."""
         return self.pending + self.waiting + (self.lease.records if self.lease else 0)
 
+    @property
+    def parts(self) -> list[Range]:
+        """All that is pending or waits for a decision, in the order in which it leaves."""
+        own = [Range(self.id, self.head, MAX_NUMBER, self.open_records)] if self.open_records else []
+        return [*self.ranges, *own]
+
     def next_part(self) -> Range | None:
         """Where the next lease is taken from; what waits for a decision is passed over (D11)."""
-        for part in self.ranges:
-            if part.standing is not Standing.WAITS:
-                return part
-        if self.open_records:
-            return Range(self.id, self.head, MAX_NUMBER, self.open_records)
-        return None
+        return next((part for part in self.parts if part.standing is not Standing.WAITS), None)
 
     def oldest_part(self) -> Range | None:
         """What goes first where space is short: what waits for a decision too."""
-        return self.ranges[0] if self.ranges else self.next_part()
+        return next(iter(self.parts), None)
 
     def take(self, part: Range, last: int, records: int) -> None:
         """Move `records` up to the number `last` out of `part`, which `next_part` or `oldest_part` gave."""

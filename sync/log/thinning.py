@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sync.log import blocks, discards, ledger, numbers
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, key_of
-from sync.log.streams import Range
 from sync.log.work import Answer
 from sync.values import Lane, Standing
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from sync.log.blocks import Record
     from sync.log.book import Book
-    from sync.log.streams import StreamState
+    from sync.log.streams import Range, StreamState
     from sync.values import Envelope
 
 SLICE_S: Final = 0.003
@@ -167,7 +166,7 @@ class Thinner:
         for state in book.streams.values():
             if state.lane not in lanes or state.topic not in self._fold.topics:
                 continue
-            for part in _parts(state):
+            for part in state.parts:
                 start = max(part.first, self._past.get((state.id, part.origin), 0) + 1)
                 if part.standing is not Standing.PLAIN or start > part.last:
                     continue
@@ -278,7 +277,7 @@ def pending_bytes(book: Book, lane: Lane) -> int:
     for state in book.streams.values():
         if state.lane is not lane:
             continue
-        for part in _parts(state):
+        for part in state.parts:
             records = length = 0
             span = min(part.last, book.next_number - 1) - part.first + 1
             for sample in range(_SAMPLES):
@@ -292,15 +291,9 @@ def pending_bytes(book: Book, lane: Lane) -> int:
     return int(total)
 
 
-def _parts(state: StreamState) -> list[Range]:
-    """All that is pending of a stream, in the order in which it leaves."""
-    own = [Range(state.id, state.head, MAX_NUMBER, state.open_records)] if state.open_records else []
-    return [*state.ranges, *own]
-
-
 def _holding(state: StreamState, minute: _Minute) -> Range | None:
     """The pending part that a minute's blocks are in now."""
-    for part in _parts(state):
+    for part in state.parts:
         within = part.first <= minute.first and minute.last <= part.last
         if part.origin == minute.part.origin and within and part.standing is Standing.PLAIN:
             return part
