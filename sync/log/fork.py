@@ -93,27 +93,33 @@ def discard(book: Book) -> int:
 
 
 def rename(book: Book, part: Range, topic: str, found: list[tuple[Block, int]]) -> list[tuple[Block, int]]:
-    """Blocks of a part as they may leave: those that came in before the fork get the names of the present id.
-
-    So do the numbers of which events of the log itself tell, where they have the new id's names too.
-    """
+    """Blocks of a part as they may leave: those that came in before the fork get the names of the present id."""
     if part.standing is not Standing.RENAMED:
         return found
-    old_id, border = book.lineage.earlier[-1]
-    old, level = Namer(book.settings.gateway_id, old_id), book.settings.compression_level
-
-    def told_anew(record: Record) -> Record:
-        value = notices.told_as(record.value, old_id=old_id, border=border, log_id=book.names.log_id)
-        return replace(record, value=value)
-
     renamed = []
     for block, at_ms in found:
-        fresh = blocks.rename(block, old, book.namer, level)
-        if topic == notices.EVENTS:
-            fresh = blocks.rewritten(fresh, told_anew, level)
+        fresh = renamed_block(book, topic, block, book.lineage, book.names.log_id)
         book.replace(part.origin, block, [fresh])
         renamed.append((fresh, at_ms))
     return renamed
+
+
+def renamed_block(book: Book, topic: str, block: Block, known: Lineage, log_id: str) -> Block:
+    """A block that came in before a fork, under the names of the id that the fork gave.
+
+    So do the numbers of which events of the log itself tell, where they have the new id's names too.
+    """
+    old_id, border = known.earlier[-1]
+    gateway, level = book.settings.gateway_id, book.settings.compression_level
+    fresh = blocks.rename(block, Namer(gateway, old_id), Namer(gateway, log_id), level)
+    if topic != notices.EVENTS:
+        return fresh
+
+    def told_anew(record: Record) -> Record:
+        value = notices.told_as(record.value, old_id=old_id, border=border, log_id=log_id)
+        return replace(record, value=value)
+
+    return blocks.rewritten(fresh, told_anew, level)
 
 
 def _fork_stream(book: Book, state: StreamState, border: int, standing: Standing) -> int:

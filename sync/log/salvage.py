@@ -18,7 +18,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sync.log import aside, blocks, ledger, numbers, schema, streams
+from sync.log import aside, blocks, fork, ledger, lineage, numbers, schema, streams
 from sync.log.blocks import Block
 from sync.log.clock import Stamp
 from sync.log.ledger import Missing
@@ -86,7 +86,7 @@ class Salvage:
         self.path = path
         self._parts = [replace(part, mark=True, lease=None) for part in parts] if progress.marked else parts
         self._connection = connection
-        self._log_id, self._given = _named(connection)
+        self._log_id, self._lineage, self._given = _named(connection)
         self._uncounted = uncounted
         """The log id of a file that cannot say how many records it held."""
         if progress == Progress(marked=progress.marked, told=progress.told) and parts:
@@ -195,7 +195,10 @@ class Salvage:
         if found is None:
             return False
         number, block, taken = found
-        if part.mark:
+        renamed = part.blocks.standing is Standing.RENAMED
+        if renamed and self._lineage.earlier:
+            block = fork.renamed_block(book, part.topic, block, self._lineage, self._log_id)
+        if part.mark or (renamed and not self._lineage.earlier):
             block = blocks.mark_repeated(block, book.settings.compression_level)
         lane = Lane.BACKFILL if part.lane is Lane.LIVE else part.lane
         self._add(book, book.stream(lane, part.topic), block, taken)
@@ -274,7 +277,8 @@ class Salvage:
         """Tell a loss by the old file's own numbers, where it still says them."""
         if missing.last is None or not self._log_id:
             missing = replace(missing, first=None, last=None)
-        ledger.note(book, state.lane, state.topic, missing, log_id=self._log_id)
+        log_id = self._lineage.log_id_of(missing.first, self._log_id)
+        ledger.note(book, state.lane, state.topic, missing, log_id=log_id)
         book.lost[missing.reason] += missing.records
 
     def _take_over_losses(self, book: Book) -> None:
@@ -294,16 +298,15 @@ class Salvage:
         self._now = replace(self._now, part=number, at=at, of_part=0)
 
 
-def _named(connection: sqlite3.Connection | None) -> tuple[str, int]:
-    """The old file's log id and its highest number, as far as it says them."""
+def _named(connection: sqlite3.Connection | None) -> tuple[str, lineage.Lineage, int]:
+    """The old file's log id, those that it had before, and its highest number, as far as it says them."""
+    log_id, known, given = "", lineage.Lineage(), 0
     if connection is None:
-        return "", 0
-    log_id, given = "", 0
+        return log_id, known, given
     with contextlib.suppress(*_NOISE):
-        found = connection.execute("SELECT value FROM meta WHERE name='log_id'").fetchone()
-        log_id = str(found[0]) if found else ""
+        log_id, known = lineage.load(connection)
         given = int(connection.execute("SELECT max(given) FROM streams").fetchone()[0] or 0)
-    return log_id, given
+    return log_id, known, given
 
 
 def _waits(error: BaseException) -> bool:
@@ -344,7 +347,7 @@ def _parts(states: dict[int, streams.StreamState]) -> list[Part]:
     for state in ordered:
         parts += [
             # What waits for a decision cannot wait in the new file; it goes marked, as if it had been adopted (D11).
-            Part(state.lane, state.topic, part, part.records, mark=part.standing is not Standing.PLAIN)
+            Part(state.lane, state.topic, part, part.records, mark=part.standing in {Standing.MARKED, Standing.WAITS})
             for part in state.ranges
         ]
         if state.open_records:

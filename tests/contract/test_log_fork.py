@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync.log import LogSettings, MemoryLog, SqliteLog
+from sync.log import LogSettings, MemoryLog, SqliteLog, aside
 from sync.log.file import LogFile
 from sync.log.ledger import REPORT_AFTER_MS
 from sync.log.reader import LogReader
-from sync.values import Lane, Standing
+from sync.values import Lane, Standing, Stream
 from tests.support.log import (
     LIVE,
     TOPIC,
@@ -209,3 +209,26 @@ async def test_what_a_copy_told_of_its_own_numbers_is_told_under_its_new_id(tmp_
     assert border == last + 1
     assert [(data["log_id"], data["first"]) for data in told] == [(new_id, border)]
     assert new_id != old_id
+
+
+async def test_what_came_in_before_the_fork_has_its_new_names_after_a_salvage_too(tmp_path: Path) -> None:
+    given = settings(tmp_path)
+    async with running(SqliteLog(given)) as log:
+        await _fill(log)
+    async with running(SqliteLog(given)) as log:
+        await log.append(envelopes("young"))
+        await log.fork(Standing.WAITS)
+        copy_id = log.stats().log_id
+    path = tmp_path / "log.sqlite"
+    path.rename(aside.place(path, aside.DAMAGED))
+    async with running(SqliteLog(given)) as log:
+        await until(lambda: not log._writer._salvage)
+        batch = await log.lease(claim(Stream(Lane.BACKFILL, TOPIC, 0), producer=9), 1 << 20)
+        assert batch is not None
+    named = {
+        value: (headers["ce_id"].partition(b"-")[0].decode(), headers.get("possibly_repeated"))
+        for value, headers in opened(batch)
+    }
+    assert named["young"] == (copy_id, None)
+    assert {named[f"old-{n}"][1] for n in (1, 2, 3)} == {b"1"}
+    assert copy_id not in {named[f"old-{n}"][0] for n in (1, 2, 3)}
