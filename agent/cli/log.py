@@ -8,21 +8,20 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Never, TypeVar
+from typing import TYPE_CHECKING, Never, TypeVar
 
 import click
 
-from agent.cli import NOT_WELL, options
+from agent.cli import NOT_WELL, entries, options
 from agent.cli.asking import ask, socket_path
+from agent.cli.export import export
 from agent.cli.table import duration, printable, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sync.log.blocks import Record
     from sync.log.notices import Loss
     from sync.log.reader import LogReader
 
@@ -53,6 +52,9 @@ def log(ctx: click.Context, config_path: Path, state_dir: Path | None, *, as_jso
     ctx.meta[_CONFIG] = config_path
     if ctx.invoked_subcommand is None:
         ctx.invoke(lanes, as_json=as_json)
+
+
+log.add_command(export)
 
 
 @log.command()
@@ -110,18 +112,10 @@ def tail(path: Path, count: int, lane: str | None, topic: str | None, *, as_json
     wanted = None if lane is None else Lane(lane)
     for entry in _read(path, lambda reader: reader.tail(count, lane=wanted, topic=topic)):
         if as_json:
-            found = {
-                "seq": entry.seq,
-                "lane": entry.lane,
-                "topic": entry.topic,
-                "at": _time(entry.at_ms),
-                "state": entry.state,
-                **_record(entry.record),
-            }
-            click.echo(json.dumps(found, ensure_ascii=False))
+            click.echo(entries.line(entry))
         else:
-            what = f"{entry.seq} {_time(entry.at_ms)} {entry.lane}/{entry.topic} {entry.state}"
-            click.echo(printable(f"{what} {_text(entry.record)}"))
+            what = f"{entry.seq} {entries.time(entry.at_ms)} {entry.lane}/{entry.topic} {entry.state}"
+            click.echo(printable(f"{what} {entries.text(entry.record)}"))
 
 
 @log.command("dead-letters")
@@ -136,14 +130,14 @@ def dead_letters(path: Path, count: int, *, as_json: bool) -> None:
                 "seq": letter.seq,
                 "lane": letter.lane,
                 "topic": letter.topic,
-                "at": _time(letter.at_ms),
+                "at": entries.time(letter.at_ms),
                 "reason": letter.reason,
-                **_record(letter.record),
+                **entries.content(letter.record),
             }
             click.echo(json.dumps(found, ensure_ascii=False))
         else:
-            what = f"{letter.seq} {_time(letter.at_ms)} {letter.lane}/{letter.topic} {letter.reason}:"
-            click.echo(printable(f"{what} {_text(letter.record)}"))
+            what = f"{letter.seq} {entries.time(letter.at_ms)} {letter.lane}/{letter.topic} {letter.reason}:"
+            click.echo(printable(f"{what} {entries.text(letter.record)}"))
 
 
 @log.command()
@@ -154,9 +148,9 @@ def losses(path: Path, count: int, *, as_json: bool) -> None:
     """Print the newest entries of the loss ledger: records that left the log undelivered, and why."""
     for loss in _read(path, lambda reader: reader.losses(count)):
         if as_json:
-            click.echo(json.dumps(asdict(loss) | {"at": _time(loss.at_ms)}))
+            click.echo(json.dumps(asdict(loss) | {"at": entries.time(loss.at_ms)}))
         else:
-            click.echo(printable(f"{_time(loss.at_ms)} {_loss(loss)}"))
+            click.echo(printable(f"{entries.time(loss.at_ms)} {_loss(loss)}"))
 
 
 def _loss(loss: Loss) -> str:
@@ -213,32 +207,5 @@ def _end(message: str) -> Never:
     sys.exit(NOT_WELL)
 
 
-def _record(record: Record | None) -> dict[str, Any]:
-    """Key, headers and value for a script; nothing where the block is damaged."""
-    if record is None:
-        return {}
-    value = (record.value or b"").decode(errors="replace")
-    try:
-        body = json.loads(value)
-    except ValueError:
-        body = value
-    return {
-        "key": None if record.key is None else record.key.decode(errors="replace"),
-        "headers": {name: None if text is None else text.decode(errors="replace") for name, text in record.headers},
-        "value": body,
-    }
-
-
-def _text(record: Record | None) -> str:
-    """Key and value for a person."""
-    if record is None:
-        return "(damaged: does not read)"
-    return b" ".join((record.key or b"", record.value or b"")).decode(errors="replace")
-
-
 def _print_json(answer: object) -> None:
     click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
-
-
-def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
-from sync.log import blocks, held, ledger, streams
+from sync.log import blocks, export, held, ledger, streams
 from sync.log.clock import Clock, Timeline
+from sync.log.entries import COLUMNS, Standings
 from sync.log.schema import MAX_NUMBER, key_of
 from sync.values import Lane, NotReady
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sync.log.blocks import Record
+    from sync.log.entries import Entry
+    from sync.log.export import Selection
     from sync.log.held import Held
     from sync.log.notices import Loss
 
@@ -43,18 +46,6 @@ class Depth:
     oldest_at_ms: int
     oldest_s: float = 0.0
     waiting: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One record in the log. `state` is pending, leased or settled; `record` is None where its block is damaged."""
-
-    seq: int
-    lane: Lane
-    topic: str
-    at_ms: int
-    state: str
-    record: Record | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +95,32 @@ class LogReader:
 
     def tail(self, count: int, *, lane: Lane | None = None, topic: str | None = None) -> list[Entry]:
         """The newest records that the log still holds, oldest of them first; `lane` is the one they came in by."""
+        entries: list[Entry] = []
         with self._open() as connection:
-            known = streams.load(connection)
-            wanted = [
-                state for state in known.values() if lane in {None, state.lane} and topic in {None, state.topic}
-            ]
-            entries: list[Entry] = []
-            for state in wanted:
-                entries += _newest(connection, known, state.id, count)
+            standings = Standings(connection)
+            for stream in standings.chosen(lane, topic):
+                entries += _newest(connection, standings, stream, count)
         return sorted(entries, key=lambda entry: entry.seq)[-count:]
+
+    def export(self, wanted: Selection) -> Iterator[Entry]:
+        """Every record of a selection that the log holds by now, in the order of numbers.
+
+        However slowly they are taken, no snapshot is held meanwhile. What is trimmed before its turn is left out.
+
+        Raises:
+            NotReady: also where another file took the log's place: its numbers say other things.
+        """
+        identity = self._identity()
+        with self._open() as connection:
+            wanted = replace(wanted, last=min(wanted.last, held.last_number(connection)[1]))
+            at: int | None = export.begin(connection, wanted)
+        while at is not None:
+            with self._open() as connection:
+                if self._identity() != identity:
+                    raise NotReady(f"another file took the place of {self._path}", "begin anew")
+                found = export.piece(connection, wanted, at)
+            yield from wanted.entries(found.blocks)
+            at = found.next_number
 
     def last_number(self) -> tuple[str, int]:
         """The log's id, and the highest number in the file."""
@@ -146,12 +154,23 @@ class LogReader:
         with self._open() as connection:
             return ledger.newest(connection, count)
 
+    def _identity(self) -> tuple[int, int]:
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise self._no_log() from error
+        return found.st_dev, found.st_ino
+
+    def _no_log(self) -> NotReady:
+        return NotReady(f"there is no log at {self._path}", "start the daemon once, or look at gateway.state_dir")
+
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         if not self._path.exists():
-            raise NotReady(f"there is no log at {self._path}", "start the daemon once, or look at gateway.state_dir")
+            raise self._no_log()
         # Without a WAL nobody is writing, and a reader may lack the right to make one.
-        written_to = self._path.with_name(self._path.name + "-wal").exists()
+        wal = self._path.with_name(self._path.name + "-wal")
+        written_to = wal.exists()
         options = "mode=ro" if written_to else "mode=ro&immutable=1"
         connection = None
         try:
@@ -163,6 +182,8 @@ class LogReader:
             # One snapshot for all that one question asks.
             connection.execute("BEGIN")
             yield connection
+            if not written_to and wal.exists():
+                raise NotReady(f"a daemon began to write {self._path} while it was read", "ask again")
         except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
             raise NotReady(
                 f"{self._path} cannot be read: {error}", "a damaged log is put aside at the next start"
@@ -183,49 +204,16 @@ def _timeline(connection: sqlite3.Connection) -> Timeline:
     return timeline
 
 
-def _newest(
-    connection: sqlite3.Connection, known: dict[int, streams.StreamState], stream: int, count: int
-) -> list[Entry]:
+def _newest(connection: sqlite3.Connection, standings: Standings, stream: int, count: int) -> list[Entry]:
     entries: list[Entry] = []
-    state = known[stream]
-    unsettled = streams.protected(known, stream)
-    leased = [
-        (other.lease.first, other.lease.last)
-        for other in known.values()
-        if other.lease is not None and other.lease.origin == stream
-    ]
     for row in connection.execute(
-        "SELECT key, records, at_ms, checksum, body FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC",
+        f"SELECT {COLUMNS} FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC",  # noqa: S608 - our own names
         (key_of(stream, 0), key_of(stream, MAX_NUMBER)),
     ):
-        key, number, at_ms = row[0], row[0] & MAX_NUMBER, row[2]
-        standing = "settled"
-        if _within(number, leased):
-            standing = "leased"
-        elif _within(number, unsettled):
-            standing = "pending"
-        records = _records(key, row)
-        entries += [
-            Entry(number + index, state.lane, state.topic, at_ms, standing, record)
-            for index, record in enumerate(records)
-        ]
+        entries += standings.found(row).entries()
         if len(entries) >= count:
             break
     return entries
-
-
-def _within(number: int, parts: list[tuple[int, int]]) -> bool:
-    return any(first <= number <= last for first, last in parts)
-
-
-def _records(key: int, row: tuple[Any, ...]) -> list[Record | None]:
-    _, records, _, checksum, body = row
-    try:
-        if blocks.checksum(key, records, body) == checksum:
-            return list(blocks.decode(body, records))
-    except (ValueError, TypeError):
-        pass
-    return [None]
 
 
 def _first(body: bytes) -> Record | None:

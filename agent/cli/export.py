@@ -1,0 +1,75 @@
+"""`tidegate log export`: records of the durable log as JSON lines, for other programs."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from agent.cli import NOT_WELL, entries
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LANES: Final = ("alert", "live", "backfill", "bulk")
+
+
+class _Moment(click.ParamType[int]):
+    """A date or time of ISO 8601, in UTC where it names no zone; milliseconds since the epoch."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            at = datetime.fromisoformat(str(value))
+            return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time: write 2026-03-01 or 2026-03-01T12:00:00Z", param, ctx)
+
+
+@click.command()
+@click.option("--from-seq", type=click.IntRange(0, 1 << 47), default=1, help="Begin with this number.")
+@click.option("--until-seq", type=click.IntRange(0, 1 << 47), help="End with this number.  [default: the newest now]")
+@click.option("--since", type=_Moment(), help="Only what the log took then or later, by the gateway's clock.")
+@click.option("--until", type=_Moment(), help="Only what the log took before.")
+@click.option(
+    "--lane", type=click.Choice(_LANES), help="Only of this lane, which is the one that records came in by."
+)
+@click.option("--topic", help="Only of this topic.")
+@click.pass_obj
+def export(  # noqa: PLR0917 - one for each option
+    path: Path,
+    from_seq: int,
+    until_seq: int | None,
+    since: int | None,
+    until: int | None,
+    lane: str | None,
+    topic: str | None,
+) -> None:
+    """Print records in the order of their numbers, one JSON object a line, as `tail --json` has them.
+
+    However slowly they are read, the daemon goes on writing and trimming: what it removes before its turn is left
+    out. Without bounds it is all that the log holds now.
+    """
+    from sync.log.export import Selection  # noqa: PLC0415 - the log's codecs; not for --help
+    from sync.log.reader import LogReader  # noqa: PLC0415 - likewise
+    from sync.log.schema import MAX_NUMBER  # noqa: PLC0415 - likewise
+    from sync.values import Lane, NotReady  # noqa: PLC0415 - likewise
+
+    last = MAX_NUMBER if until_seq is None else until_seq
+    wanted = Selection(from_seq, last, since, until, None if lane is None else Lane(lane), topic)
+    printed = None
+    try:
+        for entry in LogReader(path).export(wanted):
+            sys.stdout.write(entries.line(entry) + "\n")
+            printed = entry.seq
+        sys.stdout.flush()
+    except NotReady as fault:
+        sys.stdout.flush()
+        so_far = "" if printed is None else f"; printed up to number {printed}"
+        click.echo(f"{fault.reason} ({fault.hint}){so_far}", err=True)
+        sys.exit(NOT_WELL)
