@@ -142,7 +142,7 @@ class Book:
         self.by_name = {(state.lane.value, state.topic): state for state in self.streams.values()}
         self.partitions = dict(cell("SELECT name, partition FROM topics").fetchall())
         self.cursors = dict(cell("SELECT name, value FROM cursors").fetchall())
-        self.dead_letters = cell("SELECT count(*) FROM dead_letters").fetchone()[0]
+        self.dead_letters = ledger.count_dead_letters(self.connection)
         self.spanned = cell("SELECT EXISTS(SELECT 1 FROM spans)").fetchone()[0] == 1
         self.discards = discards.load(self.connection)
         self.growing.clear()
@@ -332,12 +332,8 @@ class Book:
         return rows.first(self.connection, self.timeline, key_of(origin, first), key_of(origin, last))
 
     def records_in(self, origin: int, first: int, last: int) -> int:
-        """How many records blocks that begin with numbers from `first` to `last` hold; reads every row."""
-        row = self.connection.execute(
-            "SELECT total(records) FROM blocks WHERE key BETWEEN ? AND ?",
-            (key_of(origin, first), key_of(origin, last)),
-        ).fetchone()
-        return int(row[0])
+        """How many records blocks that begin with numbers from `first` to `last` hold."""
+        return rows.records_between(self.connection, key_of(origin, first), key_of(origin, last))
 
     def delete(self, origin: int, first: int) -> None:
         """Remove one block."""

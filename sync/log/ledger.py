@@ -232,3 +232,10 @@ def bury(book: Book, stream: StreamState, lease: Lease, block: Block, reason: st
         book.store(letter.lane, letter.topic, [letter])
     else:
         lose(book, stream, Missing(block.first, block.last, 1, "refused"))
+
+
+def count_dead_letters(connection: sqlite3.Connection) -> int:
+    """How many there are: they are numbered one by one, and only the oldest are ever removed."""
+    row = connection.execute("SELECT (SELECT max(id) FROM dead_letters) - (SELECT min(id) FROM dead_letters)")
+    span = row.fetchone()[0]
+    return 0 if span is None else int(span) + 1

@@ -38,6 +38,16 @@ def first(
     return _read(row, timeline) if row else None
 
 
+def records_between(connection: sqlite3.Connection, first_key: int, last_key: int) -> int:
+    """How many records blocks hold that lie side by side: their two ends tell, however many there are."""
+    row = connection.execute(
+        "SELECT (SELECT before+records FROM blocks WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC LIMIT 1)"
+        " - (SELECT before FROM blocks WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT 1)",
+        (first_key, last_key),
+    ).fetchone()
+    return max(int(row[0] or 0), 0)
+
+
 def newest_number(connection: sqlite3.Connection, stream: int) -> int:
     """The last number of a stream's own blocks, 0 where it has none."""
     row = connection.execute(
