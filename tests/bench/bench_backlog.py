@@ -2,21 +2,24 @@
 
     python -m tests.bench.bench_backlog [blocks]
 
-All figures are ratios within one run, on one disk: each step is timed in turns on both logs, so that what else the
-machine does falls on both. Blocks hold 40 records, as 200 readings/s and commits of 200 ms make them.
+All times are ratios within one run, on one disk: what is compared takes turns, so that what else the machine does
+falls on both. Blocks hold 40 records, as 200 readings/s and commits of 200 ms make them. Other processes fill the
+logs and say what an idle one takes of memory, so that neither counts here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import resource
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.events import Encoder, Minutes
 from drivers import Reading
@@ -27,26 +30,40 @@ from sync.log.work import Append, Request, Work
 from sync.values import Claim, Envelope, Lane, Producer, Stream
 from tests.support.days import MovedClock
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
 RECORDS = 40
-ROUNDS = 300
+ROUNDS = 1_000
+TURN = 50
+"""Commits in a row of what is compared."""
+PIPE_BYTES = 64 * 1024
+"""Taken from an export at each commit: less than it could give."""
+UNBOUNDED = 1 << 40
+MIB = 1024**2
 LIVE = Stream(Lane.LIVE, "sensor-data", 0)
 
 
 class Subject:
-    """One log, filled, with the time that each kind of commit took."""
+    """An open log, with the time that each kind of commit took, and the largest WAL that was seen."""
 
-    def __init__(self, folder: Path, name: str, count: int) -> None:
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.clock = MovedClock()
-        given = LogSettings(folder / f"{name}.sqlite", "bench", "site", max_bytes=1 << 40, fold=Minutes())
+        given = LogSettings(path, "bench", "site", max_bytes=UNBOUNDED, fold=Minutes())
         self.file = LogFile(given, self.clock)
-        self.book = self.file.open()
         self.engine = Engine(given.max_bytes, given.fold)
-        self.engine.opened(self.book)
         self.taken: dict[str, list[float]] = {}
         self.sequence = 0
-        self._fill(count)
+        self.wal_bytes = 0
+        self.open()
 
-    def _fill(self, count: int) -> None:
+    def open(self) -> None:
+        self.book = self.file.open()
+        self.engine.opened(self.book)
+
+    def fill(self, count: int) -> None:
         self.book.begin()
         self.book.assign_partition("sensor-data", 1)
         state = self.book.stream(Lane.LIVE, "sensor-data")
@@ -56,13 +73,17 @@ class Subject:
                 # Every minute has readings of its own; within it their bytes repeat.
                 made = blocks.encode(readings(self.clock.at), self.book.next_number, self.book.namer, 3)
             self.clock.at += timedelta(milliseconds=200)
-            self.book.add(state, replace(made[0], first=self.book.next_number), self.clock.wall_ms())
+            self.book.add(
+                state,
+                replace(made[0], first=self.book.next_number),
+                self.book.timeline.now._replace(at_ms=self.clock.wall_ms()),
+            )
             if number % 2_000 == 1_999:
                 self.book.commit()
                 self.file.checkpoint()
                 self.book.begin()
         self.book.commit()
-        self.file.checkpoint()
+        self.file.close(clean=True)
 
     def turn(self, kind: str, work: Work) -> object:
         """One commit, timed, with what the writer does after it."""
@@ -71,6 +92,7 @@ class Subject:
         answers = self.engine.transact(self.book, work)
         self.taken.setdefault(kind, []).append(time.perf_counter() - began)
         self.file.committed()
+        self.wal_bytes = max(self.wal_bytes, self.file.wal_bytes)
         self.engine.between(self.book)
         return answers[0].value if answers else None
 
@@ -96,43 +118,130 @@ def readings(at: datetime) -> list[Envelope]:
     ]
 
 
-async def main(count: int) -> None:
-    with tempfile.TemporaryDirectory(dir=".") as folder:
-        began = time.perf_counter()
-        deep, shallow = Subject(Path(folder), "deep", count), Subject(Path(folder), "shallow", 1_000 // RECORDS)
-        print(f"filled {count * RECORDS:,} records in {time.perf_counter() - began:.0f} s")
-        for _ in range(ROUNDS):
-            for subject in (deep, shallow):
-                subject.append()
-                subject.lease_and_settle()
-        for kind in ("append", "lease", "settle"):
-            median = statistics.median(deep.taken[kind]) / statistics.median(shallow.taken[kind])
-            print(f"{kind}: {median:.2f} times a thousand's (median, most 1.5)")
-        for kind, bound in (("thinned", 0.5), ("evicted", 0.5)):
-            if kind == "evicted":
-                deep.engine.thinner._fold = None
-            used = deep.engine.figures.stats.bytes_used
-            deep.engine.max_bytes = int(used * bound) if kind == "evicted" else int(used / 0.95)
-            for _ in range(ROUNDS):
-                deep.append(kind)
-                shallow.append("idle")
-            print(
-                f"commits while {kind}: p99 {p99(deep.taken[kind]) / p99(shallow.taken['idle']):.2f} times idle's"
-                f" (most 3); {deep.engine.figures.stats.lost}; WAL {deep.file.wal_bytes / 1024**2:.1f} MiB (most 64)"
-            )
-        deep.file.close(clean=False)
-        began = time.perf_counter()
-        deep.file.open()
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"most resident memory {memory:.0f} MiB")
-        print(f"opened after a crash in {time.perf_counter() - began:.3f} s")
-        deep.file.close(clean=True)
-        shallow.file.close(clean=True)
+class Slow:
+    """A real `tidegate log export` that is read slowly, in turns."""
+
+    def __init__(self, path: Path) -> None:
+        command = [TIDEGATE, "log", "--state-dir", str(path.parent), "export"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        self.bytes = 0
+
+    def read(self) -> None:
+        if self._process.stdout is None or self._process.poll() is not None:
+            raise RuntimeError("the export ended while it was to be read")
+        self.bytes += len(os.read(self._process.stdout.fileno(), PIPE_BYTES))
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class Account:
+    """Figures with their targets."""
+
+    def __init__(self) -> None:
+        self.holds = True
+
+    def line(self, what: str, figure: float, most: float, unit: str) -> None:
+        self.holds &= figure <= most
+        print(f"{what:<44} {figure:8.2f} {unit:<16} most {most:g}: {'holds' if figure <= most else 'DOES NOT HOLD'}")
+
+
+def in_turns(subject: Subject, kind: str, busy: Callable[[], None], idle: Callable[[], None]) -> float:
+    """The p99 of appends while something goes on, by that of appends of the same log while it does not."""
+    for _ in range(ROUNDS // TURN):
+        for name, before in ((kind, busy), (f"no {kind}", idle)):
+            for _ in range(TURN):
+                before()
+                subject.append(name)
+    return p99(subject.taken[kind]) / p99(subject.taken[f"no {kind}"])
+
+
+async def measure(folder: Path, idle_kib: int) -> bool:
+    account = Account()
+    deep, shallow = Subject(folder / "deep" / "log.sqlite"), Subject(folder / "shallow" / "log.sqlite")
+    for _ in range(ROUNDS):
+        for subject in (deep, shallow):
+            subject.append()
+            subject.lease_and_settle()
+    for kind in ("append", "lease", "settle"):
+        median = statistics.median(deep.taken[kind]) / statistics.median(shallow.taken[kind])
+        account.line(f"{kind}, median", median, 1.5, "times a thousand's")
+    slow = Slow(deep.path)
+    ratio = in_turns(deep, "export", slow.read, lambda: None)
+    slow.end()
+    account.line("append while an export is read, p99", ratio, 3, "times idle's")
+    print(f"  ({slow.bytes / MIB:.0f} MiB of lines were read meanwhile)")
+    for kind, bound in (("thinned", 1 / 0.95), ("evicted", 0.5)):
+        if kind == "evicted":
+            deep.engine.thinner._fold = None
+        most = int(deep.engine.figures.stats.bytes_used * bound)
+        before = deep.engine.figures.stats.lost.get(kind, 0)
+        ratio = in_turns(deep, kind, lambda most=most: bounded(deep, most), lambda: bounded(deep, UNBOUNDED))  # type: ignore[misc]
+        account.line(f"append while records are {kind}, p99", ratio, 3, "times idle's")
+        print(f"  ({deep.engine.figures.stats.lost.get(kind, 0) - before:,} records were {kind} meanwhile)")
+    account.line("WAL at its largest", deep.wal_bytes / MIB, 64, "MiB")
+    account.line("resident memory at its most, beyond idle", (resident_kib() - idle_kib) / 1024, 20, "MiB")
+    deep.file.close(clean=False)
+    began = time.perf_counter()
+    deep.open()
+    took = time.perf_counter() - began
+    deep.file.close(clean=False)
+    shallow.file.close(clean=False)
+    began = time.perf_counter()
+    shallow.open()
+    print(f"opened after a crash in {took:.3f} s, a thousand in {time.perf_counter() - began:.3f} s")
+    return account.holds
+
+
+def bounded(subject: Subject, most: int) -> None:
+    subject.engine.max_bytes = most
+
+
+def resident_kib() -> int:
+    """The most that this process ever had resident."""
+    with Path("/proc/self/status").open() as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
 
 
 def p99(taken: list[float]) -> float:
     return statistics.quantiles(taken, n=100)[98]
 
 
+async def idle(folder: Path) -> int:
+    """A log with a thousand records, open, that has taken a few more."""
+    subject = Subject(folder / "shallow" / "log.sqlite")
+    for _ in range(TURN):
+        subject.append()
+        subject.lease_and_settle()
+    subject.file.close(clean=True)
+    return resident_kib()
+
+
+def elsewhere(*words: str) -> str:
+    command = [sys.executable, "-m", "tests.bench.bench_backlog", *words]
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
+
+
+def main(count: int) -> int:
+    with tempfile.TemporaryDirectory(dir=".") as named:
+        folder = Path(named).absolute()
+        began = time.perf_counter()
+        for name, records in (("deep", count), ("shallow", 1_000 // RECORDS)):
+            (folder / name).mkdir()
+            elsewhere("fill", str(folder / name / "log.sqlite"), str(records))
+        print(f"filled {count * RECORDS:,} records in {time.perf_counter() - began:.0f} s")
+        kib = int(elsewhere("idle", str(folder)))
+        return 0 if asyncio.run(measure(folder, kib)) else 1
+
+
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 250_000))
+    match sys.argv[1:]:
+        case ["fill", file, records]:
+            Subject(Path(file)).fill(int(records))
+        case ["idle", folder]:
+            print(asyncio.run(idle(Path(folder))))
+        case [records]:
+            sys.exit(main(int(records)))
+        case _:
+            sys.exit(main(250_000))
