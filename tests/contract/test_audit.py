@@ -55,6 +55,8 @@ class Gateway:
     async def ship(self, log, sink=None):
         sink = sink or KafkaSink(KafkaSettings((self.kafka.bootstrap,)))
         shipping = asyncio.create_task(Shipper(log, sink, ShipperSettings(retry_s=(0.1, 0.3))).run())
+        # Before it is open the log says nothing of what it holds.
+        await log.cursor("nothing")
         async with asyncio.timeout(60):
             # The ledger tells a loss some seconds after it was noted.
             while sum(log.stats().depth.values()) or LogReader(self.file).untold():
