@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sync.log.blocks import Record
     from sync.values import Lane
 
+_NO_TIME_MS: Final = 1 << 47
+"""Beyond what a calendar has: noise, for the checksum does not cover a block's time."""
 COLUMNS: Final = "key, records, at_ms, checksum, body"
 
 
@@ -73,7 +75,7 @@ class Standings:
         if not intact or blocks.checksum(key, records, body) != checksum:
             records, body = 1, None
         state = self.streams[origin]
-        taken_ms = at_ms if isinstance(at_ms, int) else 0
+        taken_ms = at_ms if isinstance(at_ms, int) and 0 <= at_ms < _NO_TIME_MS else 0
         return Lying(number, records, state.lane, state.topic, taken_ms, self._state(origin, number), body)
 
     def _state(self, origin: int, number: int) -> str:

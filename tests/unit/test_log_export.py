@@ -187,6 +187,27 @@ async def test_a_damaged_block_is_one_line_and_the_next_are_whole(tmp_path: Path
     assert [entry.record for entry in found].count(None) == 1
 
 
+@pytest.mark.parametrize("noise", [1 << 60, -(1 << 60), "noon"])
+async def test_a_time_that_is_noise_keeps_no_record_back(tmp_path: Path, noise: object) -> None:
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("1"))
+    with closing(sqlite3.connect(tmp_path / "log.sqlite")) as foreign:
+        foreign.execute("UPDATE blocks SET at_ms=?", (noise,))
+        foreign.commit()
+    found = await asyncio.to_thread(tidegate, tmp_path, "--topic", "sensor-data")
+    assert [(line["value"], line["at"]) for line in found] == [(1, "1970-01-01T00:00:00.000Z")]
+
+
+async def test_an_answer_from_a_file_that_a_daemon_began_to_write_meanwhile_does_not_count(tmp_path: Path) -> None:
+    """Without a WAL the file is read as one that nobody changes."""
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("1"))
+    wal = tmp_path / "log.sqlite-wal"
+    assert not wal.exists()
+    with pytest.raises(NotReady, match="while it was read"):
+        LogReader(tmp_path / "log.sqlite").held(lambda _: wal.touch())
+
+
 async def test_numbers_of_another_file_are_not_taken_for_this_one_s(tmp_path: Path) -> None:
     async with running(SqliteLog(settings(tmp_path))) as log:
         for _ in range(30):
