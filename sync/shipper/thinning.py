@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final
 
 from sync.shipper.budget import DAY_S
 from sync.values import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from sync.seams import Log
     from sync.shipper.meter import Meter
     from sync.shipper.stats import Tally
@@ -21,14 +19,6 @@ log = logging.getLogger("tidegate.shipper")
 _EVERY_S: Final = 60.0
 _ENOUGH_RECORDS: Final = 1_000
 """So many must have been delivered before their mean size says anything."""
-
-
-@runtime_checkable
-class Thins(Protocol):
-    """A log that can put one-minute aggregates in the place of a backlog."""
-
-    def thin_backfill(self, to_bytes: int) -> Awaitable[int]:
-        """Thin the oldest of `backfill` until it has at most so many bytes of bodies; how many records went."""
 
 
 class Thinning:
@@ -48,7 +38,7 @@ class Thinning:
     async def look(self) -> int:
         """Thin now, where it is needed; how many records went."""
         to_bytes = self.room()
-        if to_bytes is None or not isinstance(self._log, Thins):
+        if to_bytes is None:
             return 0
         gone = await self._log.thin_backfill(to_bytes)
         if gone:
