@@ -24,6 +24,7 @@ _HEADERS = (
     ("ce_type", ce_type(MINUTE).encode()),
     ("content-type", b"application/json"),
 )
+_CLOCK = "clock"
 _LATE_SECOND = "50"
 
 
@@ -52,11 +53,12 @@ class _Aggregate:
     first: int
     last: int
     quality: str
+    clock: tuple[str, bytes] | None
     newest: dict[str, Any] = field(repr=False)
 
 
 class Minute:
-    """The readings of about one minute, by sensor. Grouped by when they were measured.
+    """The readings of about one minute, by sensor, by what they say of their clock, and by when they were measured.
 
     A reading of the minute's last seconds may reach the log in the next one: it is counted there.
     """
@@ -64,7 +66,7 @@ class Minute:
     def __init__(self, minute_ms: int) -> None:
         self._minute = _text(minute_ms)
         self._minute_before = _text(minute_ms - 60_000)
-        self._found: dict[tuple[bytes, str, str], _Aggregate] = {}
+        self._found: dict[tuple[bytes, str, str, tuple[str, bytes] | None], _Aggregate] = {}
 
     def add(self, records: Sequence[Record]) -> bool:
         """See `sync.log.thinning.Folding`."""
@@ -74,23 +76,25 @@ class Minute:
             if reading is None:
                 return False
             read.append(reading)
-        for key, log_id, number, body in read:
-            self._count(key, log_id, number, body)
+        for reading in read:
+            self._count(*reading)
         return True
 
     def envelopes(self, unreadable: int) -> list[Envelope]:
         """See `sync.log.thinning.Folding`."""
         return [_envelope(found, unreadable) for found in self._found.values()]
 
-    def _count(self, key: bytes, log_id: str, number: int, body: dict[str, Any]) -> None:
+    def _count(
+        self, key: bytes, log_id: str, number: int, clock: tuple[str, bytes] | None, body: dict[str, Any]
+    ) -> None:
         at, value, quality = body["at"], body["value"], body["quality"]
         minute = at[:16]
         if minute == self._minute_before and at[17:19] >= _LATE_SECOND:
             minute = self._minute
-        known = self._found.get((key, log_id, minute))
+        known = self._found.get((key, log_id, minute, clock))
         if known is None:
-            self._found[key, log_id, minute] = _Aggregate(
-                key, log_id, minute, value, value, value, 1, number, number, quality, body
+            self._found[key, log_id, minute, clock] = _Aggregate(
+                key, log_id, minute, value, value, value, 1, number, number, quality, clock, body
             )
             return
         known.count += 1
@@ -105,8 +109,11 @@ class Minute:
             known.newest = body
 
 
-def _reading(record: Record) -> tuple[bytes, str, int, dict[str, Any]] | None:
-    """Key, log id, number and body; None where the record is no reading: an aggregate, or nothing with a number."""
+def _reading(record: Record) -> tuple[bytes, str, int, tuple[str, bytes] | None, dict[str, Any]] | None:
+    """Key, log id, number, what it says of its clock, and body.
+
+    None where the record is no reading: an aggregate, or nothing with a number.
+    """
     try:
         body = orjson.loads(record.value or b"")
         if not isinstance(body["value"], int | float) or body["quality"] not in _WORSE or len(body["at"]) < 20:
@@ -114,7 +121,8 @@ def _reading(record: Record) -> tuple[bytes, str, int, dict[str, Any]] | None:
         # The log writes the name behind the record's own headers.
         name = next(said for header, said in reversed(record.headers) if header == "ce_id")
         log_id, _, number = (name or b"").decode().rpartition("-")
-        return record.key or b"", log_id, int(number), body
+        clock = next(((name, said or b"") for name, said in record.headers if name == _CLOCK), None)
+        return record.key or b"", log_id, int(number), clock, body
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, StopIteration):
         return None
 
@@ -141,7 +149,9 @@ def _envelope(found: _Aggregate, unreadable: int) -> Envelope:
         "seq_last": found.last,
         "unreadable": unreadable,
     }
-    return Envelope(Lane.BACKFILL, _TOPIC, found.key, orjson.dumps(body), (*_HEADERS, ("ce_time", at.encode())))
+    clock = () if found.clock is None else (found.clock,)
+    headers = (*_HEADERS, ("ce_time", at.encode()), *clock)
+    return Envelope(Lane.BACKFILL, _TOPIC, found.key, orjson.dumps(body), headers)
 
 
 def _text(at_ms: int) -> str:

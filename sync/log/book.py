@@ -268,9 +268,9 @@ class Book:
             self.touch(state)
         return state
 
-    def store(self, lane: Lane, topic: str, records: Sequence[Envelope]) -> None:
-        """Number records of one lane and topic and write them as blocks (L3)."""
-        if not self.timeline.now.synced:
+    def store(self, lane: Lane, topic: str, records: Sequence[Envelope], taken: Stamp | None = None) -> None:
+        """Number records of one lane and topic and write them as blocks (L3); taken now if not then."""
+        if taken is None and not self.timeline.now.synced:
             records = restamp.marked(records)
         found = blocks.encode(
             records,
@@ -282,7 +282,7 @@ class Book:
         )
         state = self.stream(lane, topic)
         for block in found:
-            self.add(state, block)
+            self.add(state, block, taken)
             self.body_bytes += block.raw_bytes
 
     def keep_receipts(self, given: list[tuple[str, bytes]]) -> None:

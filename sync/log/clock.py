@@ -105,6 +105,13 @@ class Stamp(NamedTuple):
     mono_ms: int
     synced: int
 
+    def beside(self, other: Stamp) -> bool:
+        """Whether both are of one trust, and one correction would hold for both (C7)."""
+        if self.synced or other.synced:
+            return self.synced == other.synced
+        apart = (self.at_ms - self.mono_ms) - (other.at_ms - other.mono_ms)
+        return self.run == other.run and abs(apart) <= _MIXED_MS
+
 
 class Timeline:
     """What this boot's clocks have said so far, and what follows from it. `look` is called once a commit.

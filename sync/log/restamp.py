@@ -52,15 +52,19 @@ def correct(book: Book, origin: int, topic: str, found: list[tuple[Block, int]])
     return ready
 
 
+def corrected(book: Book, topic: str, record: Record, at_ms: int, right_ms: int) -> Record:
+    """A record whose times are set right, and which says so."""
+    return book.settings.restamp(topic, record, at_ms, right_ms).saying(CORRECTED)
+
+
 def _corrected(book: Book, origin: int, topic: str, block: Block) -> Block:
     taken = block.taken
     if taken is None or taken.synced or (right_ms := book.timeline.right_ms(taken)) is None:
         return block
-    change = book.settings.restamp
     at_ms = taken.at_ms
     anew = blocks.rewritten(
         block,
-        lambda record: change(topic, record, at_ms, right_ms).saying(CORRECTED),
+        lambda record: corrected(book, topic, record, at_ms, right_ms),
         book.settings.compression_level,
     )
     book.replace(origin, block, [anew], taken._replace(at_ms=right_ms, synced=1))

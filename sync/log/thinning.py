@@ -4,6 +4,9 @@ A minute is read and folded between commits, in slices and without a transaction
 out of what is pending, appends the aggregates to `backfill` and writes the ledger's entry (L10); the blocks, which
 nobody can lease any more, are removed slice by slice after it. If a lease took one of them meanwhile (D8), the
 minute is begun again. Blocks that hold what is no reading stay as they are, and so do minutes of single readings.
+
+An aggregate is as old as what it was made of, and its clock is believed as much (C7): what one correction would not
+set right is folded apart, and what can be set right is, before it is folded.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from sync.log import blocks, discards, ledger, numbers
+from sync.log import blocks, discards, ledger, numbers, restamp
+from sync.log.clock import Stamp
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, key_of
 from sync.log.work import Answer
@@ -48,23 +52,31 @@ class Folding(Protocol):
 
 
 class Fold(Protocol):
-    """How records become aggregates; whoever knows what the records mean gives it to the log."""
+    """How records become aggregates; whoever knows what the records mean gives it to the log.
+
+    What a record says of its clock in a header (`sync.log.restamp`) its aggregate says too.
+    """
 
     @property
     def topics(self) -> frozenset[str]:
         """The topics that can be thinned."""
 
     def begin(self, minute_ms: int) -> Folding:
-        """Begin a minute: the one in which the log took the records, by its wall clock."""
+        """Begin a minute: the one in which the log took the records, by its wall clock, set right where it can be."""
 
 
 @dataclass(slots=True)
 class _Minute:
-    """What is read of one minute: blocks `first` to `last` of a pending part, and how many records they had."""
+    """What is read of one minute: blocks `first` to `last` of a pending part, and how many records they had.
+
+    `taken` is the stamp of the newest, `wrong_ms` what its clock is to be set right by, None where it is not.
+    """
 
     stream: int
     part: Range
     number: int
+    taken: Stamp
+    wrong_ms: int | None
     folding: Folding
     log_id: str
     first: int
@@ -158,7 +170,7 @@ class Thinner:
 
     # Reading ---------------------------------------------------------------------------------------------
 
-    def _minutes(self, book: Book, lanes: Sequence[Lane]) -> Iterator[tuple[int, StreamState, Range, int]]:
+    def _minutes(self, book: Book, lanes: Sequence[Lane]) -> Iterator[tuple[Stamp, StreamState, Range, int]]:
         """Each stream's oldest minute that can be thinned: when it was taken, its part, and its first block."""
         if self._fold is None:
             return
@@ -171,48 +183,53 @@ class Thinner:
                 if part.standing is not Standing.PLAIN or start > part.last:
                     continue
                 row = book.connection.execute(
-                    "SELECT key, at_ms FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+                    "SELECT key, at_ms, run, mono_ms, synced FROM blocks WHERE key BETWEEN ? AND ?"
+                    " ORDER BY key LIMIT 1",
                     (key_of(part.origin, start), key_of(part.origin, part.last)),
                 ).fetchone()
                 if row is not None:
-                    at_ms = row[1] if isinstance(row[1], int) else 0
+                    taken = Stamp(*(value if isinstance(value, int) else 0 for value in row[1:]))
                     # A clock that was set back: what it took ahead of now is as good as over.
-                    if not over_ms <= at_ms < over_ms + MINUTE_MS:
-                        yield at_ms, state, part, row[0] & MAX_NUMBER
+                    if not over_ms <= taken.at_ms < over_ms + MINUTE_MS:
+                        yield taken, state, part, row[0] & MAX_NUMBER
                     break
 
-    def _begin(self, book: Book, at_ms: int, state: StreamState, part: Range, first: int) -> _Minute | None:
+    def _begin(self, book: Book, taken: Stamp, state: StreamState, part: Range, first: int) -> _Minute | None:
         if self._fold is None:
             return None
-        number = at_ms // MINUTE_MS
+        number = taken.at_ms // MINUTE_MS
         log_id = numbers.names_of(book, first, first)[0]
-        folding = self._fold.begin(number * MINUTE_MS)
+        right_ms = None if taken.synced else book.timeline.right_ms(taken)
+        wrong_ms = None if right_ms is None else right_ms - taken.at_ms
+        folding = self._fold.begin((taken.at_ms + (wrong_ms or 0)) // MINUTE_MS * MINUTE_MS)
         before = _before(book, part.origin, first)
-        return _Minute(state.id, part, number, folding, log_id, first, before, first, before)
+        return _Minute(state.id, part, number, taken, wrong_ms, folding, log_id, first, before, first, before)
 
     def _read(self, book: Book, minute: _Minute) -> None:
         """The next block of a minute; the minute is ready where it is none of it."""
         origin = minute.part.origin
         row = book.connection.execute(
-            "SELECT key, records, before, at_ms, checksum, body FROM blocks WHERE key BETWEEN ? AND ?"
-            " ORDER BY key LIMIT 1",
+            "SELECT key, records, before, checksum, body, at_ms, run, mono_ms, synced FROM blocks"
+            " WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
             (key_of(origin, minute.at), key_of(origin, minute.part.last)),
         ).fetchone()
         if row is None:
             self._end(book, minute)
             return
-        key, count, before, at_ms, checksum, body = row
+        key, count, before, checksum, body, *stamp = row
         number = key & MAX_NUMBER
         intact = isinstance(body, bytes) and blocks.checksum(key, count, body) == checksum
         if not intact:
             minute.damaged, minute.at = number, number + 1
         elif (
-            at_ms // MINUTE_MS != minute.number
+            (taken := Stamp(*stamp)).at_ms // MINUTE_MS != minute.number
+            or not taken.beside(minute.taken)
             or minute.records >= _MOST_RECORDS
             or numbers.names_of(book, number, number)[0] != minute.log_id
         ):
             self._end(book, minute)
-        elif minute.folding.add(blocks.decode(body, count)):
+        elif minute.folding.add(self._records(book, minute, taken, blocks.decode(body, count))):
+            minute.taken = taken
             minute.unreadable += max(before - minute.expected, 0)
             minute.expected, minute.last, minute.at = before + count, number + count - 1, number + count
             minute.records += count
@@ -221,6 +238,14 @@ class Thinner:
         else:
             self._past[minute.stream, origin] = number + count - 1
             self._minute = None
+
+    @staticmethod
+    def _records(book: Book, minute: _Minute, taken: Stamp, found: Sequence[Record]) -> Sequence[Record]:
+        """A block's records, set right where time has arrived since it was taken."""
+        if minute.wrong_ms is None:
+            return found
+        topic, right_ms = book.streams[minute.stream].topic, taken.at_ms + minute.wrong_ms
+        return [restamp.corrected(book, topic, record, taken.at_ms, right_ms) for record in found]
 
     def _end(self, book: Book, minute: _Minute) -> None:
         minute.ready = True
@@ -253,7 +278,11 @@ class Thinner:
         missing = Missing(minute.first, minute.last, minute.records, "thinned", (minute.part.origin, minute.before))
         if minute.records:
             first = book.next_number
-            book.store(Lane.BACKFILL, state.topic, minute.aggregates)
+            taken = minute.taken
+            if minute.wrong_ms is not None:
+                taken = taken._replace(at_ms=taken.at_ms + minute.wrong_ms, synced=1)
+                book.corrected += minute.records
+            book.store(Lane.BACKFILL, state.topic, minute.aggregates, taken)
             ledger.thin(book, state, missing, (first, book.next_number - 1, len(minute.aggregates)))
         if minute.unreadable:
             ledger.lose(book, state, replace(missing, records=minute.unreadable, reason="corrupt", place=None))
