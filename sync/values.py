@@ -210,6 +210,22 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """When the log is full, if nothing is delivered and as much comes in as in the last minutes.
+
+    `pending_bytes` is what undelivered records take of the file, `room_bytes` what is left beside them until its
+    bound, settled history included. `full_s`: until the first undelivered record of a lane is thinned or lost,
+    infinite where nothing comes in. Both are empty, and `why_not` says why, where there is no rate yet.
+    """
+
+    pending_bytes: Mapping[Lane, int] = field(default_factory=dict)
+    room_bytes: int = 0
+    bytes_per_s: Mapping[Lane, float] = field(default_factory=dict)
+    full_s: Mapping[Lane, float] = field(default_factory=dict)
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LogStats:
     """A snapshot of the log, cheap to take. Counts are records; `bytes_used` counts pages in use.
 
@@ -247,6 +263,11 @@ class LogStats:
     waiting: int = 0
     """Of `depth`, what is not sent before `adopt` or `discard` says so (D11)."""
     quarantined_why: str = ""
+    bound_bytes: int = 0
+    """What `bytes_used` is kept within."""
+    forecast: Forecast = Forecast(why_not="the log is not open yet")
+    written_per_day: float | None = None
+    """Bytes to the disk in a day, at the rate of the last hour; None until five minutes were measured."""
 
 
 class NotReady(Exception):  # noqa: N818 - a condition of the outside, not an error of ours

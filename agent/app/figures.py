@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.app.hub import Hub
+    from sync.values import LogStats
 
 
 def samples(hub: Hub) -> Iterator[Sample]:
@@ -87,6 +88,7 @@ def _log(hub: Hub) -> Iterator[Sample]:
         yield Sample("tidegate_log_delivered_records_total", count, (lane.value,))
     for lane, age_s in stats.oldest_pending_s.items():
         yield Sample("tidegate_log_oldest_undelivered_age_seconds", age_s, (lane.value,))
+    yield from _forecast(stats)
     for reason, count in stats.lost.items():
         yield Sample("tidegate_dropped_total", count, ("record", "log", reason))
     yield Sample("tidegate_log_waiting_records", stats.waiting)
@@ -103,6 +105,20 @@ def _log(hub: Hub) -> Iterator[Sample]:
     yield Sample("tidegate_log_commit_duration_seconds", commits)
     yield Sample("tidegate_log_body_bytes_total", stats.body_bytes)
     yield Sample("tidegate_log_written_bytes_total", stats.written_bytes)
+
+
+def _forecast(stats: LogStats) -> Iterator[Sample]:
+    found = stats.forecast
+    yield Sample("tidegate_log_bound_bytes", stats.bound_bytes)
+    yield Sample("tidegate_log_room_bytes", found.room_bytes)
+    for lane, count in found.pending_bytes.items():
+        yield Sample("tidegate_log_undelivered_bytes", count, (lane.value,))
+    for lane, rate in found.bytes_per_s.items():
+        yield Sample("tidegate_log_incoming_bytes_per_second", rate, (lane.value,))
+    for lane, full_s in found.full_s.items():
+        yield Sample("tidegate_log_full_seconds", full_s, (lane.value,))
+    if stats.written_per_day is not None:
+        yield Sample("tidegate_log_written_bytes_per_day", stats.written_per_day)
 
 
 def _shipper(hub: Hub) -> Iterator[Sample]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from agent.app.hub import Hub
     from agent.metrics import Metrics
     from sync.shipper.meter import LinkStats
+    from sync.values import Forecast, Lane
 
 
 class HubHealth:
@@ -86,6 +88,9 @@ class HubHealth:
                 "run": stats.run,
                 "next_seq": stats.next_seq,
                 "bytes": stats.bytes_used,
+                "bound_bytes": stats.bound_bytes,
+                "written_bytes_per_day": None if stats.written_per_day is None else round(stats.written_per_day),
+                "forecast_missing": stats.forecast.why_not,
                 "stalled": stats.stalled,
                 "quarantined": stats.quarantined,
                 "dead_letters": stats.dead_letters,
@@ -96,6 +101,7 @@ class HubHealth:
                         "depth": stats.depth.get(lane, 0),
                         "delivered": stats.delivered.get(lane, 0),
                         "oldest_pending_s": round(stats.oldest_pending_s.get(lane, 0.0), 3),
+                        **ahead(stats.forecast, lane),
                     }
                     for lane in stats.depth
                 },
@@ -127,6 +133,19 @@ class HubHealth:
     async def reload(self) -> dict[str, Any]:
         """Look at config.yaml again."""
         return (await self._reloads.from_file()).model_dump(mode="json")
+
+
+def ahead(found: Forecast, lane: Lane) -> dict[str, Any]:
+    """What a lane holds, what comes in, and how long it is whole if nothing is delivered; None where none is known.
+
+    JSON has no number for never: `full_s` is None then too, beside a rate.
+    """
+    rate, full_s = found.bytes_per_s.get(lane), found.full_s.get(lane, math.inf)
+    return {
+        "pending_bytes": found.pending_bytes.get(lane, 0),
+        "bytes_per_s": None if rate is None else round(rate, 1),
+        "full_s": None if math.isinf(full_s) else round(full_s),
+    }
 
 
 def link(stats: LinkStats) -> dict[str, Any]:

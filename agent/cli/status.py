@@ -91,7 +91,9 @@ def _link(answer: dict[str, Any]) -> str:
 
 def _log(answer: dict[str, Any]) -> str:
     log = answer.get("log", {})
-    parts = [size(log.get("bytes", 0))]
+    bound, a_day = log.get("bound_bytes"), log.get("written_bytes_per_day")
+    held = f"{size(log.get('bytes', 0))} of {size(bound)}" if bound else size(log.get("bytes", 0))
+    parts = [held if a_day is None else f"{held}, writes {size(a_day)} a day"]
     if log.get("stalled"):
         parts.append("the disk takes no commit: readings are judged but not kept")
     reasons = dict(log.get("lost", {}))
@@ -105,7 +107,21 @@ def _log(answer: dict[str, Any]) -> str:
     ):
         if count:
             parts.append(f"{count} {words}")
-    return ", ".join(parts)
+    return "; ".join(part for part in (", ".join(parts), _full(log)) if part)
+
+
+def _full(log: dict[str, Any]) -> str:
+    """When the first lane begins to lose something if nothing is delivered."""
+    if not log.get("bound_bytes"):
+        return ""
+    if log.get("forecast_missing"):
+        return f"when it is full cannot be said yet: {log['forecast_missing']}"
+    lanes = log.get("lanes", {})
+    full_s, thinned_s = (lanes.get(name, {}).get("full_s") for name in ("bulk", "live"))
+    if full_s is None:
+        return "nothing comes in that would fill it"
+    first = f", thinned from {duration(thinned_s)} on" if thinned_s is not None and thinned_s < full_s else ""
+    return f"full in {duration(full_s)} if nothing is delivered{first}"
 
 
 def _units(answer: dict[str, Any]) -> list[str]:

@@ -79,6 +79,28 @@ CATALOG: dict[str, Definition] = {
         ),
         Definition("tidegate_log_dead_letters", "gauge", "Records that Kafka refused for themselves."),
         Definition("tidegate_log_bytes", "gauge", "Pages in use in the log's file."),
+        Definition("tidegate_log_bound_bytes", "gauge", "What they are kept within."),
+        Definition(
+            "tidegate_log_undelivered_bytes", "gauge", "What unsettled records take of the file, about.", ("lane",)
+        ),
+        Definition("tidegate_log_room_bytes", "gauge", "What is left beside them, delivered history included."),
+        Definition(
+            "tidegate_log_incoming_bytes_per_second",
+            "gauge",
+            "What the file takes for what came in during the last minutes; none before a minute was measured.",
+            ("lane",),
+        ),
+        Definition(
+            "tidegate_log_full_seconds",
+            "gauge",
+            "Until the lane's first record is thinned or lost, at that rate, if none is delivered; +Inf for never.",
+            ("lane",),
+        ),
+        Definition(
+            "tidegate_log_written_bytes_per_day",
+            "gauge",
+            "Bytes to the disk in a day, at the rate of the last hour; none before five minutes were measured.",
+        ),
         Definition("tidegate_log_wal_bytes", "gauge", "Size of the write-ahead log."),
         Definition("tidegate_log_last_commit_age_seconds", "gauge", "Since the last commit that succeeded."),
         Definition("tidegate_log_stalled", "gauge", "1 while the disk takes no commit and readings are lost."),

@@ -37,9 +37,9 @@ RESERVE: Final = 1 << 20
 class Book:
     """The content of the open file, as of the last commit and the transaction under way.
 
-    `delivered`, `lost` and `body_bytes` are what this transaction adds to the figures; `more` says that
-    something came back to be leased; `names_changed` that the file beside is out of date. `uncertain_from`: a
-    COMMIT failed, but may be on disk all the same; its numbers begin there. `newest` is the last number that was
+    `delivered`, `lost`, `came` (compressed) and `body_bytes` are what this transaction adds to the figures; `more`
+    says that something came back to be leased; `names_changed` that the file beside is out of date. `uncertain_from`:
+    a COMMIT failed, but may be on disk all the same; its numbers begin there. `newest` is the last number that was
     found at opening. `growing` says where the losses that are not told yet end; `spanned` that blocks of other logs
     lie here. `now_ms` is the wall clock, for people; `mono_ms` the boot clock, for ages (C4). `compared`: this
     process knows that the log is no copy (D11). `discards` are the keys of blocks that only wait to be removed, from
@@ -72,8 +72,7 @@ class Book:
         self.dead_letters = 0
         self.next_number = 1
         self.timeline = Timeline(clock)
-        self.now_ms = 0
-        self.mono_ms = 0
+        self.now_ms = self.mono_ms = 0
         self.synced = False
         self.newest = 0
         self.uncertain_from: int | None = None
@@ -83,9 +82,8 @@ class Book:
         self._began_at = 1
         self.delivered: Counter[Lane] = Counter()
         self.lost: Counter[str] = Counter()
-        self.body_bytes = 0
-        self.corrected = 0
-        self.pages_touched = 0
+        self.came: Counter[Lane] = Counter()
+        self.body_bytes = self.corrected = self.pages_touched = 0
         self.more = False
         self.names_changed = False
         self.namer = Namer(settings.gateway_id, "")
@@ -171,9 +169,8 @@ class Book:
         self._holders = {state.id: state.holder for state in self.streams.values()}
         self.delivered.clear()
         self.lost.clear()
-        self.body_bytes = 0
-        self.corrected = 0
-        self.pages_touched = 0
+        self.came.clear()
+        self.body_bytes = self.corrected = self.pages_touched = 0
         self.more = False
         self._receipts = None
         timeline = self.timeline
@@ -284,6 +281,8 @@ class Book:
         for block in found:
             self.add(state, block, taken)
             self.body_bytes += block.raw_bytes
+            if taken is None:
+                self.came[lane] += len(block.body)
 
     def keep_receipts(self, given: list[tuple[str, bytes]]) -> None:
         """Let the first block of this transaction carry receipts: a row of their own would cost a page a commit."""

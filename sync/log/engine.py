@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from sync.log import retention
+from sync.log import forecast, retention
+from sync.log.forecast import Basis, Inflow, Sizes
 from sync.log.streams import ORDER
 from sync.log.thinning import Thinner
 from sync.log.work import Answer, Offer, Unreadable, Work, carry_out
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 COMMIT_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _TRIM_DEAD_LETTERS_EVERY: Final = 256
 _AGE_EVERY_MS: Final = 10_000
+_MEASURE_EVERY_MS: Final = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Figures:
     oldest_ms: Mapping[Lane, int] = field(default_factory=dict)
     version: int = 0
     trim_more: bool = False
+    basis: Basis = field(default_factory=Basis)
 
 
 EMPTY: Final = Figures(
@@ -74,6 +77,9 @@ class Engine:
         self._commit_s = 0.0
         self._body_bytes = 0
         self._corrected = 0
+        self._inflow = Inflow()
+        self._sizes = Sizes()
+        self._measured_ms: int | None = None
         self._version = 0
         self._aged_ms = 0
         self._waiting: frozenset[int] = frozenset()
@@ -139,13 +145,16 @@ class Engine:
         return retention.trim(book, self.max_bytes, going_on=going_on, aging=aging, thinner=self.thinner)
 
     def between(self, book: Book) -> None:
-        """What can be done between commits, for one slice of time: read what is to be thinned.
+        """What can be done between commits, for one slice of time: read what is to be thinned, measure what is held.
 
         Raises:
             sqlite3.Error: as the disk or the file has it.
         """
         if self.thinner.busy:
             self.thinner.prepare(book)
+        if self._measured_ms is None or book.mono_ms - self._measured_ms >= _MEASURE_EVERY_MS:
+            self._measured_ms = book.mono_ms
+            self._sizes = forecast.measured(book, retention.bytes_used(book))
 
     def squeeze(self, book: Book) -> bool:
         """Trim for one slice, in a commit of its own; True where there is more to trim.
@@ -193,6 +202,7 @@ class Engine:
         self._delivered.update(book.delivered)
         self._lost.update(book.lost)
         self._body_bytes += book.body_bytes
+        self._inflow.add(book.came, book.mono_ms)
         self._corrected += book.corrected
         waiting = frozenset(state.id for state in book.streams.values() if state.pending)
         if book.more or waiting - self._waiting:
@@ -218,6 +228,7 @@ class Engine:
                 dead_letters=book.dead_letters,
                 lost=dict(self._lost),
                 bytes_used=retention.bytes_used(book),
+                bound_bytes=self.max_bytes,
                 wal_bytes=0,
                 oldest_pending_s={},
                 last_commit_age_s=0.0,
@@ -235,4 +246,11 @@ class Engine:
             oldest,
             self._version,
             trim_more,
+            self._basis(depth),
         )
+
+    def _basis(self, depth: Mapping[Lane, int]) -> Basis:
+        of_a_record, (since_ms, since) = self._sizes.of_a_record, self._inflow.since()
+        pending = {lane: int(count * of_a_record.get(lane, 0.0)) for lane, count in depth.items()}
+        came = dict(self._inflow.came)
+        return Basis(self.max_bytes, self.thinner.able, pending, self._sizes.of_a_byte, came, since, since_ms)

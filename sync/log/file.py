@@ -10,6 +10,7 @@ import math
 import os
 import sqlite3
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,10 @@ _CHECKPOINT_PAGES: Final = 1_000
 _WAL_LIMIT_BYTES: Final = 4 * 1024**2
 _HELD_AFTER: Final = 3
 _COUNT_EVERY_S: Final = 1.0
+_NOTE_EVERY_S: Final = 60.0
+_LEAST_S: Final = 300.0
+_HOUR_S: Final = 3_600.0
+_DAY_S: Final = 86_400.0
 _BALLAST_BYTES: Final = 2 * 1024**2
 _MOST_PAGES: Final = 0xFFFFFFFE
 NOISE: Final = (schema.Foreign, ValueError, TypeError, KeyError, OverflowError)
@@ -73,6 +78,7 @@ class LogFile:
         self.path = settings.path
         self.book: Book | None = None
         self.written_bytes = 0
+        self.written_per_day: float | None = None
         self.wal_bytes = 0
         self.held = False
         self._settings = settings
@@ -80,6 +86,7 @@ class LogFile:
         self._lock: int | None = None
         self._pages = 0
         self._counted_s = -math.inf
+        self._written: deque[tuple[float, int]] = deque()
         self._held_for = 0
         self._checkpoint_failed = False
         self._ballast = self.path.with_name(self.path.name + ".ballast")
@@ -181,8 +188,19 @@ class LogFile:
             # The kernel's own count costs a few system calls: not after each of a thousand commits a second.
             self._counted_s = now_s
             self.written_bytes = _written() or self.written_bytes
+            self._count_day(now_s)
         with contextlib.suppress(OSError):
             self.wal_bytes = self.path.with_name(self.path.name + "-wal").stat().st_size
+
+    def _count_day(self, now_s: float) -> None:
+        """What a day comes to at the rate of the last hour: checkpoints write in bursts, minutes apart."""
+        if not self._written or now_s - self._written[-1][0] >= _NOTE_EVERY_S:
+            self._written.append((now_s, self.written_bytes))
+            while len(self._written) > 1 and now_s - self._written[1][0] >= _HOUR_S:
+                self._written.popleft()
+        began_s, before = self._written[0]
+        if now_s - began_s >= _LEAST_S:
+            self.written_per_day = (self.written_bytes - before) / (now_s - began_s) * _DAY_S
 
     def checkpoint(self) -> None:
         """Copy the WAL into the file. What the disk refuses is tried again later; nothing is lost by that.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sync.log import blocks, fork, leases
 from sync.log.engine import EMPTY, Figures
+from sync.log.forecast import forecast
 from sync.log.work import Append, Offer, Request
 from sync.values import Batch, Envelope, Lane, LogStats
 
@@ -159,6 +160,9 @@ class Front(ABC):
         return replace(
             self._figures.stats,
             oldest_pending_s=ages,
+            forecast=forecast(self._figures.basis, now_ms)
+            if self._figures.stats.log_id
+            else self._figures.stats.forecast,
             last_commit_age_s=time.monotonic() - self._last_commit_s,
         )
 

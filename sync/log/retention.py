@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sync.log import discards, ledger, streams
 from sync.log.clock import Stamp
+from sync.log.forecast import THIN_AT
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, PAGE_BYTES, key_of
 from sync.values import Lane
@@ -51,7 +52,7 @@ def trim(book: Book, max_bytes: int, *, going_on: bool, aging: bool, thinner: Th
     used = bytes_used(book)
     enough = max_bytes - min(_BURST_BYTES, max_bytes // 32)
     over = used > (enough if going_on else max_bytes)
-    thin_at = max_bytes // 8 * 7
+    thin_at = int(max_bytes * THIN_AT)
     nearing = thinner is not None and used > thin_at and thinner.possible(book)
     if thinner is not None:
         thinner.pressing = False

@@ -104,6 +104,7 @@ class SqliteLog(Front):
             lost=lost,
             wal_bytes=self._writer.file.wal_bytes,
             written_bytes=self._writer.file.written_bytes,
+            written_per_day=self._writer.file.written_per_day,
             checkpoint_held=self._writer.file.held,
             stalled=self._stalled,
             quarantined=self._writer.quarantined,

@@ -115,6 +115,11 @@ class Thinner:
         self._past.clear()
 
     @property
+    def able(self) -> bool:
+        """Whether anything can be thinned at all."""
+        return self._fold is not None
+
+    @property
     def busy(self) -> bool:
         """Whether there is something to do between commits."""
         return self.pressing or bool(self._wishes)

@@ -249,6 +249,28 @@ class TestStatus:
         (alert,) = [line for line in lines if line.startswith("t/high")]
         assert alert.endswith("too warm")
 
+    @pytest.mark.parametrize(
+        ("lanes", "missing", "said"),
+        [
+            (("900000", "800000"), "", "full in 10 d if nothing is delivered, thinned from 9 d on"),
+            ((None, None), "", "nothing comes in that would fill it"),
+            ((None, None), "measured for 3 s", "when it is full cannot be said yet: measured for 3 s"),
+        ],
+    )
+    async def test_says_how_much_the_log_writes_and_when_it_is_full(self, folder, lanes, missing, said):
+        hub = Hub()
+        bulk, live = (None if full is None else int(full) for full in lanes)
+        hub.answer["log"] = {
+            "bytes": 1.2 * 1024**3,
+            "bound_bytes": 2 * 1024**3,
+            "written_bytes_per_day": 310 * 1024**2,
+            "forecast_missing": missing,
+            "lanes": {"bulk": {"full_s": bulk}, "live": {"full_s": live}},
+        }
+        async with serving(hub, folder):
+            done = await ask("status", "--runtime-dir", str(folder))
+        assert f"log     1.2 GiB of 2.0 GiB, writes 310.0 MiB a day; {said}" in done.stdout.splitlines()
+
     async def test_finds_the_daemon_by_its_configuration(self, folder):
         document = (ROOT / "config.yaml").read_text()
         async with serving(Hub(), folder):
