@@ -103,7 +103,7 @@ def _log(answer: dict[str, Any]) -> str:
         (thinned, "records thinned to aggregates"),
         (log.get("waiting", 0), "wait for `tidegate log adopt` or `discard`"),
         (log.get("dead_letters", 0), "dead letters"),
-        (log.get("quarantined", 0), "damaged files put aside"),
+        (log.get("quarantined", 0), "files put aside"),
     ):
         if count:
             parts.append(f"{count} {words}")

@@ -104,7 +104,7 @@ CATALOG: dict[str, Definition] = {
         Definition("tidegate_log_wal_bytes", "gauge", "Size of the write-ahead log."),
         Definition("tidegate_log_last_commit_age_seconds", "gauge", "Since the last commit that succeeded."),
         Definition("tidegate_log_stalled", "gauge", "1 while the disk takes no commit and readings are lost."),
-        Definition("tidegate_log_quarantined_files", "gauge", "Damaged log files put aside."),
+        Definition("tidegate_log_quarantined_files", "gauge", "Log files put aside, damaged or held open by others."),
         Definition("tidegate_log_checkpoint_held", "gauge", "1 while a foreign reader keeps the WAL from shrinking."),
         Definition("tidegate_clock_trusted", "gauge", "1 while the wall clock is believed."),
         Definition(

@@ -16,6 +16,7 @@ Its invariants, which the code and the tests cite by number:
 - L9  Nothing that the disk does ends the writer. What it does not take within `log_stall_s` is counted lost.
 - L10 A number of a log id belongs to a record, or is told upstream: as lost, thinned, or never used. What is
       told is written in the commit that makes it so.
+- L11 The WAL stays within 64 MiB, whoever reads the file and for however long.
 """
 
 from sync.log.memory import MemoryLog

@@ -1,5 +1,6 @@
 """Log files put aside: why one lies there is in its name, and what may hold undelivered records is never removed.
 
+held-TIME        a foreign reader held it open until its WAL was at its bound; emptied as a damaged one, then removed
 damaged-TIME     could not be used; it is emptied into the log that was begun in its place
 format-N-TIME    a later version wrote it; emptied by the first version that reads format N
 salvaged-TIME    one of these, emptied; the newest two files that hold nothing any more are kept
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from sync.log.schema import Names
 
 DAMAGED: Final = "damaged"
+HELD: Final = "held"
 REPLACED: Final = "replaced"
 _SALVAGED: Final = "salvaged"
 _KEEP: Final = 2
-_KIND: Final = re.compile(r"(?P<kind>damaged|salvaged|replaced|format-(?P<format>\d+))-(?P<time>\d{8}T\d{12}Z)")
+_KIND: Final = re.compile(r"(?P<kind>damaged|held|salvaged|replaced|format-(?P<format>\d+))-(?P<time>\d{8}T\d{12}Z)")
 _TIME: Final = "%Y%m%dT%H%M%S%fZ"
 NAMES: Final = ".names"
 _SHARED: Final = "-shm"
@@ -53,7 +55,9 @@ def files(path: Path) -> list[Path]:
 
 def waiting(path: Path) -> list[Path]:
     """What is to be emptied by this version, oldest first."""
-    return [file for _, kind, file in _found(path) if kind == DAMAGED or (kind.isdigit() and int(kind) <= FORMAT)]
+    return [
+        file for _, kind, file in _found(path) if kind in {DAMAGED, HELD} or (kind.isdigit() and int(kind) <= FORMAT)
+    ]
 
 
 def _found(path: Path) -> list[tuple[str, str, Path]]:
@@ -100,9 +104,16 @@ def finish_move(path: Path) -> None:
 def emptied(path: Path, file: Path) -> None:
     """Nothing in the file is waited for any more: name it so, and let the oldest of these go.
 
+    One that was sound is of no use to anybody.
+
     Raises:
-        OSError: it cannot be renamed.
+        OSError: it cannot be renamed or removed.
     """
+    if file.name.removeprefix(f"{path.name}.").startswith(f"{HELD}-"):
+        for end in (*_WITH, ""):
+            _beside(file, end).unlink(missing_ok=True)
+        sync_folder(path.parent)
+        return
     to = path.with_name(f"{path.name}.{_SALVAGED}-{file.name.rpartition('-')[2]}")
     for end in (*_WITH, ""):
         with contextlib.suppress(FileNotFoundError):

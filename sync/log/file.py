@@ -14,7 +14,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sync.log import aside, schema
+from sync.log import aside, foreign, schema
 from sync.log.book import Book
 from sync.log.schema import Names
 from sync.values import Misconfigured
@@ -221,7 +221,10 @@ class LogFile:
             return
         self._checkpoint_failed = False
         self._held_for = self._held_for + 1 if copied < frames else 0
-        self.held = self._held_for >= _HELD_AFTER
+        held, self.held = self.held, self._held_for >= _HELD_AFTER
+        if self.held and not held:
+            who = " and ".join(foreign.readers(self.path)) or "another process"
+            log.warning("%s reads the log without end: its WAL grows until that ends", who)
 
     def keep_room(self) -> bool:
         """Set room aside, which lets the log go on trimming when others fill the disk; whether there is any."""
@@ -318,7 +321,8 @@ class LogFile:
     def close(self, *, clean: bool) -> None:
         """Close the file; `clean` notes that nothing is under way."""
         book, self.book = self.book, None
-        self._pages = 0
+        self._pages = self._held_for = self.wal_bytes = 0
+        self.held = False
         if book is None:
             return
         # What this process sends it sends as the log's owner, also from a file that it opens anew (D11).

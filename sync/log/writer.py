@@ -8,7 +8,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from sync.log import aside, ledger, retention
+from sync.log import aside, foreign, ledger, retention
 from sync.log.engine import Engine
 from sync.log.file import NOISE, LogFile, full, unread, unreadable
 from sync.log.salvage import Salvage
@@ -38,6 +38,8 @@ _ROOM_AGAIN_S: Final = 60.0
 _ROOM_BYTES: Final = 1024**2
 _MAKING_ROOM_S: Final = 0.5
 _SUSPECT_S: Final = 60.0
+_WAL_MOST_BYTES: Final = 48 * 1024**2
+"""Where somebody holds it: with the largest commit on top it stays below 64 MiB."""
 _LOOK_ASIDE_S: Final = 3.0
 _LOOKS_ASIDE: Final = 3
 _MISTAKES: Final = (*NOISE, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
@@ -181,6 +183,12 @@ class Writer:
         if book is None:
             return
         self._engine.between(book)
+        if self.file.held and self.file.wal_bytes >= _WAL_MOST_BYTES:
+            # Nothing else bounds the WAL while somebody reads what it began with (L11).
+            who = " and ".join(foreign.readers(self.file.path)) or "another process"
+            why = f"{who} read it without end, and its WAL had grown to {self.file.wal_bytes // 1024**2} MiB"
+            self._put_aside(why, lambda: self.file.put_aside(aside.HELD))
+            return
         if self._salvage is not None and self._salvage.finished:
             log.warning("%d undelivered records were brought over from %s", self._salvage.saved, self._salvage.path)
             self._begin_salvage(book)
