@@ -268,6 +268,10 @@ class LogStats:
     forecast: Forecast = Forecast(why_not="the log is not open yet")
     written_per_day: float | None = None
     """Bytes to the disk in a day, at the rate of the last hour; None until five minutes were measured."""
+    disk_free_bytes: int | None = None
+    """On the log's disk; None where nobody looks."""
+    disk_short: bool = False
+    """Less than it should: the log grows no more, and keeps no history."""
 
 
 class NotReady(Exception):  # noqa: N818 - a condition of the outside, not an error of ours

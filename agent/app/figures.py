@@ -117,6 +117,9 @@ def _forecast(stats: LogStats) -> Iterator[Sample]:
         yield Sample("tidegate_log_incoming_bytes_per_second", rate, (lane.value,))
     for lane, full_s in found.full_s.items():
         yield Sample("tidegate_log_full_seconds", full_s, (lane.value,))
+    yield Sample("tidegate_log_disk_short", float(stats.disk_short))
+    if stats.disk_free_bytes is not None:
+        yield Sample("tidegate_log_disk_free_bytes", stats.disk_free_bytes)
     if stats.written_per_day is not None:
         yield Sample("tidegate_log_written_bytes_per_day", stats.written_per_day)
 

@@ -90,6 +90,7 @@ class HubHealth:
                 "bytes": stats.bytes_used,
                 "bound_bytes": stats.bound_bytes,
                 "written_bytes_per_day": None if stats.written_per_day is None else round(stats.written_per_day),
+                "disk_short": stats.disk_short,
                 "forecast_missing": stats.forecast.why_not,
                 "stalled": stats.stalled,
                 "quarantined": stats.quarantined,

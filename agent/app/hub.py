@@ -111,6 +111,7 @@ def log_settings(config: Config) -> LogSettings:
         commit_interval_s=config.log.commit_interval_ms / 1000,
         log_stall_s=config.log.log_stall_s,
         max_bytes=config.log.max_bytes,
+        min_free_bytes=config.log.min_free_bytes,
         max_age_s=config.log.max_age_days * 86_400,
         compression_level=config.log.compression_level,
         clock_file=config.log.clock_file,

@@ -96,6 +96,8 @@ def _log(answer: dict[str, Any]) -> str:
     parts = [held if a_day is None else f"{held}, writes {size(a_day)} a day"]
     if log.get("stalled"):
         parts.append("the disk takes no commit: readings are judged but not kept")
+    if log.get("disk_short"):
+        parts.append("its disk is short of space: it grows no more")
     reasons = dict(log.get("lost", {}))
     thinned = reasons.pop("thinned", 0)
     for count, words in (

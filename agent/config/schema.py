@@ -115,6 +115,9 @@ class Log(Section):
     max_age_days: float = Field(
         default=30.0, gt=0, description="How old records in the log may become, delivered or not."
     )
+    min_free_bytes: int = Field(
+        default=256 * 1024**2, ge=0, description="Kept free on its disk, of which a tenth at most."
+    )
     compression_level: int = Field(default=3, ge=1, le=19, description="zstd level of what is stored and sent.")
 
 

@@ -101,6 +101,8 @@ CATALOG: dict[str, Definition] = {
             "gauge",
             "Bytes to the disk in a day, at the rate of the last hour; none before five minutes were measured.",
         ),
+        Definition("tidegate_log_disk_free_bytes", "gauge", "Free on the log's disk, where it is looked at."),
+        Definition("tidegate_log_disk_short", "gauge", "1 while that is less than log.min_free_bytes."),
         Definition("tidegate_log_wal_bytes", "gauge", "Size of the write-ahead log."),
         Definition("tidegate_log_last_commit_age_seconds", "gauge", "Since the last commit that succeeded."),
         Definition("tidegate_log_stalled", "gauge", "1 while the disk takes no commit and readings are lost."),

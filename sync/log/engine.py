@@ -67,6 +67,7 @@ class Engine:
 
     def __init__(self, max_bytes: int, fold: Fold | None = None) -> None:
         self.max_bytes = max_bytes
+        self.short = False
         self.thinner = Thinner(fold)
         self.standing: dict[tuple[str, str], Offer] = {}
         self.figures = EMPTY
@@ -142,7 +143,9 @@ class Engine:
         if aging:
             self._aged_ms = book.mono_ms
         going_on = self.figures.trim_more
-        return retention.trim(book, self.max_bytes, going_on=going_on, aging=aging, thinner=self.thinner)
+        return retention.trim(
+            book, self.max_bytes, going_on=going_on, aging=aging, thinner=self.thinner, short=self.short
+        )
 
     def between(self, book: Book) -> None:
         """What can be done between commits, for one slice of time: read what is to be thinned, measure what is held.

@@ -226,6 +226,30 @@ class LogFile:
             who = " and ".join(foreign.readers(self.path)) or "another process"
             log.warning("%s reads the log without end: its WAL grows until that ends", who)
 
+    def rebuild(self) -> bool:
+        """Write the file anew without its free pages, and cut it; whether the disk took it. Holds up all commits.
+
+        Raises:
+            sqlite3.DatabaseError: the file is damaged.
+        """
+        if self.book is None:
+            return False
+        connection = self.book.connection
+        try:
+            connection.execute("PRAGMA temp_store=MEMORY")  # the copy on its way needs no room on the disk
+            connection.execute("VACUUM")
+        except sqlite3.Error as error:
+            if damaged(error):
+                raise
+            log.warning("the log's file cannot be made smaller: %s", error)
+            return False
+        finally:
+            connection.execute("PRAGMA temp_store=DEFAULT")
+            self._pages = 0
+            with contextlib.suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # a WAL of so much is in the way too
+        return True
+
     def keep_room(self) -> bool:
         """Set room aside, which lets the log go on trimming when others fill the disk; whether there is any."""
         if self._ballast.exists():

@@ -43,11 +43,20 @@ def bytes_free(book: Book) -> int:
     return int(book.connection.execute("PRAGMA freelist_count").fetchone()[0]) * PAGE_BYTES
 
 
-def trim(book: Book, max_bytes: int, *, going_on: bool, aging: bool, thinner: Thinner | None = None) -> bool:
+def trim(
+    book: Book,
+    max_bytes: int,
+    *,
+    going_on: bool,
+    aging: bool,
+    thinner: Thinner | None = None,
+    short: bool = False,
+) -> bool:
     """Remove what is too much or too old, for one slice of time; True where there is more to do.
 
-    Once over the bound it goes a little below it (`going_on`), because bursts write fewer pages. What is too old
-    goes only where `aging`. Nearing the bound, history makes room for what can be thinned, and then it is thinned.
+    Once over the bound it goes a little below it (`going_on`), because bursts write fewer pages. What is too old goes
+    only where `aging`. Where the disk is `short` of space all history goes. Nearing the bound, history makes room for
+    what can be thinned, and then it is thinned.
     """
     used = bytes_used(book)
     enough = max_bytes - min(_BURST_BYTES, max_bytes // 32)
@@ -56,7 +65,7 @@ def trim(book: Book, max_bytes: int, *, going_on: bool, aging: bool, thinner: Th
     nearing = thinner is not None and used > thin_at and thinner.possible(book)
     if thinner is not None:
         thinner.pressing = False
-    if not (over or aging or nearing or book.discards):
+    if not (over or aging or nearing or short or book.discards):
         return thinner is not None and thinner.busy
     book.refresh()
     oldest_ms = _too_old_before(book) if aging else _NEVER
@@ -65,7 +74,7 @@ def trim(book: Book, max_bytes: int, *, going_on: bool, aging: bool, thinner: Th
     while removed < _LEAST_BLOCKS or time.monotonic() < until:
         if discards.remove(book, _LEAST_BLOCKS):
             removed += _LEAST_BLOCKS
-        elif _trim_settled(book, oldest_ms, over=over or nearing):
+        elif _trim_settled(book, oldest_ms, over=over or nearing or short):
             removed += 1
         else:
             if thinner is not None:

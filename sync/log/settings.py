@@ -23,7 +23,8 @@ class LogSettings:
     no more than the smallest in-flight window of the sources that wait for acknowledgements. `clock_file`: see
     `Clock`. `restamp` knows the bodies, and sets the times in them right; `fold` makes aggregates of old readings,
     and without one nothing is thinned. `runtime_dir`: where a word is kept, off the log's disk, that the log is
-    stalled.
+    stalled. `min_free_bytes`: where the disk has less free, the log grows no more and gives back what it can; with
+    0 nobody looks.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class LogSettings:
     restamp: Restamp = untouched
     runtime_dir: Path | None = None
     fold: Fold | None = None
+    min_free_bytes: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what can only be a mistake.

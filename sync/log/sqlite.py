@@ -105,6 +105,8 @@ class SqliteLog(Front):
             wal_bytes=self._writer.file.wal_bytes,
             written_bytes=self._writer.file.written_bytes,
             written_per_day=self._writer.file.written_per_day,
+            disk_free_bytes=self._writer.space.free_bytes,
+            disk_short=self._writer.space.short,
             checkpoint_held=self._writer.file.held,
             stalled=self._stalled,
             quarantined=self._writer.quarantined,

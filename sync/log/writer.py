@@ -13,6 +13,7 @@ from sync.log.engine import Engine
 from sync.log.file import NOISE, LogFile, full, unread, unreadable
 from sync.log.salvage import Salvage
 from sync.log.schema import Later
+from sync.log.space import Space
 from sync.log.stall import Stall
 from sync.log.work import Answer, Request, Work
 from sync.values import NotReady
@@ -71,6 +72,8 @@ class Writer:
         self._inbox = inbox
         self._deliver = deliver
         self._engine = Engine(settings.max_bytes, settings.fold)
+        self.space = Space(settings)
+        self._full_bytes: int | None = None
         self._salvage: Salvage | None = None
         self._failures = 0
         self._failing_since_s = 0.0
@@ -183,6 +186,8 @@ class Writer:
         if book is None:
             return
         self._engine.between(book)
+        self.space.look(book)
+        self._bound()
         if self.file.held and self.file.wal_bytes >= _WAL_MOST_BYTES:
             # Nothing else bounds the WAL while somebody reads what it began with (L11).
             who = " and ".join(foreign.readers(self.file.path)) or "another process"
@@ -194,10 +199,18 @@ class Writer:
             self._begin_salvage(book)
         elif time.monotonic() >= self._look_aside_at_s:
             self._begin_salvage(book)
+        if self._salvage is None and not self._engine.figures.trim_more:
+            self.space.give_back(self.file, book)
         if time.monotonic() - self._failed_at_s > _ROOM_AGAIN_S and self.file.keep_room():
             self._failed_at_s = math.inf
-            self._engine.max_bytes = self._settings.max_bytes
+            self._full_bytes = None
             self.file.bound_pages(bound=False)
+
+    def _bound(self) -> None:
+        """Keep the log within its bytes, and within what its disk has room for."""
+        bounds = (self._settings.max_bytes, self._full_bytes, self.space.bound_bytes)
+        self._engine.max_bytes = min(bound for bound in bounds if bound is not None)
+        self._engine.short = self.space.short
 
     def _trouble(self, error: Exception, work: Work) -> None:
         """The disk did not take a commit: say so once, make room if that is what is missing, and try again."""
@@ -261,7 +274,8 @@ class Writer:
             file_bytes = retention.bytes_used(book) + retention.bytes_free(book)
             if file_bytes < _ROOM_BYTES:
                 return  # all that it holds would make no room to speak of
-            self._engine.max_bytes = min(self._settings.max_bytes, file_bytes - _ROOM_BYTES)
+            self._full_bytes = file_bytes - _ROOM_BYTES
+            self._bound()
             until_s = time.monotonic() + _MAKING_ROOM_S
             while retention.bytes_free(book) < _ROOM_BYTES and time.monotonic() < until_s:
                 if not self._engine.squeeze(book):

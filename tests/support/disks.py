@@ -34,8 +34,8 @@ class LoopDisk:
         subprocess.run(mount, check=True, capture_output=True, timeout=60)
         return self
 
-    def fill(self) -> None:
-        """Leave nothing free."""
+    def fill(self, leave_bytes: int = 0) -> None:
+        """Leave nothing free, or so much."""
         with (self.folder / "filler").open("ab", buffering=0) as filler:
             for size in (_MIB, 4096, 512):
                 try:
@@ -43,6 +43,7 @@ class LoopDisk:
                         filler.write(bytes(size))
                 except OSError:
                     continue
+            filler.truncate(max(filler.tell() - leave_bytes, 0))
 
     def free(self) -> None:
         """Give back what `fill` took."""
