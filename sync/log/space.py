@@ -2,7 +2,7 @@
 
 What was delivered goes at once. Undelivered records stay: the pages that history leaves are theirs, for nothing else
 is sure to be there in an outage. Once what is left is little, the file is rebuilt without its free pages, in one go:
-only so do they come back to the file system (docs/decisions/0021-pages-given-back.md).
+only so do they come back to the file system (docs/decisions/0022-pages-given-back.md).
 """
 
 from __future__ import annotations
