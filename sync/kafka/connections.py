@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from sync.kafka.settings import KafkaSettings
     from sync.kafka.traffic import Traffic
 
-# It logs each connection, and each password sent in the clear; what goes wrong reaches the caller as an error.
-logging.getLogger("aiokafka").setLevel(logging.ERROR)
+# It logs each connection, each password sent in the clear, and a traceback for each answer that it cannot read; what
+# goes wrong reaches the caller as an error.
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 _IDLE_MS = 180_000
 """Sooner than routers forget a silent connection: an alarm must not be the one to find that out."""
@@ -44,6 +45,9 @@ _PARDON_S = 60.0
 """How long a cluster that let us in before may refuse us: it may be in the middle of its own restart."""
 
 _BULK_SEND_BUFFER_BYTES = 16 * 1024
+
+_NO_KAFKA = (AssertionError, EOFError, TypeError, ValueError)
+"""What aiokafka makes of a list of versions that is none: a proxy's answer, or another server's on that port."""
 
 _FOREVER_MS = 10 * 24 * 3600 * 1000
 """aiokafka's own time-out is one of completion; `Connector.ask` has a better one."""
@@ -126,7 +130,7 @@ class Connector:
         except UnicodeError as error:
             # Python's own check of names; a part is empty or has more than 63 characters.
             raise Unreachable(f"{host} cannot be the name of a host") from error
-        except (OSError, KafkaError) as error:
+        except (OSError, KafkaError, *_NO_KAFKA) as error:
             alert = _alert(error)
             if alert is None:
                 raise Unreachable(f"{where}: {_said(error)}") from error
@@ -179,6 +183,8 @@ def _alert(error: BaseException | None) -> str | None:
 
 
 def _said(error: BaseException) -> str:
+    if isinstance(error, _NO_KAFKA):
+        return "its answer is none of Kafka's"
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
