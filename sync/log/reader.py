@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
-from sync.log import blocks, export, held, ledger, streams
+from sync.log import blocks, export, held, ledger, schema, streams
 from sync.log.clock import Clock, Timeline
 from sync.log.entries import COLUMNS, Standings
 from sync.log.schema import MAX_NUMBER, key_of
@@ -181,6 +181,7 @@ class LogReader:
             connection.text_factory = lambda raw: raw.decode(errors="replace")
             # One snapshot for all that one question asks.
             connection.execute("BEGIN")
+            self._expect_our_format(connection)
             yield connection
             if not written_to and wal.exists():
                 raise NotReady(f"a daemon began to write {self._path} while it was read", "ask again")
@@ -191,6 +192,16 @@ class LogReader:
         finally:
             if connection is not None:
                 connection.close()
+
+    def _expect_our_format(self, connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if 0 < version < schema.FORMAT:
+            raise NotReady(
+                f"{self._path}: an earlier version of tidegate wrote it, in format {version}",
+                "the daemon brings it up to date when it starts; nothing in it is lost",
+            )
+        if version > schema.FORMAT:
+            raise NotReady(f"{self._path}: {schema.Later(version)}", "look at it with that version")
 
 
 def _timeline(connection: sqlite3.Connection) -> Timeline:

@@ -39,6 +39,24 @@ _SENT: Final = """CREATE TABLE sent(
         base INTEGER NOT NULL, next INTEGER NOT NULL, origin INTEGER NOT NULL, first INTEGER NOT NULL,
         last INTEGER NOT NULL, PRIMARY KEY(stream, position)) WITHOUT ROWID"""
 
+_UNCLOSED: Final = f"""
+    WITH ends AS (
+        SELECT first AS next, at_ms, lag(first) OVER (ORDER BY run) AS began, max(
+            ifnull((SELECT max(last) FROM ledger WHERE last<runs.first), 0),
+            ifnull((SELECT max(number) FROM dead_letters WHERE number<runs.first), 0),
+            ifnull((SELECT max((SELECT (key & {MAX_NUMBER}) + records - 1 FROM blocks
+                WHERE key BETWEEN (streams.id << {NUMBER_BITS}) AND (streams.id << {NUMBER_BITS}) + runs.first - 1
+                ORDER BY key DESC LIMIT 1)) FROM streams), 0)) AS used
+        FROM runs)
+    INSERT INTO ledger(at_ms, until_ms, lane, topic, first, last, records, reason, reported, log_id)
+        SELECT at_ms, at_ms, '', '', used+1, next-1, next-1-used, 'unclosed', 0,
+            (SELECT value FROM meta WHERE name='log_id')
+        FROM ends WHERE used>=began AND used+1<next"""  # noqa: S608 - our own numbers
+"""What format 1 never told: the numbers that went unused where a run of it ended without warning (L2, L10).
+
+Only where the file still holds something of that run: else its newest numbers may be those of trimmed records.
+"""
+
 _TABLES: Final = (
     """CREATE TABLE blocks(
         key INTEGER PRIMARY KEY, records INTEGER NOT NULL, before INTEGER NOT NULL, at_ms INTEGER NOT NULL,
@@ -97,6 +115,8 @@ _UPGRADES: Final[dict[int, tuple[str, ...]]] = {
         "ALTER TABLE streams ADD COLUMN run_first INTEGER",
         "ALTER TABLE streams ADD COLUMN run_last INTEGER",
         _SENT,
+        "UPDATE ledger SET log_id=(SELECT value FROM meta WHERE name='log_id')",
+        _UNCLOSED,
     ),
 }
 """What makes a file of one format one of the next. Only additions: blocks, which are many, are never rewritten."""

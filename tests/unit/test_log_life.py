@@ -154,40 +154,6 @@ async def test_no_file_of_the_log_is_for_others_to_read(tmp_path: Path) -> None:
     assert set(modes.values()) == {"0o640"}, modes
 
 
-RUN = ("producer", "epoch", "base", "next", "origin", "first", "last")
-
-
-async def test_a_file_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_holds(tmp_path: Path) -> None:
-    async with running(SqliteLog(settings(tmp_path))) as log:
-        await log.assign_partition(TOPIC, 1)
-        await log.append(envelopes("leased"))
-        leased = await log.lease(claim(LIVE), 1 << 20)
-        await log.append(envelopes("pending"))
-    with closing(sqlite3.connect(tmp_path / "log.sqlite")) as file:
-        for added in ("lease_ms", "lease_run", "lease_mono", "lease_synced", *(f"run_{name}" for name in RUN)):
-            file.execute(f"ALTER TABLE streams DROP COLUMN {added}")
-        file.execute("DROP TABLE sent")
-        file.execute("ALTER TABLE ranges DROP COLUMN standing")
-        file.execute("ALTER TABLE streams DROP COLUMN given")
-        for column in ("log_id", "into_first", "into_last", "into_records"):
-            file.execute(f"ALTER TABLE ledger DROP COLUMN {column}")
-        file.execute("DROP TABLE spans")
-        file.execute("DROP TABLE discards")
-        file.execute("ALTER TABLE blocks DROP COLUMN receipts")
-        for column in ("run", "mono_ms", "synced"):
-            file.execute(f"ALTER TABLE dead_letters DROP COLUMN {column}")
-        file.execute("PRAGMA user_version=1")
-    async with running(SqliteLog(settings(tmp_path))) as log:
-        (again,) = await log.unsettled()
-        assert leased is not None
-        assert (again.claim.base_sequence, again.body) == (leased.claim.base_sequence, leased.body)
-        log.settle(again, 0)
-        following = await log.lease(claim(LIVE, 1), 1 << 20)
-        assert following is not None
-        assert values(following) == ["pending"]
-        assert log.stats().quarantined == 0
-
-
 async def test_the_interval_gathers_and_alerts_and_full_windows_do_not_wait(tmp_path: Path) -> None:
     log = SqliteLog(settings(tmp_path, commit_interval_s=3_600.0, commit_records=100))
     async with running(log):
