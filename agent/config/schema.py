@@ -43,7 +43,8 @@ def _source(text: str, info: ValidationInfo) -> str:
 
 FilePath = Annotated[Path, AfterValidator(_against_folder)]
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\[\]%-]{1,253}$")]
-Broker = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]{1,253}):[0-9]{1,5}$")]
+PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+Broker = Annotated[str, Field(pattern=rf"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]{{1,253}}):{PORT}$")]
 Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=1024)]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from agent.config.document import Scalar, find
 from agent.config.problems import Problem, path_text, shortened
-from agent.config.schema import Config, Section
+from agent.config.schema import PORT, Config, Section
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -22,7 +22,10 @@ _PATTERNS = {
         "",
     ),
     "^[A-Za-z0-9_.:\\[\\]%-]{1,253}$": ("must be a host name or an address", "the port has a key of its own"),
-    "^(\\[[0-9A-Fa-f:.%]+\\]|[A-Za-z0-9_.-]{1,253}):[0-9]{1,5}$": ("must be host:port", "such as kafka.example:9092"),
+    f"^(\\[[0-9A-Fa-f:.%]+\\]|[A-Za-z0-9_.-]{{1,253}}):{PORT}$": (
+        "must be host:port",
+        "such as kafka.example:9092; ports end at 65535",
+    ),
     "^[A-Za-z0-9._-]{1,249}$": ("must be a topic name of Kafka: letters, digits and . _ -", ""),
 }
 

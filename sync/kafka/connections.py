@@ -46,7 +46,7 @@ _PARDON_S = 60.0
 
 _BULK_SEND_BUFFER_BYTES = 16 * 1024
 
-_NO_KAFKA = (AssertionError, EOFError, TypeError, ValueError)
+_NO_KAFKA = (AssertionError, EOFError, OverflowError, TypeError, ValueError)
 """What aiokafka makes of a list of versions that is none: a proxy's answer, or another server's on that port."""
 
 _FOREVER_MS = 10 * 24 * 3600 * 1000

@@ -148,7 +148,18 @@ MISTAKES = {
     "a broker without its port": (
         "[127.0.0.1:9092]",
         "[127.0.0.1]",
-        "c.yaml:5: kafka.brokers[0]: must be host:port, not 127.0.0.1 (hint: such as kafka.example:9092)",
+        (
+            "c.yaml:5: kafka.brokers[0]: must be host:port, not 127.0.0.1 "
+            "(hint: such as kafka.example:9092; ports end at 65535)"
+        ),
+    ),
+    "a broker at a port that cannot be": (
+        "[127.0.0.1:9092]",
+        "[127.0.0.1:65536]",
+        (
+            "c.yaml:5: kafka.brokers[0]: must be host:port, not 127.0.0.1:65536 "
+            "(hint: such as kafka.example:9092; ports end at 65535)"
+        ),
     ),
     "no broker": (
         "[127.0.0.1:9092]",
