@@ -91,7 +91,13 @@ def _cluster(config_path: Path, gateway: str | None, brokers: str | None) -> tup
     if brokers is not None:
         if gateway is None:
             _mistaken("--gateway must be named where there is no configuration")
-        return KafkaSettings(tuple(brokers.split(",")), client_id="tidegate-audit"), gateway or ""
+        from agent.config.schema import Kafka  # noqa: PLC0415 - pydantic; not for --help
+
+        try:
+            named = Kafka.model_validate({"brokers": brokers}).brokers
+        except ValueError:
+            _mistaken(f"--brokers must be host:port, with commas: {brokers!r} is not")
+        return KafkaSettings(tuple(named), client_id="tidegate-audit"), gateway or ""
     from agent.app.uplink import kafka_settings  # noqa: PLC0415 - the whole daemon; not where it is not asked for
     from agent.config import ConfigErrors, load  # noqa: PLC0415 - likewise
 

@@ -10,6 +10,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from sync.audit.accounting import Account
 from sync.kafka.client import Client, TopicUnavailable
+from sync.log.schema import MAX_NUMBER
 from sync.values import NotReady
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _LETTERS: Final = "dead-letters"
 _RUNS: Final = "gateway-runs"
 _TELLING: Final = frozenset({_EVENTS, _LETTERS, _RUNS})
 _LOSSES: Final = frozenset({"records_lost", "records_thinned"})
-_RANGE: Final = ("first", "last", "count")
+_MOST_DIGITS: Final = len(str(MAX_NUMBER))
 
 
 @dataclass(slots=True)
@@ -174,24 +175,28 @@ class Topics:
             if topic == _EVENTS:
                 self._event(body.get("event"), body.get("data") or {})
             elif topic == _RUNS:
-                self.account(str(body["log_id"])).began = int(body["log_first_seq"])
+                began, _ = _span(body["log_first_seq"], MAX_NUMBER)
+                self.account(_named(body["log_id"])).began = began
             else:
                 log_id = self._log_id(body["headers"]["ce_source"].encode())
                 number = _number(body["headers"]["ce_id"].encode())
                 if log_id is not None and number is not None:
                     self.account(log_id).dead_lettered.add(number, number)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return  # no record of ours, or of a version to come: it names nothing
 
     def _event(self, event: object, data: dict[str, Any]) -> None:
         if event == "numbers_skipped":
-            self.account(str(data["log_id"])).skipped.add(int(data["first"]), int(data["last"]))
+            first, last = _span(data["first"], data["last"])
+            self.account(_named(data["log_id"])).skipped.add(first, last)
         elif event in _LOSSES:
-            first, last, count = (None if data.get(name) is None else int(data[name]) for name in _RANGE)
-            into = data.get("into") or {}
-            self.account(str(data["log_id"])).lost(
-                first, last, count, str(data["reason"]), int(into.get("count") or 0)
-            )
+            begun, ended, into = data.get("first"), data.get("last"), data.get("into") or {}
+            if begun is not None and ended is not None:
+                begun, ended = _span(begun, ended)
+            # No count: an unknown number of records.
+            count = None if data.get("count") is None else max(int(data["count"]), 0)
+            aggregates = max(int(into.get("count") or 0), 0)
+            self.account(_named(data["log_id"])).lost(begun, ended, count, str(data["reason"]), aggregates)
 
     def _log_id(self, source: bytes | None) -> str | None:
         """The log id of a record of this gateway."""
@@ -202,4 +207,17 @@ class Topics:
 
 def _number(ce_id: bytes | None) -> int | None:
     digits = (ce_id or b"").rpartition(b"-")[2]
-    return int(digits) if digits.isdigit() else None
+    return int(digits) if digits.isdigit() and len(digits) <= _MOST_DIGITS else None
+
+
+def _named(log_id: object) -> str:
+    if not isinstance(log_id, str):
+        raise TypeError("a log id is text")
+    return log_id
+
+
+def _span(first: Any, last: Any) -> tuple[int, int]:
+    """Numbers that a log can have given."""
+    if not isinstance(first, int) or not isinstance(last, int) or not 0 < first <= last <= MAX_NUMBER:
+        raise ValueError("these are no numbers of a log")
+    return first, last

@@ -14,9 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from sync.kafka import KafkaSettings, KafkaSink
 from sync.log import LogSettings, SqliteLog
+from sync.log.notices import uncounted_loss
 from sync.log.reader import LogReader
 from sync.shipper import Shipper, ShipperSettings
 from sync.values import Claim, Envelope, Lane, Producer
@@ -53,6 +55,7 @@ class Gateway:
         await log.append(records)
 
     async def ship(self, log, sink=None):
+        await log.changed(0)  # opened: what it holds is known
         sink = sink or KafkaSink(KafkaSettings((self.kafka.bootstrap,)))
         shipping = asyncio.create_task(Shipper(log, sink, ShipperSettings(retry_s=(0.1, 0.3))).run())
         # Before it is open the log says nothing of what it holds.
@@ -162,6 +165,43 @@ async def test_what_the_gateway_still_holds_is_pending_and_what_a_run_left_unuse
 async def test_a_gateway_that_nobody_knows_is_not_well(gateway):
     status, told = await gateway.audit("--topics", "system-events")
     assert (status, told["logs"]) == (1, [])
+
+
+async def test_what_others_write_in_a_gateways_name_is_counted_and_not_believed(gateway):
+    """One odd record must neither end the audit nor make an account of its own."""
+    nonsense = [
+        b"[" * 100_000,
+        b'{"event":"numbers_skipped","data":{"log_id":null,"first":1,"last":9}}',
+        b'{"event":"numbers_skipped","data":{"log_id":"x","first":Infinity,"last":9}}',
+        b'{"event":"numbers_skipped","data":{"log_id":"x","first":9,"last":1}}',
+        b'{"event":"records_lost","data":{"log_id":"x","first":1,"last":1e99,"count":1,"reason":"evicted"}}',
+    ]
+    source = f"/gateways/{gateway.id}/logs/abc".encode()
+    names = [b"abc-%d" % number for number in range(1, len(nonsense) + 1)]
+    async with AIOKafkaProducer(bootstrap_servers=gateway.kafka.bootstrap) as producer:
+        for name, value in zip([*names, b"abc-" + b"9" * 5_000], [*nonsense, b"{}"], strict=True):
+            await producer.send_and_wait("system-events", value, headers=[("ce_source", source), ("ce_id", name)])
+    status, told = await gateway.audit("--topics", "system-events")
+    assert (status, [one["log_id"] for one in told["logs"]]) == (0, ["abc"])
+    assert told["logs"][0]["delivered"] == len(nonsense)
+
+
+async def test_an_unknown_number_of_lost_records_is_told(gateway):
+    source = f"/gateways/{gateway.id}/logs/abc".encode()
+    event = uncounted_loss("stalled", "abc", "the disk hung", at_ms=0, settings=gateway.settings)
+    async with AIOKafkaProducer(bootstrap_servers=gateway.kafka.bootstrap) as producer:
+        headers = [("ce_source", source), ("ce_id", b"abc-1")]
+        await producer.send_and_wait("system-events", event.value, headers=headers)
+    _, told = await gateway.audit("--topics", "system-events")
+    assert told["logs"][0]["uncounted"] == {"stalled": None}
+
+
+@pytest.mark.parametrize("brokers", ["", "nonsense", "127.0.0.1:99999", "127.0.0.1:abc", "a:1,,b"])
+def test_brokers_that_cannot_be_any_are_told_in_a_line(brokers):
+    words = [TIDEGATE, "audit", "--gateway", "g", "--brokers", brokers]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--brokers must be host:port" in done.stderr
 
 
 def test_a_cluster_that_does_not_answer_and_words_that_lack_are_told_in_a_line():
