@@ -90,14 +90,21 @@ class Guarantee:
 
 
 def shortfalls(assessed: Sequence[TopicAssessment]) -> dict[str, list[str]]:
-    """The sentences that say why, for each topic without the guarantee.
+    """The sentences that say why, for each topic without the guarantee; what cannot be asked is not taken to hold.
 
     A topic that is not there has no records to lose; that it is missing is told where records wait for it.
     """
-    return {
-        topic.topic: [finding.text for finding in topic.wanting(Weight.GUARANTEE)]
+    open_points = {
+        topic.topic: [
+            *topic.wanting(Weight.GUARANTEE),
+            *(finding for finding in topic.unknown if finding.weight is Weight.GUARANTEE),
+        ]
         for topic in assessed
-        if any(finding.name != EXISTS for finding in topic.wanting(Weight.GUARANTEE))
+    }
+    return {
+        topic: [finding.text for finding in findings]
+        for topic, findings in open_points.items()
+        if any(finding.name != EXISTS for finding in findings)
     }
 
 
