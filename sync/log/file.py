@@ -267,14 +267,17 @@ class LogFile:
             os.close(file)
         return True
 
-    def bound_pages(self, *, bound: bool) -> None:
+    def bound_pages(self, *, bound: bool, least_bytes: int = 0) -> None:
         """Let the file grow no more, so that the WAL never holds a page that the file has no room for; or let it.
+
+        A file of less than `least_bytes` may grow up to them.
 
         Raises:
             sqlite3.Error: as the disk has it.
         """
         if self.book is not None:
-            pages = self.book.connection.execute("PRAGMA page_count").fetchone()[0] if bound else _MOST_PAGES
+            now = self.book.connection.execute("PRAGMA page_count").fetchone()[0]
+            pages = max(now, least_bytes // schema.PAGE_BYTES) if bound else _MOST_PAGES
             self.book.connection.execute(f"PRAGMA max_page_count={pages}")
 
     def use_room(self) -> None:

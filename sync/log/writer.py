@@ -270,11 +270,12 @@ class Writer:
         """Live within the file as it is: old records make room for new ones until the disk has room again."""
         try:
             self.file.checkpoint()
-            self.file.bound_pages(bound=True)
+            # A small file may still grow by a part of what was set aside: all that it holds would make no room.
+            self.file.bound_pages(bound=True, least_bytes=_ROOM_BYTES)
             file_bytes = retention.bytes_used(book) + retention.bytes_free(book)
             if file_bytes < _ROOM_BYTES:
-                return  # all that it holds would make no room to speak of
-            self._full_bytes = file_bytes - _ROOM_BYTES
+                return
+            self._full_bytes = max(file_bytes - _ROOM_BYTES, file_bytes // 2)
             self._bound()
             until_s = time.monotonic() + _MAKING_ROOM_S
             while retention.bytes_free(book) < _ROOM_BYTES and time.monotonic() < until_s:
