@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 import time
 from dataclasses import asdict
@@ -123,7 +124,7 @@ async def _statements(
         await reading.read_on()
         first, until = bounds
         ends = {log_id: until if until is not None else account.last for log_id, account in reading.accounts.items()}
-        over_s = time.monotonic() + wait_s
+        over_s = time.monotonic() + (wait_s if math.isfinite(wait_s) else 0.0)
         while True:
             statements = [
                 account.statement(first, ends[log_id])

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import sqlite3
+import struct
 import time
 from collections import deque
 from pathlib import Path
@@ -35,7 +36,7 @@ _HOUR_S: Final = 3_600.0
 _DAY_S: Final = 86_400.0
 _BALLAST_BYTES: Final = 2 * 1024**2
 _MOST_PAGES: Final = 0xFFFFFFFE
-NOISE: Final = (schema.Foreign, ValueError, TypeError, KeyError, OverflowError)
+NOISE: Final = (schema.Foreign, ValueError, TypeError, LookupError, AttributeError, OverflowError, struct.error)
 """What a damaged file brings into the types that its rows are read into."""
 
 _CORRUPT: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT}

@@ -36,12 +36,20 @@ class Stall:
         self._stalled = True
         threading.Thread(target=self._write, args=(log_id,), name="tidegate-note", daemon=True).start()
 
+    def told(self) -> None:
+        """What `left` said is in the log: it must not be told again where the file is opened anew."""
+        self.left = None
+        self._forget()
+
     def ended(self) -> None:
         """All that was lost is in the log's ledger, what `left` told of included."""
         if not self._stalled and self.left is None:
             return
         self._stalled = False
         self.left = None
+        self._forget()
+
+    def _forget(self) -> None:
         with self._order, contextlib.suppress(OSError):
             if self._path is not None:
                 self._path.unlink(missing_ok=True)

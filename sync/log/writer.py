@@ -148,6 +148,7 @@ class Writer:
             self._engine.transact(book, Work(), self._salvage)
         if self.stall.left is not None:
             self._engine.transact(book, Work(requests=[Request(_uncounted(self.stall.left))]))
+            self.stall.told()
             log.error("the last run ended while its log was stalled: an unknown number of records was lost")
         self._deliver([], self._engine.figures, committed=False)
         return book
