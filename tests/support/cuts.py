@@ -33,6 +33,8 @@ _TOPICS = (
 )
 _OUTSTANDING = 12
 _FAT_BYTES = 30_000
+_FAT_PENDING = 40
+"""Not more of them wait: what the log evicts undelivered, it tells, and has not promised."""
 
 
 class Shore(MemorySink):
@@ -121,9 +123,11 @@ class Voyage:
         self._contents = Contents()
         self._flown: list[Batch] = []
 
-    def _records(self) -> list[Envelope]:
+    def _records(self, log: SqliteLog) -> list[Envelope]:
         lane, topic = self.draws.choice(_TOPICS)
         count = 1 if lane is Lane.ALERT else self.draws.choice((1, 3, 20))
+        if self.fat and lane is Lane.BULK:
+            count = min(count, 3) if log.stats().depth[lane] < _FAT_PENDING else 0
         found = []
         for _ in range(count):
             self.appended += 1
@@ -138,7 +142,7 @@ class Voyage:
         waiting: set[asyncio.Future[None]] = set()
         while goes_on():
             if len(waiting) < _OUTSTANDING:
-                records = self._records()
+                records = self._records(log)
                 values = [_number(record.value.decode()) for record in records if record.value]
                 done = log.append(records)
                 waiting.add(done)

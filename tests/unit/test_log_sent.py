@@ -21,7 +21,7 @@ BACKFILL = Stream(Lane.BACKFILL, "sensor-data", 0)
 
 
 async def thinned(log: MemoryLog) -> None:
-    assert await log.thin_backfill(int(pending_bytes(log._book, Lane.BACKFILL) * 0.8)) > 0
+    assert await log.thin_backfill(int(pending_bytes(log._book, Lane.BACKFILL) * 0.93)) > 0
 
 
 async def leased(log: MemoryLog, sequence: int, max_bytes: int = 1 << 14) -> Batch:
