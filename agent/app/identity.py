@@ -30,7 +30,10 @@ log = logging.getLogger("tidegate.identity")
 TOPIC: Final = "gateway-runs"
 _MOST_BYTES: Final = 1024 * 1024
 _MOST_REFUSALS: Final = 10
-"""A topic that is not there, or has no leader, must not keep everything else from being sent."""
+"""So often a topic without a leader is asked again, about six seconds: it must not keep everything else from being
+sent."""
+_MOST_ABSENCES: Final = 3
+"""So often a topic that is not there: a cluster that creates topics by itself needs a moment for it."""
 
 RestoredLog = Literal["wait", "send_marked"]
 
@@ -145,9 +148,8 @@ class Identity:
     async def _read(self, newest: NewestOf, own: Origin) -> Newest | CannotTell:
         count = await newest.partition_count()
         if isinstance(count, CannotTell):
-            if count.may_not_read or self._refusals >= _MOST_REFUSALS - 1:
+            if count.may_not_read or self._refusals >= _MOST_ABSENCES - 1:
                 return count
-            # A cluster that creates topics by itself needs a moment for it.
             raise NotReady(count.reason)
         partition = await self._log.assign_partition(TOPIC, count)
         return await newest.read(partition, max(own.told_at, 0), _MOST_BYTES)

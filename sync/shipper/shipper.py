@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sync.shipper.budget import Budget
 from sync.shipper.circuit import Circuit, CircuitState
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from sync.seams import Log, Sink
     from sync.shipper.events import ShipperEvent
     from sync.values import Batch
+
+_LET_GO_RETRY_S: Final = 1.0
+"""Fresh data waits for it, which is to leave within a second of the first connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +149,21 @@ class Shipper:
                     group.create_task(self._assign(group, pending.topic))
 
     async def _be_let_go(self) -> None:
-        let_go = self._before_first_send is None
-        while self._before_first_send is not None and not let_go:
+        if self._before_first_send is None:
+            return
+        longest = self.backoff_first_s
+        while True:
             await self.circuit.wait_closed()
             try:
                 await self._before_first_send()
-                let_go = True
             except NotReady as error:
                 if isinstance(error, Unreachable):
                     self.circuit.doubt(error.reason)
                 self.tally.last_error = error.reason
-                await asyncio.sleep(random.uniform(self.backoff_first_s, self.backoff_most_s))  # noqa: S311 - jitter
+            else:
+                return
+            await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, not a secret
+            longest = min(longest * 2, _LET_GO_RETRY_S)
 
     def _open_known(self, group: asyncio.TaskGroup) -> None:
         for pending in self.log.streams():

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from sync.memory import Fault, MemorySink
-from sync.shipper import DeadLettered, LinkBack, LinkLost, Recovered, Waiting
+from sync.shipper import DeadLettered, LinkBack, LinkLost, Recovered, Shipper, Waiting
 from sync.shipper.precedence import Precedence
-from sync.values import Envelope, Lane, Misconfigured, Refused
+from sync.values import Envelope, Lane, Misconfigured, NotReady, Refused
 from tests.support.ship import FAST, Ship, append, record, until
 
 
@@ -279,6 +279,33 @@ async def test_a_fresh_record_needs_the_same_few_questions_however_deep_the_back
         await asyncio.wait_for(fresh.wait(), 20)
     of_live = [ask for ask in asked if ask[0] != "send" or ask[1].claim.stream.lane is Lane.LIVE]
     assert len(of_live) <= 6
+
+
+async def test_what_must_be_known_before_the_first_send_is_asked_again_within_a_second(monkeypatch):
+    ship = Ship()
+    asked = []
+    pauses = []
+
+    def drawn(shortest, longest):
+        pauses.append((shortest, longest))
+        return 0.0
+
+    async def refused():
+        asked.append(len(ship.values()))
+        if len(asked) <= 8:
+            raise NotReady("the topic has no leader")
+
+    monkeypatch.setattr("sync.shipper.shipper.random.uniform", drawn)
+    ship.shipper = Shipper(ship.log, ship.sink, before_first_send=refused)
+    await append(ship.log, range(5))
+    async with ship.under_way():
+        await until(ship.stood(range(5)))
+    assert asked == [0] * 9, "nothing leaves before"
+    longest = [most for _, most in pauses[:8]]
+    assert sum(longest[:3]) < 1.0
+    assert longest == sorted(longest)
+    assert max(longest) <= 1.0
+    assert all(least > 0 for least, _ in pauses[:8]), "a cluster is not asked without a pause"
 
 
 async def test_a_stop_that_also_ends_the_alert_that_others_wait_for_ends_them_too():
