@@ -28,7 +28,7 @@ _ANSWER_TIMEOUT_S = 10.0
 _TICK_S = 1.0
 _FAREWELL_S = 1.0
 _REFUSED_FROM = 128
-_FEW_BYTES = 4_096
+_FEW_BYTES = 32 * 1024
 """A read that brought less leaves the socket alone for `gather_s`; one that brought more has work waiting there."""
 _TAKEN_OVER = 142
 

@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import bench_flash, bench_frames, latencies, others, rates, resources
+from tests.bench import bare_subscriber, bench_flash, bench_frames, latencies, others, rates, resources
 from tests.bench.before import BEFORE
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def beside() -> list[Row]:
 
 def compare() -> list[Row]:
     """Two rounds by turns, so that other load on the machine meets all alike; the better of each."""
+    ceilings = [bare_subscriber.ceiling(_READINGS)]
     ours: list[rates.Rate] = []
     theirs: list[rates.Rate] = []
     for _ in range(2):
@@ -83,11 +84,16 @@ def compare() -> list[Row]:
             theirs.append(others.mq_bridge(others.MQ_BRIDGE.readings))
         except (OSError, subprocess.SubprocessError) as fault:
             print(f"mq-bridge cannot be run here: {fault}", file=sys.stderr, flush=True)
+        ceilings.append(bare_subscriber.ceiling(_READINGS))
     rows = [_beside_ours("Tidegate", ours, ours, _PROMISES)]
     if theirs:
         rows.append(_beside_ours(others.MQ_BRIDGE.name, theirs, ours, others.MQ_BRIDGE.promises))
     plain = [others.plain(others.PLAIN.readings)]
-    return [*rows, _beside_ours(others.PLAIN.name, plain, ours, others.PLAIN.promises)]
+    return [
+        *rows,
+        _beside_ours(others.PLAIN.name, plain, ours, others.PLAIN.promises),
+        _beside_nobody(max(ceilings, key=lambda one: one.per_second), ours),
+    ]
 
 
 _PROMISES = "acknowledges after fsync; on disk before it leaves; once each in Kafka, in order, over kills and outages"
@@ -197,6 +203,17 @@ def start() -> list[Row]:
             f"median of {len(taken)}, slowest {max(taken):.2f} s",
         )
     ]
+
+
+def _beside_nobody(found: bare_subscriber.Ceiling, ours: list[rates.Rate]) -> Row:
+    ratio = found.per_second / max(one.per_second for one in ours)
+    return Row(
+        "in one run beside the same publisher: a subscriber that only reads and acknowledges; no Kafka runs",
+        f"{found.per_second:,.0f} readings/s ({ratio:.2f})",
+        "",
+        None,
+        f"what mosquitto itself can give here, at {found.broker_share:.0%} of one core; throws all away",
+    )
 
 
 MEASUREMENTS: dict[str, Callable[[], list[Row]]] = {
