@@ -29,8 +29,27 @@ _ANSWER_S = 60.0
 _LEAVE_S = 2
 
 
+_TICK_S = 1.0
+"""uvicorn writes its Date anew once a second, and wakes ten times for it to see whether it should exit."""
+
+
 class _Server(uvicorn.Server):
     """Without its signal handlers: the daemon's own decide when to stop."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Take no more requests, and end with the last answer."""
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_S):
+                    await self._leaving.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -82,6 +101,6 @@ async def serve(app: FastAPI, listener: socket.socket) -> None:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
         # Cancelled midway uvicorn would leave connections open; asked to exit it ends in an orderly way.
-        server.should_exit = True
+        server.leave()
         await serving
         raise
