@@ -38,6 +38,19 @@ class Minutes:
         """See `sync.log.thinning.Fold`."""
         return Minute(minute_ms)
 
+    @staticmethod
+    def told_as(value: bytes | None, *, old_id: str, border: int, log_id: str) -> bytes | None:
+        """See `sync.log.thinning.Fold`: an aggregate names the log of its readings."""
+        if value is None or old_id.encode() not in value:
+            return value
+        try:
+            body = orjson.loads(value)
+            if body["log_id"] != old_id or body["seq_first"] < border:
+                return value
+        except (ValueError, KeyError, TypeError):
+            return value
+        return orjson.dumps(body | {"log_id": log_id})
+
 
 @dataclass(slots=True)
 class _Aggregate:

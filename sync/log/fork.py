@@ -10,7 +10,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sync.log import blocks, ledger, lineage, notices
+from sync.log import blocks, ledger, lineage, notices, rows
 from sync.log.blocks import Namer
 from sync.log.ledger import Missing
 from sync.log.lineage import Lineage
@@ -107,17 +107,20 @@ def rename(book: Book, part: Range, topic: str, found: list[tuple[Block, int]]) 
 def renamed_block(book: Book, topic: str, block: Block, known: Lineage, log_id: str) -> Block:
     """A block that came in before a fork, under the names of the id that the fork gave.
 
-    So do the numbers of which events of the log itself tell, where they have the new id's names too.
+    So do the numbers of which its events and its aggregates tell, where they have the new id's names too.
     """
     old_id, border = known.earlier[-1]
-    gateway, level = book.settings.gateway_id, book.settings.compression_level
+    gateway, level, fold = book.settings.gateway_id, book.settings.compression_level, book.settings.fold
     fresh = blocks.rename(block, Namer(gateway, old_id), Namer(gateway, log_id), level)
-    if topic != notices.EVENTS:
+    if topic == notices.EVENTS:
+        told_as = notices.told_as
+    elif fold is not None and topic in fold.topics:
+        told_as = fold.told_as
+    else:
         return fresh
 
     def told_anew(record: Record) -> Record:
-        value = notices.told_as(record.value, old_id=old_id, border=border, log_id=log_id)
-        return replace(record, value=value)
+        return replace(record, value=told_as(record.value, old_id=old_id, border=border, log_id=log_id))
 
     return blocks.rewritten(fresh, told_anew, level)
 
@@ -133,11 +136,25 @@ def _fork_stream(book: Book, state: StreamState, border: int, standing: Standing
         parts.append(Range(state.id, state.head, book.next_number - 1, state.open_records))
         state.head = book.next_number
         state.open_records = 0
+    parts = [_named(book, state, part) for part in parts]
     # What was acknowledged to the log that this one is a copy of was not acknowledged to us.
     state.acked = -1
     state.ranges = []
     state.give_back([piece for part in parts for piece in _divided(book, part, border, standing)])
     return sum(part.records for part in state.ranges if part.standing is not Standing.RENAMED)
+
+
+def _named(book: Book, state: StreamState, part: Range) -> Range:
+    """A part of an earlier fork that nobody has leased yet: it gets its names before the id changes again."""
+    if part.standing is not Standing.RENAMED:
+        return part
+    at, last_key = part.first, key_of(part.origin, part.last)
+    while (row := rows.first(book.connection, book.timeline, key_of(part.origin, at), last_key)) is not None:
+        block, at_ms, intact = row
+        if intact:
+            rename(book, part, state.topic, [(block, at_ms)])
+        at = block.last + 1
+    return replace(part, standing=Standing.PLAIN)
 
 
 def _divided(book: Book, part: Range, border: int, standing: Standing) -> list[Range]:

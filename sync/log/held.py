@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sync.log import blocks, lineage, rows, streams
+from sync.log import blocks, lineage, notices, rows, streams
 from sync.log.schema import key_of
 from sync.log.streams import Range
 from sync.values import Standing
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sync.log.blocks import Record
+    from sync.log.lineage import Lineage
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def last_number(connection: sqlite3.Connection) -> tuple[str, int]:
 
 def held(connection: sqlite3.Connection) -> Iterator[Held]:
     """Every block that is pending, leased, or waits for a decision."""
-    log_id, _ = lineage.load(connection)
+    log_id, known = lineage.load(connection)
     for state in streams.load(connection).values():
         parts = state.parts
         if state.lease is not None:
@@ -52,7 +53,19 @@ def held(connection: sqlite3.Connection) -> Iterator[Held]:
             ):
                 named = _named(body, records, state.topic, renamed)
                 if named is not None:
-                    yield named
+                    yield named if renamed is None else _told_anew(named, known, log_id)
+
+
+def _told_anew(found: Held, known: Lineage, log_id: str) -> Held:
+    """What waits to be renamed, its events as they will tell of the numbers of the present id (D11)."""
+    if found.topic != notices.EVENTS or not known.earlier:
+        return found
+    old_id, border = known.earlier[-1]
+    told = (
+        replace(record, value=notices.told_as(record.value, old_id=old_id, border=border, log_id=log_id))
+        for record in found.records
+    )
+    return replace(found, records=tuple(told))
 
 
 def _named(body: bytes, records: int, topic: str, renamed: str | None) -> Held | None:

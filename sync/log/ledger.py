@@ -94,9 +94,8 @@ def note(
     )
     place = missing.place
     for number, loss in book.losses.items():
-        if _alike(loss, fresh) and (
-            _adjoins(loss, fresh) or (place is not None and book.growing.get(number) == place)
-        ):
+        beside = _adjoins(loss, fresh) or (place is not None and book.growing.get(number) == place)
+        if beside and _alike(loss, fresh) and _together(book, loss, fresh):
             break
     else:
         number, loss = None, fresh
@@ -194,6 +193,11 @@ def _due(loss: Loss, now_ms: int) -> bool:
 
 def _alike(loss: Loss, other: Loss) -> bool:
     return (loss.lane, loss.topic, loss.reason, loss.log_id) == (other.lane, other.topic, other.reason, other.log_id)
+
+
+def _together(book: Book, loss: Loss, later: Loss) -> bool:
+    """An entry is of one log id, also after a fork (D11)."""
+    return loss.first is None or later.first is None or book.lineage.together(loss.first, later.first)
 
 
 def _adjoins(loss: Loss, later: Loss) -> bool:

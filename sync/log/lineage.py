@@ -36,6 +36,10 @@ class Lineage:
         """The first number of the present id."""
         return self.earlier[-1][1] if self.earlier else 1
 
+    def together(self, number: int, other: int) -> bool:
+        """Whether a fork that may yet come leaves both numbers under one id."""
+        return self.unsent_from is None or (number < self.unsent_from) is (other < self.unsent_from)
+
     def log_id_of(self, number: int | None, present: str) -> str:
         """The id that a number was given under; `present` is the log's own now."""
         if number is not None:

@@ -64,6 +64,9 @@ class Fold(Protocol):
     def begin(self, minute_ms: int) -> Folding:
         """Begin a minute: the one in which the log took the records, by its wall clock, set right where it can be."""
 
+    def told_as(self, value: bytes | None, *, old_id: str, border: int, log_id: str) -> bytes | None:
+        """A record's value where numbers of `old_id` from the border on are of `log_id` now (D11)."""
+
 
 @dataclass(slots=True)
 class _Minute:
@@ -231,6 +234,7 @@ class Thinner:
             or not taken.beside(minute.taken)
             or minute.records >= _MOST_RECORDS
             or numbers.names_of(book, number, number)[0] != minute.log_id
+            or not book.lineage.together(number, minute.first)
         ):
             self._end(book, minute)
         elif minute.folding.add(self._records(book, minute, taken, blocks.decode(body, count))):
