@@ -15,7 +15,7 @@ from tests.support.exploration.search import explore
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.shows.explore", description=__doc__)
-    parser.add_argument("--most", type=int, default=3_000_000, help="worlds a scope; a million takes some 400 MB")
+    parser.add_argument("--most", type=int, default=6_000_000, help="worlds a scope; a million takes some 400 MB")
     parser.add_argument("--only", choices=sorted(DEEP), help="one scope")
     given = parser.parse_args()
     wrong = worlds = 0
