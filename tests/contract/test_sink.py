@@ -218,6 +218,7 @@ async def test_records_carry_the_time_of_sending_their_key_and_their_headers(kaf
 
 @pytest.mark.broker
 async def test_a_broker_without_idempotence_is_misconfigured_and_takes_batches_without_ids(tansu):
+    """D13."""
     topic = f"sink-{uuid.uuid4().hex[:8]}"
     tansu.create_topic(topic)
     sink = KafkaSink(KafkaSettings((tansu.bootstrap,), delivery="at_least_once", request_timeout_s=20.0))

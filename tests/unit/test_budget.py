@@ -1,4 +1,4 @@
-"""The day's count: what ends a day, and what a clock that jumps can do to it."""
+"""The day's count: what ends a day, and what a jumping clock can do to it (B1 to B4 of sync/shipper/budget.py)."""
 
 from __future__ import annotations
 

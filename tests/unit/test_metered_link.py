@@ -1,4 +1,4 @@
-"""A metered link: the shipper within a budget, and the day's count over restarts and kills."""
+"""A metered link: the shipper within a budget (H1 to H5 of sync/shipper/shares.py), its day over kills."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""R1 to R4 of agent/reload/reload.py, and which document holds at a start."""
+"""R1 to R5 of agent/reload/reload.py, and which document holds at a start."""
 
 import asyncio
 import dataclasses

@@ -240,6 +240,7 @@ async def test_a_broker_without_idempotence_ends_the_run_as_misconfigured_and_no
 
 
 async def test_at_least_once_sends_without_ids():
+    """D13."""
     ship = Ship(sink=MemorySink(idempotent=False))
     ship.sink.fault = lambda _: Fault.ANSWER_LOST if ship.sink.attempts == 1 else None
     async with ship.under_way():

@@ -1,4 +1,4 @@
-"""T1 to T3 of agent/reload/topology.py."""
+"""T1 to T4 of agent/reload/topology.py."""
 
 import asyncio
 from contextlib import asynccontextmanager
