@@ -156,7 +156,7 @@ async def test_a_lease_for_another_partition_than_the_assigned_is_refused(assign
 
 
 async def test_a_topics_partition_follows_the_gateway_and_never_changes(log: Log) -> None:
-    """L7, DESIGN's murmur2 of the gateway's id."""
+    """L7: murmur2 of the gateway's id, as Kafka's own clients choose."""
     expected = (murmur2(b"gw-1") & 0x7FFFFFFF) % 7
     assert await log.assign_partition(TOPIC, 7) == expected
     assert await log.assign_partition(TOPIC, 64) == expected
