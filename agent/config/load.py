@@ -71,7 +71,7 @@ def parse(
         filename: how messages call it.
         env: what `${NAME}` stands for.
         folder: where relative paths count from; the folder of config.yaml also for a push.
-        pushed: whether it came over the network, where the rules E2 and C2 hold.
+        pushed: whether it came over the network, where the rules E2 and K2 hold.
 
     Raises:
         ConfigErrors: every problem that was found.

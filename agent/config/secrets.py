@@ -1,7 +1,7 @@
 """Secrets stand in files: systemd's credentials, or files that only the agent can read. Never in a document.
 
-C1  Nothing here puts a secret's content into a message or a log.
-C2  A pushed document may name only files in systemd's credentials directory or below the folder of config.yaml,
+K1  Nothing here puts a secret's content into a message or a log.
+K2  A pushed document may name only files in systemd's credentials directory or below the folder of config.yaml,
     so that whoever pushes cannot have some other file of the machine sent to a broker as a password.
 """
 

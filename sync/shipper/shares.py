@@ -1,13 +1,13 @@
 """Who may send now: the day's budget, the lanes' rates, and what is left to `backfill` and `bulk` beside `live`.
 
-H1  `alert` never waits here.
-H2  Once the day's budget is used up but for the reserve, all others wait for the next day; a lane whose own is used
+W1  `alert` never waits here.
+W2  Once the day's budget is used up but for the reserve, all others wait for the next day; a lane whose own is used
     up waits alone. What waits stays in the log.
-H3  A lane with a rate begins no batch while it is ahead of it. What waits meanwhile is joined, so a low rate sends
+W3  A lane with a rate begins no batch while it is ahead of it. What waits meanwhile is joined, so a low rate sends
     fewer and larger batches, not the same ones late.
-H4  While `live` flows and is behind all the same, `backfill` takes no more than its share of what the link carries.
+W4  While `live` flows and is behind all the same, `backfill` takes no more than its share of what the link carries.
     `bulk` goes only where neither of the two flows and is behind. Else each takes what it can get.
-H5  After an outage `backfill` begins at a moment drawn from a tenth of the outage, so that a fleet does not return as
+W5  After an outage `backfill` begins at a moment drawn from a tenth of the outage, so that a fleet does not return as
     one; what is fresh goes at once, and `backfill` not before `live` has begun, or had ten seconds to.
 """
 

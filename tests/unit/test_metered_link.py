@@ -1,4 +1,4 @@
-"""A metered link: the shipper within a budget (H1 to H5 of sync/shipper/shares.py), its day over kills."""
+"""A metered link: the shipper within a budget (W1 to W5 of sync/shipper/shares.py), its day over kills."""
 
 from __future__ import annotations
 
