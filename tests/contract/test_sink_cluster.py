@@ -180,6 +180,7 @@ async def test_a_leader_that_was_deposed_and_agrees_with_itself_is_found_out_by_
 
 
 async def test_a_partition_without_a_leader_holds_up_only_its_own(cluster, sink):
+    """D3."""
     topic = topic_on(cluster, {0: [3], 1: [1]}, {"min.insync.replicas": "1"})
     producer = await ready(sink.new_producer)
     batches = [ten(topic, producer, 0, partition) for partition in (0, 1)]

@@ -52,6 +52,7 @@ def test_the_shipped_document_may_be_pushed():
 
 
 def test_what_a_value_means_its_key_decides():
+    """Y1."""
     config = parse(
         """
 gateway: {id: 007, site: no}
@@ -73,6 +74,7 @@ def test_a_key_without_a_value_has_its_default():
 
 
 def test_an_empty_variable_is_not_set_and_a_default_may_be_empty():
+    """E1."""
     text = LEAST.replace("name: m", 'name: m, username: "${USER_:-}", client_id: "${CLIENT:-dflt}"')
     with pytest.raises(ConfigErrors):
         parse(text, env={})
@@ -149,6 +151,7 @@ class TestAPush:
         return [str(problem) for problem in caught.value.problems]
 
     def test_may_not_read_the_environment(self, tmp_path):
+        """E2."""
         text = LEAST.replace("site: b", "site: '${AWS_SECRET_ACCESS_KEY}'")
         assert self.lines(text, {"AWS_SECRET_ACCESS_KEY": "x"}, tmp_path) == [
             (
@@ -158,6 +161,7 @@ class TestAPush:
         ]
 
     def test_may_not_have_another_file_sent_as_a_password(self, tmp_path):
+        """K2."""
         text = LEAST.replace("name: m", "name: m, password_file: /etc/hostname")
         assert self.lines(text, {}, tmp_path) == [
             (

@@ -380,6 +380,7 @@ def test_one_pass_finds_mistakes_of_all_kinds_in_order_of_lines():
 
 
 def test_what_the_environment_holds_is_never_shown():
+    """E3."""
     text = changed("    fps: 5", "    fps: ${SECRET}").replace("site: site_001", "site: ${SECRET}")
     lines = problems_of(text, env={"SECRET": "hunter 2"})
     assert len(lines) == 2

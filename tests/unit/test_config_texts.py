@@ -54,6 +54,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize(("text", "line"), UNREADABLE.values(), ids=UNREADABLE)
 def test_a_text_that_cannot_be_read_gives_one_line(text, line):
+    """Y2, Y3."""
     assert problems_of(text) == [line]
 
 

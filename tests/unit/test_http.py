@@ -121,6 +121,7 @@ async def test_metrics_come_in_the_text_format_on_both(hub, folder):
 
 
 async def test_a_reload_is_for_the_unix_socket_alone(hub, folder):
+    """H1."""
     async with served(hub, folder) as server, over_tcp(server) as tcp, over_unix(folder) as unix:
         assert (await tcp.post("/reload")).status_code == 404
         assert hub.reloads == 0
@@ -146,6 +147,7 @@ async def test_the_port_that_was_found_is_written_beside_the_socket_and_goes_wit
 
 
 async def test_a_socket_file_that_nobody_serves_is_replaced(hub, folder):
+    """H2."""
     with socket.socket(socket.AF_UNIX) as left_behind:
         left_behind.bind(str(folder / "tidegate.sock"))
     async with served(hub, folder), over_unix(folder) as client:

@@ -19,6 +19,7 @@ def test_a_password_is_the_first_line_of_its_file_for_all_who_read_it(tmp_path, 
 
 @pytest.mark.parametrize("address", ["rtsp://user:hunter2@host/", "rtsp://host/live?pwd=hunter2&x="])
 def test_an_address_that_is_refused_is_not_quoted_for_it_may_hold_a_password(address):
+    """K1."""
     document = f"""
 gateway: {{id: gw, site: s}}
 kafka: {{brokers: ["127.0.0.1:9092"]}}

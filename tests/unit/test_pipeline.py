@@ -95,6 +95,18 @@ async def test_an_alarm_sounds_before_the_log_has_the_reading_and_goes_upstream_
         assert hub.depth(Lane.ALERT) == 1
 
 
+async def test_an_alarm_that_is_over_within_its_batch_is_told_upstream_only():
+    """A1."""
+    async with a_hub(low=6.0) as hub:
+        await hub.intake.take([reading(7.0)])
+        await turn()
+        before = len(hub.local.heard)
+        await hub.intake.take([reading(5.0), reading(7.0)])
+        await turn()
+        assert hub.local.heard[before:] == [("tidegate/alerts/tank_001_oxygen/low", "cleared")]
+        assert hub.depth(Lane.ALERT) == 2
+
+
 async def test_what_an_earlier_run_has_logged_may_still_sound_and_is_not_logged_again():
     async with a_hub(low=6.0) as hub:
         await hub.intake.take(Receipted([], earlier=[reading(5.0)]))
@@ -112,6 +124,7 @@ async def test_receipts_go_into_the_log_with_the_next_record_where_their_own_bat
 
 
 async def test_a_first_look_that_finds_all_well_ends_old_alarms_on_the_farm_and_says_nothing_upstream():
+    """A3."""
     async with a_hub(low=6.0, high=12.0) as hub:
         await hub.intake.take([reading(8.0)])
         await turn()
@@ -123,6 +136,7 @@ async def test_a_first_look_that_finds_all_well_ends_old_alarms_on_the_farm_and_
 
 
 async def test_what_was_raised_while_the_local_broker_was_away_sounds_when_it_is_back():
+    """A2."""
     async with a_hub(low=6.0) as hub:
         hub.local.up = False
         await hub.intake.take([reading(5.0)])

@@ -1,0 +1,51 @@
+"""Rules go by their numbers: what is cited stands somewhere, and a test names each that stands there."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("agent", "drivers", "sync", "docs", "tests")
+FILES = [file for folder in FOLDERS for end in ("py", "md") for file in sorted((ROOT / folder).rglob(f"*.{end}"))]
+TEXTS = {file.relative_to(ROOT): file.read_text() for file in FILES if file != Path(__file__)}
+# At a line's start, as an item, in bold, or with two spaces behind.
+STANDS = re.compile(r"^(?:- |\*\*|- \*\*|(?=\w+  ))([A-Z]\d{1,2})\b", re.MULTILINE)
+# "D1 to D14" cites all between; a test may have the number in its name.
+CITED = re.compile(r"(?<![\w`/-])([A-Z])(\d{1,2})(?: to [A-Z](\d{1,2}))?(?![\w-])")
+NAMED = re.compile(r"\bdef test_([a-z])(\d{1,2})()_")
+
+
+def cited(text: str) -> set[str]:
+    found = set()
+    for family, first, last in CITED.findall(text) + NAMED.findall(text):
+        found |= {f"{family.upper()}{number}" for number in range(int(first), int(last or first) + 1)}
+    return found
+
+
+PLACES = [
+    (number, file) for file, text in TEXTS.items() if file.parts[0] != "tests" for number in STANDS.findall(text)
+]
+STANDING = {number for number, _ in PLACES}
+RESTATED = Path("sync/shipper/stream.py")
+"""Opens with the rules of docs/DELIVERY.md in its own words."""
+FAMILIES = {number[0] for number in STANDING}
+
+
+def test_no_two_rules_go_by_one_number():
+    numbers = Counter(number for number, file in PLACES if file != RESTATED)
+    assert [number for number, times in numbers.items() if times > 1] == []
+
+
+def test_a_rule_that_is_cited_stands_somewhere():
+    offences = []
+    for file, text in TEXTS.items():
+        unknown = {number for number in cited(text) - STANDING if number[0] in FAMILIES}
+        offences += [f"{file} cites {', '.join(sorted(unknown))}"] if unknown else []
+    assert not offences, "\n" + "\n".join(offences)
+
+
+def test_each_rule_is_named_by_a_test():
+    named = set().union(*(cited(text) for file, text in TEXTS.items() if file.parts[0] == "tests"))
+    assert not STANDING - named, f"no test names {', '.join(sorted(STANDING - named))}"
