@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka.record.util import calc_crc32c
 
+from sync.values import EARLIEST_MS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,8 +23,6 @@ _NO_LEADER_EPOCH: Final = -1
 _OUTER: Final = struct.Struct(">qiibI")
 # attributes, last offset delta, first and largest timestamp, producer id, epoch, base sequence, count
 _INNER: Final = struct.Struct(">hiqqqhii")
-_EARLIEST_MS: Final = 1_704_067_200_000
-"""2024-01-01: earlier than any release of this program (C1)."""
 _AFTER_LENGTH: Final = 4 + 1 + 4
 
 
@@ -32,7 +32,7 @@ def sending_ms() -> int:
     Kafka keeps records without a time as long as others. Those from 1970 its retention deletes within minutes.
     """
     now_ms = time.time_ns() // 1_000_000
-    return now_ms if now_ms >= _EARLIEST_MS else -1
+    return now_ms if now_ms >= EARLIEST_MS else -1
 
 
 def frame_batch(batch: Batch, now_ms: int) -> bytes:

@@ -11,6 +11,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from sync.batches import frame_batch
 from sync.values import (
+    WRAP,
     Absent,
     Accepted,
     CannotTell,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 _REMEMBERED: Final = 5
 _TOO_LARGE: Final = 10
 _OUT_OF_ORDER: Final = 45
-_WRAP: Final = 2**31
 
 
 class Fault(StrEnum):
@@ -114,7 +114,7 @@ class MemorySink:
             for base, count, offset in known:
                 if (base, count) == (claim.base_sequence, batch.count):
                     return Accepted(offset)
-            if known and (known[-1][0] + known[-1][1]) % _WRAP != claim.base_sequence:
+            if known and (known[-1][0] + known[-1][1]) % WRAP != claim.base_sequence:
                 return Refused(_OUT_OF_ORDER, "OutOfOrderSequenceNumber (45)", permanent=False)
             known.append((claim.base_sequence, batch.count, partition.end))
         first = partition.end
@@ -161,7 +161,7 @@ class MemorySink:
         if not known:
             return Forgotten()
         base, count, _ = known[-1]
-        return Known((base + count - 1) % _WRAP)
+        return Known((base + count - 1) % WRAP)
 
     async def read_back(self, batch: Batch) -> ReadBack:
         """Look through all batches behind the lease's offset."""

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+EARLIEST_MS: Final = 1_704_067_200_000
+"""2024-01-01: earlier than any release of this program. A clock that says less is wrong (C1, D5)."""
+WRAP: Final = 2**31
+"""A producer's sequence goes on at 0 after 2^31 - 1 (D9)."""
 
 
 class Lane(StrEnum):

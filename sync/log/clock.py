@@ -30,9 +30,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from sync.values import EARLIEST_MS
+
 TIMESYNCD: Final = Path("/run/systemd/timesync/synchronized")
-EARLIEST_MS: Final = 1_704_067_200_000
-"""2024-01-01: earlier than any release of this program."""
 STEP_MS: Final = 60_000
 STANDS_MS: Final = 3_600_000
 HOLDS_MS: Final = 7 * 86_400_000

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from sync.log import ledger
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, key_of
-from sync.log.streams import WRAP, Range, Run
-from sync.values import Standing
+from sync.log.streams import Range, Run
+from sync.values import WRAP, Standing
 
 if TYPE_CHECKING:
     from sync.log.book import Book

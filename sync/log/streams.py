@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sync.log.clock import Stamp
 from sync.log.schema import MAX_NUMBER, key_of
-from sync.values import Batch, Claim, Lane, Pending, Producer, Standing, Stream
+from sync.values import WRAP, Batch, Claim, Lane, Pending, Producer, Standing, Stream
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from sync.log.clock import Timeline
 
-WRAP: Final = 2**31
-"""Kafka's sequence goes on at 0 after 2^31 - 1."""
 ORDER: Final = {Lane.ALERT: 0, Lane.LIVE: 1, Lane.BACKFILL: 2, Lane.BULK: 3}
 
 

@@ -40,6 +40,7 @@ from sync.shipper.moves import (
     Untold,
 )
 from sync.values import (
+    WRAP,
     Absent,
     Accepted,
     Batch,
@@ -54,10 +55,8 @@ from sync.values import (
     Unknown,
 )
 
-RENEW_AT: Final = 2**30
-"""Kafka's sequence wraps from 2^31 - 1 to 0; half of that is years of one stream, and no batch comes near it."""
-
-WRAP: Final = 2**31
+RENEW_AT: Final = WRAP // 2
+"""Half of the sequence space (D9): years of one stream, and no batch comes near it."""
 
 NO_PRODUCER: Final = Producer(-1, -1)
 """What batches carry without idempotence (D13)."""

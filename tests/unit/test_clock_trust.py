@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.log.clock import EARLIEST_MS, HOLDS_MS, STANDS_MS, STEP_MS, Clock, Stamp, Timeline
+from sync.log.clock import HOLDS_MS, STANDS_MS, STEP_MS, Clock, Stamp, Timeline
+from sync.values import EARLIEST_MS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,8 +25,9 @@ from sync.shipper.moves import (
     Settle,
     Untold,
 )
-from sync.shipper.stream import LOST_TRACK, NO_PRODUCER, RENEW_AT, WRAP, Phase, begin, resume, step
+from sync.shipper.stream import LOST_TRACK, NO_PRODUCER, RENEW_AT, Phase, begin, resume, step
 from sync.values import (
+    WRAP,
     Absent,
     Accepted,
     Batch,
