@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import logging
 import math
 import os
 import sqlite3
-import struct
 import time
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sync.log import aside, foreign, schema
+from sync.log import aside, faults, foreign, schema
 from sync.log.book import Book
 from sync.log.schema import Names
 from sync.values import Misconfigured
@@ -36,40 +34,6 @@ _HOUR_S: Final = 3_600.0
 _DAY_S: Final = 86_400.0
 _BALLAST_BYTES: Final = 2 * 1024**2
 _MOST_PAGES: Final = 0xFFFFFFFE
-NOISE: Final = (schema.Foreign, ValueError, TypeError, LookupError, AttributeError, OverflowError, struct.error)
-"""What a damaged file brings into the types that its rows are read into."""
-
-_CORRUPT: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT}
-
-_UNREAD: Final = {
-    sqlite3.SQLITE_IOERR_READ,
-    sqlite3.SQLITE_IOERR_SHORT_READ,
-    sqlite3.SQLITE_IOERR_CORRUPTFS,
-}
-
-
-def damaged(error: BaseException) -> bool:
-    """Whether the file itself seems to be at fault."""
-    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT
-
-
-def unreadable(error: BaseException) -> bool:
-    """The same, where a missing table or an odd value says it too."""
-    if isinstance(error, sqlite3.Error):
-        return damaged(error) or getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_ERROR
-    return isinstance(error, NOISE)
-
-
-def unread(error: BaseException) -> bool:
-    """Whether the disk did not give what the file holds, as a bad sector does for good."""
-    return getattr(error, "sqlite_errorcode", 0) in _UNREAD
-
-
-def full(error: BaseException) -> bool:
-    """Whether the disk has no room left."""
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 class LogFile:
@@ -214,7 +178,7 @@ class LogFile:
         try:
             _, frames, copied = self.book.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:
-            if damaged(error):
+            if faults.damaged(error):
                 raise
             if not self._checkpoint_failed:
                 log.warning("the log's WAL cannot be copied into its file: %s", error)
@@ -240,7 +204,7 @@ class LogFile:
             connection.execute("PRAGMA temp_store=MEMORY")  # the copy on its way needs no room on the disk
             connection.execute("VACUUM")
         except sqlite3.Error as error:
-            if damaged(error):
+            if faults.damaged(error):
                 raise
             log.warning("the log's file cannot be made smaller: %s", error)
             return False
@@ -330,7 +294,7 @@ class LogFile:
         try:
             schema.write_file(trial, bytes(schema.PAGE_BYTES))
         except OSError as error:
-            return full(error)
+            return faults.full(error)
         finally:
             with contextlib.suppress(OSError):
                 trial.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sync.log import aside, blocks, fork, ledger, lineage, numbers, schema, streams
+from sync.log import aside, blocks, faults, fork, ledger, lineage, numbers, schema, streams
 from sync.log.blocks import Block
 from sync.log.clock import Stamp
 from sync.log.ledger import Missing
@@ -38,8 +38,6 @@ SLICE_S: Final = 0.01
 _META: Final = "salvage:"
 """Of each file, by its name, how far it is emptied."""
 _DONE: Final = "done"
-_WAITS: Final = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-"""What a disk says that has no time or is away, which is no reason to take a file for empty."""
 # What the types that rows are read into make of noise.
 _NOISE: Final = (sqlite3.Error, ValueError, TypeError, KeyError, OverflowError)
 
@@ -127,7 +125,7 @@ class Salvage:
             try:
                 states = streams.load(connection)
             except _NOISE as error:
-                if patient and _waits(error):
+                if patient and faults.passing(error):
                     raise
                 states = {}
             parts = _parts(states) if states else _parts_of(names)
@@ -137,7 +135,7 @@ class Salvage:
             if connection is not None:
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
-            if patient and _waits(error):
+            if patient and faults.passing(error):
                 raise
             return Salvage(path, [], None, progress, names.log_id)
 
@@ -307,10 +305,6 @@ def _named(connection: sqlite3.Connection | None) -> tuple[str, lineage.Lineage,
         log_id, known = lineage.load(connection)
         given = int(connection.execute("SELECT max(given) FROM streams").fetchone()[0] or 0)
     return log_id, known, given
-
-
-def _waits(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _WAITS
 
 
 def _notes(connection: sqlite3.Connection) -> dict[str, str]:

@@ -8,9 +8,10 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from sync.log import aside, foreign, ledger, retention
+from sync.log import aside, faults, foreign, ledger, retention
 from sync.log.engine import Engine
-from sync.log.file import NOISE, LogFile, full, unread, unreadable
+from sync.log.faults import NOISE
+from sync.log.file import LogFile
 from sync.log.salvage import Salvage
 from sync.log.schema import Later
 from sync.log.space import Space
@@ -230,14 +231,14 @@ class Writer:
                 self._give_up(work, work.doing, error)
             else:
                 self.file.close(clean=False)
-        elif unreadable(error):
+        elif faults.suspicious(error):
             self._suspect(error)
-        elif full(error):
+        elif faults.full(error):
             self.file.use_room()
             if book is not None:
                 self._make_room(book)
         elif now_s - self._failing_since_s > self._settings.log_stall_s:
-            if unread(error):
+            if faults.withheld(error):
                 self._suspect(error)
             # A file system that went away and came back needs files that are opened anew.
             self.file.close(clean=False)
