@@ -10,27 +10,28 @@ file named as one that holds nothing any more. A log that is itself put aside me
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import sqlite3
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sync.log import aside, blocks, faults, fork, ledger, lineage, numbers, schema, streams
-from sync.log.blocks import Block
-from sync.log.clock import Stamp
+from sync.log import aside, blocks, fork, ledger, numbers
 from sync.log.ledger import Missing
-from sync.log.schema import MAX_NUMBER, Names, key_of
-from sync.log.streams import Lease, Range
+from sync.log.schema import MAX_NUMBER
+from sync.log.streams import Range
+from sync.log.wreck import NOISE, Wreck
 from sync.values import Lane, Standing
 
 if TYPE_CHECKING:
+    import sqlite3
     from pathlib import Path
 
+    from sync.log.blocks import Block
     from sync.log.book import Book
-    from sync.log.streams import StreamState
+    from sync.log.clock import Stamp
+    from sync.log.streams import Lease, StreamState
+    from sync.log.wreck import Part
 
 log = logging.getLogger("tidegate.log")
 
@@ -38,20 +39,6 @@ SLICE_S: Final = 0.01
 _META: Final = "salvage:"
 """Of each file, by its name, how far it is emptied."""
 _DONE: Final = "done"
-# What the types that rows are read into make of noise.
-_NOISE: Final = (sqlite3.Error, ValueError, TypeError, KeyError, OverflowError)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Undelivered blocks of a stream of the old file. `records` is None where it cannot say how many."""
-
-    lane: Lane
-    topic: str
-    blocks: Range
-    records: int | None
-    mark: bool = False
-    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +58,12 @@ class Progress:
 
 
 class Salvage:
-    """Reads an old file part by part. How far it came is on disk with what it brought over."""
+    """Empties a file part by part. How far it came is on disk with what it brought over."""
 
-    def __init__(
-        self,
-        path: Path,
-        parts: list[Part],
-        connection: sqlite3.Connection | None,
-        progress: Progress,
-        uncounted: str | None,
-    ) -> None:
-        self.path = path
+    def __init__(self, wreck: Wreck, progress: Progress) -> None:
+        self._wreck = wreck
+        parts = wreck.parts
         self._parts = [replace(part, mark=True, lease=None) for part in parts] if progress.marked else parts
-        self._connection = connection
-        self._log_id, self._lineage, self._given = _named(connection)
-        self._uncounted = uncounted
-        """The log id of a file that cannot say how many records it held."""
         if progress == Progress(marked=progress.marked, told=progress.told) and parts:
             progress = replace(progress, at=parts[0].blocks.first)
         self._kept = self._now = progress
@@ -110,34 +87,13 @@ class Salvage:
                 continue
             # Of an older one of which nothing is known any more, a part may have been brought over already.
             progress = Progress(**json.loads(note)) if note is not None else Progress(marked=file != newest)
-            return Salvage._of(file, progress, patient=patient)
+            return Salvage(Wreck.open(file, patient=patient), progress)
         return None
 
-    @staticmethod
-    def _of(path: Path, progress: Progress, *, patient: bool) -> Salvage:
-        connection = None
-        names = Names.read(path.with_name(path.name + aside.NAMES))
-        try:
-            connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
-            connection.execute("PRAGMA cell_size_check=1")
-            if 0 < connection.execute("PRAGMA user_version").fetchone()[0] < schema.FORMAT:
-                schema.connect(path).close()  # an earlier format is first brought to ours
-            try:
-                states = streams.load(connection)
-            except _NOISE as error:
-                if patient and faults.passing(error):
-                    raise
-                states = {}
-            parts = _parts(states) if states else _parts_of(names)
-            uncounted = names.log_id if parts and not states else None
-            return Salvage(path, parts, connection, progress, uncounted)
-        except _NOISE as error:
-            if connection is not None:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.close()
-            if patient and faults.passing(error):
-                raise
-            return Salvage(path, [], None, progress, names.log_id)
+    @property
+    def path(self) -> Path:
+        """The old file."""
+        return self._wreck.path
 
     @property
     def saved(self) -> int:
@@ -153,7 +109,8 @@ class Salvage:
         """Bring over what a slice of time allows, in the book's transaction; `keep` or `rewind` follows."""
         until = time.monotonic() + SLICE_S
         if not self._now.told:
-            self._take_over_losses(book)
+            for loss in self._wreck.untold():
+                ledger.keep(book, loss)
             self._now = replace(self._now, told=True)
         while self._now.part < len(self._parts) and time.monotonic() < until:
             part = self._parts[self._now.part]
@@ -164,12 +121,12 @@ class Salvage:
                 self._finish(book, part)
                 self._next_part()
         book.more = True
-        notes = [(_META + self.path.name, json.dumps(asdict(self._now)))]
+        notes = [(_META + self._wreck.path.name, json.dumps(asdict(self._now)))]
         if self._now.part >= len(self._parts):
-            if self._uncounted is not None:
-                ledger.lose_uncounted(book, "corrupt", self._uncounted, "a log file could not be read whole")
-            handed_on = _notes(self._connection) if self._connection is not None else {}
-            notes = [(_META + name, note) for name, note in {**handed_on, self.path.name: _DONE}.items()]
+            if self._wreck.uncounted is not None:
+                ledger.lose_uncounted(book, "corrupt", self._wreck.uncounted, "a log file could not be read whole")
+            handed_on = _notes(self._wreck.connection) if self._wreck.connection is not None else {}
+            notes = [(_META + name, note) for name, note in {**handed_on, self._wreck.path.name: _DONE}.items()]
         book.connection.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", notes)
 
     def keep(self) -> None:
@@ -183,20 +140,17 @@ class Salvage:
 
     def close(self) -> None:
         """Let go of the old file."""
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
+        self._wreck.close()
 
     def _bring_block(self, book: Book, part: Part) -> bool:
-        found = self._read(part.blocks.origin, self._now.at, part.blocks.last)
+        found = self._wreck.read(part.blocks.origin, self._now.at, part.blocks.last)
         if found is None:
             return False
         number, block, taken = found
         renamed = part.blocks.standing is Standing.RENAMED
-        if renamed and self._lineage.earlier:
-            block = fork.renamed_block(book, part.topic, block, self._lineage, self._log_id)
-        if part.mark or (renamed and not self._lineage.earlier):
+        if renamed and self._wreck.lineage.earlier:
+            block = fork.renamed_block(book, part.topic, block, self._wreck.lineage, self._wreck.log_id)
+        if part.mark or (renamed and not self._wreck.lineage.earlier):
             block = blocks.mark_repeated(block, book.settings.compression_level)
         lane = Lane.BACKFILL if part.lane is Lane.LIVE else part.lane
         self._add(book, book.stream(lane, part.topic), block, taken)
@@ -212,7 +166,7 @@ class Salvage:
         """Bring a leased batch over as a whole, under its lease; or what is left of it, marked."""
         found: list[tuple[Block, Stamp]] = []
         at = lease.first
-        while (row := self._read(lease.origin, at, lease.last)) is not None:
+        while (row := self._wreck.read(lease.origin, at, lease.last)) is not None:
             found.append((row[1], row[2]))
             at = row[0] + row[1].records
         left = sum(block.records for block, _ in found)
@@ -231,36 +185,9 @@ class Salvage:
         if left < lease.records:
             self._lose(book, state, Missing(lease.first, lease.last, lease.records - left, "corrupt"))
 
-    def _read(self, origin: int, at: int, last: int) -> tuple[int, Block, Stamp] | None:
-        """The next block that can be read; damage is stepped over in growing steps.
-
-        Of when it was taken only the wall clock and its trust go over: its run is none of the new file's.
-        """
-        if self._connection is None:
-            return None
-        stride = 1
-        while at <= last:
-            try:
-                row = self._connection.execute(
-                    "SELECT key, records, body, at_ms, synced, checksum FROM blocks WHERE key BETWEEN ? AND ?"
-                    " ORDER BY key LIMIT 1",
-                    (key_of(origin, at), key_of(origin, last)),
-                ).fetchone()
-                if row is None:
-                    return None
-                key, records, body, at_ms, synced, checksum = row
-                number = int(key) & MAX_NUMBER
-                if number >= at and blocks.checksum(key, records, body) == checksum:
-                    return number, Block(number, int(records), body), Stamp(int(at_ms), 0, 0, int(synced))
-                at = max(at, number) + 1
-            except (*_NOISE, BufferError):
-                at += stride
-                stride *= 2
-        return None
-
     def _finish(self, book: Book, part: Part) -> None:
         if part.records is not None and part.records > self._now.of_part:
-            last = min(part.blocks.last, self._given) if self._given else None
+            last = min(part.blocks.last, self._wreck.given) if self._wreck.given else None
             missing = Missing(part.blocks.first, last, part.records - self._now.of_part, "corrupt")
             self._lose(book, book.stream(part.lane, part.topic), missing)
 
@@ -273,22 +200,11 @@ class Salvage:
 
     def _lose(self, book: Book, state: StreamState, missing: Missing) -> None:
         """Tell a loss by the old file's own numbers, where it still says them."""
-        if missing.last is None or not self._log_id:
+        if missing.last is None or not self._wreck.log_id:
             missing = replace(missing, first=None, last=None)
-        log_id = self._lineage.log_id_of(missing.first, self._log_id)
+        log_id = self._wreck.lineage.log_id_of(missing.first, self._wreck.log_id)
         ledger.note(book, state.lane, state.topic, missing, log_id=log_id)
         book.lost[missing.reason] += missing.records
-
-    def _take_over_losses(self, book: Book) -> None:
-        """What the old file knew of losses, and had not told."""
-        if self._connection is None:
-            return
-        try:
-            losses = ledger.untold(self._connection)
-        except _NOISE:
-            return
-        for loss in losses:
-            ledger.keep(book, loss)
 
     def _next_part(self) -> None:
         number = self._now.part + 1
@@ -296,55 +212,10 @@ class Salvage:
         self._now = replace(self._now, part=number, at=at, of_part=0)
 
 
-def _named(connection: sqlite3.Connection | None) -> tuple[str, lineage.Lineage, int]:
-    """The old file's log id, those that it had before, and its highest number, as far as it says them."""
-    log_id, known, given = "", lineage.Lineage(), 0
-    if connection is None:
-        return log_id, known, given
-    with contextlib.suppress(*_NOISE):
-        log_id, known = lineage.load(connection)
-        given = int(connection.execute("SELECT max(given) FROM streams").fetchone()[0] or 0)
-    return log_id, known, given
-
-
 def _notes(connection: sqlite3.Connection) -> dict[str, str]:
     """How far which file is emptied, as a log has it; nothing where it cannot be read."""
     try:
         found = connection.execute("SELECT name, value FROM meta WHERE name LIKE ?", (_META + "%",)).fetchall()
         return {str(name).removeprefix(_META): str(note) for name, note in found}
-    except _NOISE:
+    except NOISE:
         return {}
-
-
-def _parts_of(names: Names) -> list[Part]:
-    """All that is in the blocks of the streams that there were."""
-    return [
-        Part(Lane(lane), topic, Range(number, 1, MAX_NUMBER, 0), None, mark=True)
-        for number, (lane, topic) in names.streams.items()
-    ]
-
-
-def _parts(states: dict[int, streams.StreamState]) -> list[Part]:
-    """What the file holds undelivered: leases first, then by lane."""
-    ordered = sorted(states.values(), key=lambda state: (streams.ORDER[state.lane], state.id))
-    parts = [
-        Part(
-            state.lane,
-            state.topic,
-            Range(state.lease.origin, state.lease.first, state.lease.last, 0),
-            None,
-            lease=state.lease,
-        )
-        for state in ordered
-        if state.lease is not None
-    ]
-    for state in ordered:
-        parts += [
-            # What waits for a decision cannot wait in the new file; it goes marked, as if it had been adopted (D11).
-            Part(state.lane, state.topic, part, part.records, mark=part.standing in {Standing.MARKED, Standing.WAITS})
-            for part in state.ranges
-        ]
-        if state.open_records:
-            own = Range(state.id, state.head, MAX_NUMBER, state.open_records)
-            parts.append(Part(state.lane, state.topic, own, state.open_records))
-    return parts
