@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import cramjam
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
@@ -176,6 +176,12 @@ def decompress(body: bytes) -> bytes:
 def checksum(key: int, records: int, body: bytes) -> int:
     """What a row's body must still match before it is sent; row and body are covered together."""
     return zlib.crc32(body, zlib.crc32(_KEYED.pack(key, records)))
+
+
+def intact(key: int, records: Any, body: Any, found: Any) -> bool:
+    """Whether a row is as it was written (L6); where noise stands in a field it need not even be of its type."""
+    fits = isinstance(records, int) and 0 < records < 1 << 31 and isinstance(body, bytes)
+    return fits and checksum(key, records, body) == found
 
 
 def join(parts: Iterable[tuple[int, bytes]], level: int) -> bytes:

@@ -71,8 +71,7 @@ class Standings:
         """What a row of `COLUMNS` says, as far as its checksum bears it out."""
         key, records, at_ms, checksum, body = row
         origin, number = key >> NUMBER_BITS, key & MAX_NUMBER
-        intact = isinstance(records, int) and isinstance(body, bytes)
-        if not intact or blocks.checksum(key, records, body) != checksum:
+        if not blocks.intact(key, records, body, checksum):
             records, body = 1, None
         state = self.streams[origin]
         taken_ms = at_ms if isinstance(at_ms, int) and 0 <= at_ms < _NO_TIME_MS else 0

@@ -20,7 +20,7 @@ from sync.log import aside, blocks, fork, ledger, numbers
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER
 from sync.log.streams import Range
-from sync.log.wreck import NOISE, Wreck
+from sync.log.wreck import MISREAD, Wreck
 from sync.values import Lane, Standing
 
 if TYPE_CHECKING:
@@ -217,5 +217,5 @@ def _notes(connection: sqlite3.Connection) -> dict[str, str]:
     try:
         found = connection.execute("SELECT name, value FROM meta WHERE name LIKE ?", (_META + "%",)).fetchall()
         return {str(name).removeprefix(_META): str(note) for name, note in found}
-    except NOISE:
+    except MISREAD:
         return {}

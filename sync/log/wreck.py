@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from sync.log.notices import Loss
     from sync.log.streams import Lease, StreamState
 
-# What the types that rows are read into make of noise.
-NOISE: Final = (sqlite3.Error, ValueError, TypeError, KeyError, OverflowError)
+MISREAD: Final = (sqlite3.Error, *faults.NOISE)
+"""What reading it can raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,14 @@ class Wreck:
                 schema.connect(path).close()  # an earlier format is first brought to ours
             try:
                 states = streams.load(connection)
-            except NOISE as error:
+            except MISREAD as error:
                 if patient and faults.passing(error):
                     raise
                 states = {}
             parts = _parts(states) if states else _parts_of(names)
             uncounted = names.log_id if parts and not states else None
             return Wreck(path, parts, connection, uncounted)
-        except NOISE as error:
+        except MISREAD as error:
             if connection is not None:
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
@@ -106,10 +106,10 @@ class Wreck:
                     return None
                 key, records, body, at_ms, synced, checksum = row
                 number = int(key) & MAX_NUMBER
-                if number >= at and blocks.checksum(key, records, body) == checksum:
+                if number >= at and blocks.intact(key, records, body, checksum):
                     return number, Block(number, int(records), body), Stamp(int(at_ms), 0, 0, int(synced))
                 at = max(at, number) + 1
-            except (*NOISE, BufferError):
+            except (*MISREAD, BufferError):
                 at += stride
                 stride *= 2
         return None
@@ -120,7 +120,7 @@ class Wreck:
             return []
         try:
             return ledger.untold(self.connection)
-        except NOISE:
+        except MISREAD:
             return []
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ def _named(connection: sqlite3.Connection | None) -> tuple[str, lineage.Lineage,
     log_id, known, given = "", lineage.Lineage(), 0
     if connection is None:
         return log_id, known, given
-    with contextlib.suppress(*NOISE):
+    with contextlib.suppress(*MISREAD):
         log_id, known = lineage.load(connection)
         given = int(connection.execute("SELECT max(given) FROM streams").fetchone()[0] or 0)
     return log_id, known, given

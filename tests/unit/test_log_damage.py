@@ -151,6 +151,29 @@ async def test_without_the_streams_table_everything_readable_goes_marked(tmp_pat
         assert log.stats().quarantined == 1
 
 
+@pytest.mark.parametrize("noise", [-1 << 40, 1 << 40, "x", b"x"], ids=["below", "above", "text", "bytes"])
+async def test_noise_in_a_row_of_a_file_put_aside_costs_its_block_and_no_others(
+    tmp_path: Path, noise: int | str | bytes
+) -> None:
+    """L6, L9."""
+    old = await filled(tmp_path, 20)
+    path = tmp_path / "log.sqlite"
+    with closing(sqlite3.connect(path)) as file:
+        keys = [row[0] for row in file.execute("SELECT key FROM blocks ORDER BY key")]
+        key = keys[len(keys) // 2]
+        body, records = file.execute("SELECT body, records FROM blocks WHERE key=?", (key,)).fetchone()
+        lost = {(record.value or b"").decode().rstrip(".") for record in decode(body, records)}
+        file.execute("UPDATE blocks SET records=? WHERE key=?", (noise, key))
+        file.commit()
+    path.rename(aside.place(path, aside.DAMAGED))
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("after"))
+        await until(lambda: not log._writer._salvage)
+        assert lost <= old.undelivered
+        assert set((await collected(log))[0]) == (old.undelivered - lost) | {"after"}
+        assert log.stats().lost == {"corrupt": len(lost)}
+
+
 async def test_a_salvage_goes_on_after_a_restart_and_doubles_nothing(tmp_path: Path) -> None:
     old = await filled(tmp_path, 400)
     path = tmp_path / "log.sqlite"

@@ -174,13 +174,14 @@ async def test_what_was_thinned_is_not_called_settled(tmp_path: Path) -> None:
     assert entry.state == "thinned"
 
 
-async def test_a_damaged_block_is_one_line_and_the_next_are_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("noise", [1_000_000, 1 << 40, -1, "x"])
+async def test_a_damaged_block_is_one_line_and_the_next_are_whole(tmp_path: Path, noise: int | str) -> None:
     async with running(SqliteLog(settings(tmp_path))) as log:
         for number in range(0, 20, 5):
             await log.append(envelopes(*range(number, number + 5)))
     with closing(sqlite3.connect(tmp_path / "log.sqlite")) as foreign:
         (key,) = foreign.execute("SELECT key FROM blocks WHERE records=5 ORDER BY key LIMIT 1 OFFSET 1").fetchone()
-        foreign.execute("UPDATE blocks SET records=1000000, at_ms='noise' WHERE key=?", (key,))
+        foreign.execute("UPDATE blocks SET records=?, at_ms='noise' WHERE key=?", (noise, key))
         foreign.commit()
     found = of_readings(LogReader(tmp_path / "log.sqlite").export(Selection(since_ms=1)))
     assert values(found) == [str(number) for number in [*range(5), *range(10, 20)]]
