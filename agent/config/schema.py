@@ -6,65 +6,11 @@ The same document stands in `config.yaml` and in a fleet push. Descriptions are 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-"""Names become topic levels, metric labels and file names."""
-
-
-def _against_folder(path: Path, info: ValidationInfo) -> Path:
-    """Relative paths count from the document's folder, which the loader passes as context."""
-    place = info.context.get("place") if isinstance(info.context, dict) else None
-    return place(path) if place is not None else path
-
-
-def _split(value: Any) -> Any:
-    """A list may be one text with commas, so that one environment variable can name several brokers."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _whole(value: Any) -> Any:
-    """Documents hold text; a choice among numbers wants the number."""
-    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 9 else value
-
-
-def _text(value: Any) -> Any:
-    """A value given by a program as a number where text is wanted (`version: 5`)."""
-    return str(value) if type(value) in (int, float) else value
-
-
-def _source(text: str, info: ValidationInfo) -> str:
-    """A video file counts from the document's folder, too; addresses and devices stay."""
-    is_file = "://" not in text and not text.isdecimal()
-    return str(_against_folder(Path(text), info)) if is_file else text
-
-
-FilePath = Annotated[Path, AfterValidator(_against_folder)]
-Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\[\]%-]{1,253}$")]
-PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-Broker = Annotated[str, Field(pattern=rf"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]{{1,253}}):{PORT}$")]
-Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=1024)]
-
-
-class Section(BaseModel):
-    """What every section shares: no unknown keys, no changes after loading, a key without a value is not set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _not_set(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        fields = cls.model_fields
-        return {key: value for key, value in data.items() if value is not None or _wanted(fields.get(key))}
-
-
-def _wanted(field: Any) -> bool:
-    """Whether leaving the key's value out is an error: the key is unknown, or has no default."""
-    return field is None or bool(field.is_required())
+from agent.config.values import Brokers, FilePath, Host, Name, Section, Source, Text, as_text, whole
 
 
 class Gateway(Section):
@@ -155,7 +101,7 @@ class Budget(Section):
 class Kafka(Section):
     """The upstream cluster."""
 
-    brokers: Annotated[list[Broker], BeforeValidator(_split)] = Field(
+    brokers: Brokers = Field(
         min_length=1, description="Where to ask first, each `host:port`; a list, or one text with commas."
     )
     delivery: Literal["exactly_once", "at_least_once"] = Field(
@@ -234,7 +180,7 @@ class Subscription(Section):
     topic: Text = Field(
         description="Such as `farm/{site}/{tank}/{metric}`; `+` and a last `#` match and are ignored."
     )
-    qos: Annotated[Literal[0, 1], BeforeValidator(_whole)] = Field(
+    qos: Annotated[Literal[0, 1], BeforeValidator(whole)] = Field(
         default=1, description="1: acknowledged once on disk. 0 loses what the link loses."
     )
     payload: Payload = Field(default=Payload(), description="How to read the payload.")
@@ -268,7 +214,7 @@ class Mqtt(Section):
     name: Name = Field(description="Name of the connection; its unit is `mqtt:NAME`.")
     host: Host = Field(default="127.0.0.1", description="Name or address of the broker.")
     port: int = Field(default=1883, ge=1, le=65535, description="TCP port of the broker; 8883 is usual with TLS.")
-    version: Annotated[Literal["3.1.1", "5"], BeforeValidator(_text)] = Field(
+    version: Annotated[Literal["3.1.1", "5"], BeforeValidator(as_text)] = Field(
         default="5", description="Version of MQTT; 5 unless the broker has none."
     )
     local: bool = Field(
@@ -323,9 +269,7 @@ class Camera(Section):
     """One camera."""
 
     name: Name = Field(description="Name of the camera; its unit is `camera:NAME`.")
-    source: Annotated[Text, AfterValidator(_source)] = Field(
-        description="An `rtsp://` address, a device such as `/dev/video0`, or a video file."
-    )
+    source: Source = Field(description="An `rtsp://` address, a device such as `/dev/video0`, or a video file.")
     tank: Name = Field(description="The tank or pen that it looks at.")
     model: Name | None = Field(default=None, description="The model that looks at its frames.")
     fps: float = Field(default=5.0, gt=0, le=120, description="At most so many frames a second are looked at.")

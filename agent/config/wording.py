@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from agent.config.document import Scalar, find
 from agent.config.problems import Problem, path_text, shortened
-from agent.config.schema import PORT, Config, Section
+from agent.config.schema import Config
+from agent.config.values import PORT, Section
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
