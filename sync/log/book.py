@@ -6,13 +6,12 @@ says more than the disk.
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from aiokafka.partitioner import murmur2
 
-from sync.log import blocks, discards, ledger, lineage, numbers, receipts, restamp, rows, streams
+from sync.log import blocks, discards, ledger, lineage, receipts, restamp, rows, streams
 from sync.log.blocks import Block, Namer
 from sync.log.clock import Stamp, Timeline
 from sync.log.schema import PAGE_BYTES, Names, key_of
@@ -94,41 +93,7 @@ class Book:
         self._holders: dict[int, asyncio.Future[Batch] | None] = {}
         self._receipts: bytes | None = None
 
-    # Opening, committing, closing ------------------------------------------------------------------------
-
-    def open(self) -> None:
-        """Begin a run: number it, and take the file's log id, or make one for a new file (D10)."""
-        cell = self.connection.execute
-        meta = dict(cell("SELECT name, value FROM meta").fetchall())
-        self.load()
-        given = cell("SELECT max(given) FROM streams UNION ALL SELECT max(first)-1 FROM runs").fetchall()
-        self.newest = max((rows.newest_number(self.connection, stream) for stream in self.streams), default=0)
-        self.newest = max(self.newest, *(int(row[0] or 0) for row in given))
-        first = int(meta.get("clean") or max(int(meta.get("reserved", 1)), self.newest + 1))
-        self.lineage = lineage.opened(meta, self.names, first, compared=self.compared)
-        self.names.run = max(self.names.run, int(meta.get("run", 0))) + 1
-        self.names.log_id = str(meta.get("log_id") or secrets.token_hex(6))
-        self.namer = Namer(self.settings.gateway_id, self.names.log_id)
-        self.begin()
-        cell("DELETE FROM meta WHERE name='clean'")
-        self._reserved = self._reserved_on_disk = first + RESERVE
-        self._meta(log_id=self.names.log_id, run=self.names.run, reserved=self._reserved)
-        lineage.save(self.connection, self.lineage)
-        cell("INSERT OR REPLACE INTO runs VALUES(?,?,?,?)", (self.names.run, first, self.now_ms, self.clock.boot))
-        for topic, partition in self.names.partitions.items():
-            cell("INSERT OR IGNORE INTO topics VALUES(?,?)", (topic, partition))
-        for name, value in self.names.cursors.items():
-            cell("INSERT OR IGNORE INTO cursors VALUES(?,?)", (name, value))
-        if first > self.newest + 1:
-            ledger.skip(self, self.newest + 1, first - 1, "unclosed")
-        oldest = min((rows.oldest_number(self.connection, stream) for stream in self.streams), default=0)
-        numbers.forget_spans(self, oldest)
-        cell("COMMIT")
-        here = cell("SELECT run FROM runs WHERE boot=? AND boot<>'unknown'", (self.clock.boot,))
-        self.timeline.begin(frozenset(run for (run,) in here), meta.get("clock"))
-        self.load()
-        self.next_number = self.first_number = first
-        self.names_changed = True
+    # Loading, committing, closing --------------------------------------------------------------------------
 
     def load(self) -> None:
         """Read what the disk holds; what an unfinished transaction did is forgotten."""
@@ -145,6 +110,17 @@ class Book:
         self.discards = discards.load(self.connection)
         self.growing.clear()
         ledger.load(self)
+
+    def set_aside(self, first: int) -> None:
+        """Set numbers aside from `first` on, in the transaction under way (L2)."""
+        self._reserved = first + RESERVE
+        self._meta(reserved=self._reserved)
+
+    def begin_at(self, first: int) -> None:
+        """Number from `first` on; what was set aside is on the disk."""
+        self.next_number = self.first_number = first
+        self._reserved_on_disk = self._reserved
+        self.names_changed = True
 
     def take_name(self, log_id: str) -> None:
         """Number under another log id from now on, in the transaction under way (D11)."""
@@ -182,8 +158,7 @@ class Book:
         if self._unused_from is not None:
             ledger.skip(self, self._unused_from, self._unused_to, "rollback")
         if self.next_number > self._reserved - RESERVE // 2:
-            self._reserved = self.next_number + RESERVE
-            self._meta(reserved=self._reserved)
+            self.set_aside(self.next_number)
         self.refresh()
         for number in self._touched:
             streams.save(self.connection, self.streams[number], self.next_number - 1)

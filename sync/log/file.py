@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sync.log import aside, faults, foreign, schema
-from sync.log.book import Book
+from sync.log.opening import open_book
 from sync.log.schema import Names
 from sync.values import Misconfigured
 
 if TYPE_CHECKING:
+    from sync.log.book import Book
     from sync.log.clock import Clock
     from sync.log.settings import LogSettings
 
@@ -108,8 +109,7 @@ class LogFile:
         try:
             connection.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT_BYTES}")
             names = Names.read(self._names)
-            book = Book(connection, self._settings, self._clock, names, compared=self._compared)
-            book.open()
+            book = open_book(connection, self._settings, self._clock, names, compared=self._compared)
             self._identity = _identity(self.path)
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
