@@ -27,8 +27,6 @@ _MOST_CONNECTIONS = 96
 _REQUEST_S = 10.0
 _ANSWER_S = 60.0
 _LEAVE_S = 2
-
-
 _TICK_S = 1.0
 """uvicorn writes its Date anew once a second, and wakes ten times for it to see whether it should exit."""
 
