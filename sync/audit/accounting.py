@@ -132,8 +132,9 @@ class Account:
 
     def statement(self, first: int | None = None, last: int | None = None) -> Statement:
         """What became of the numbers from `first` to `last`; without them from the beginning to the highest seen."""
-        low = self.span[0] if self.span else 1
-        first = (self.began if self.began is not None else low) if first is None else first
+        if first is None:
+            begun = [number for number in (self.began, self.span[0] if self.span else None) if number is not None]
+            first = min(begun, default=1)
         last = self.last if last is None else last
         known = self.delivered | self.dead_lettered | self.skipped | self.pending
         removals = [removal for removal in self.removals if removal.first <= last and removal.last >= first]
@@ -178,6 +179,8 @@ class _Gone:
 def _assign(known: Numbers, first: int, last: int, removals: Sequence[Removal]) -> _Gone:
     """Let the removals stand for as many of the unknown numbers as they can, segment by segment."""
     gone = _Gone()
+    if first > last:
+        return gone
     borders = {first, last + 1}
     for removal in removals:
         borders.update(border for border in (removal.first, removal.last + 1) if first < border <= last)

@@ -194,8 +194,8 @@ class Topics:
             if begun is not None and ended is not None:
                 begun, ended = _span(begun, ended)
             # No count: an unknown number of records.
-            count = None if data.get("count") is None else max(int(data["count"]), 0)
-            aggregates = max(int(into.get("count") or 0), 0)
+            count = None if data.get("count") is None else _count(data["count"])
+            aggregates = _count(into.get("count") or 0)
             self.account(_named(data["log_id"])).lost(begun, ended, count, str(data["reason"]), aggregates)
 
     def _log_id(self, source: bytes | None) -> str | None:
@@ -214,6 +214,11 @@ def _named(log_id: object) -> str:
     if not isinstance(log_id, str):
         raise TypeError("a log id is text")
     return log_id
+
+
+def _count(said: Any) -> int:
+    """So many as a log can have."""
+    return min(max(int(said), 0), MAX_NUMBER)
 
 
 def _span(first: Any, last: Any) -> tuple[int, int]:

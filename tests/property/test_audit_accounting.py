@@ -27,6 +27,39 @@ def test_numbers_are_a_set(added, one, other):
     assert (numbers.lowest, numbers.highest) == ((min(known), max(known)) if known else (None, None))
 
 
+FAR = (1 << 47) - 1
+ends = st.one_of(st.integers(0, 200_000), st.integers(FAR - 200_000, FAR), st.integers(0, FAR))
+ranges = st.lists(st.tuples(ends, ends).map(sorted), max_size=12)
+
+
+def covered(parts):
+    """Ranges as a union, by their ends alone."""
+    union: list[list[int]] = []
+    for first, last in sorted(parts):
+        if union and first <= union[-1][1] + 1:
+            union[-1][1] = max(union[-1][1], last)
+        else:
+            union.append([first, last])
+    return [(first, last) for first, last in union]
+
+
+@given(ranges, ranges, ends, ends)
+def test_ranges_cost_what_their_ends_cost_however_wide_they_are(some, more, one, other):
+    numbers, rest = Numbers(), Numbers()
+    for first, last in some:
+        numbers.add(first, last)
+    for first, last in more:
+        rest.add(first, last)
+    low, high = min(one, other), max(one, other)
+    for of, parts in ((numbers, some), (numbers | rest, some + more)):
+        within = [(max(a, low), min(b, high)) for a, b in covered(parts) if a <= high and b >= low]
+        assert list(of.runs(low, high)) == within
+        assert of.count(low, high) == sum(b - a + 1 for a, b in within)
+        assert covered([*of.gaps(low, high), *within]) == [(low, high)]
+        assert of.count(0, FAR) == sum(b - a + 1 for a, b in covered(parts))
+        assert (low in of, high in of) == (any(a == low for a, _ in within), any(b == high for _, b in within))
+
+
 @st.composite
 def worlds(draw):
     """The fate and the lane of every number, and the entries that a log would write about what it removed."""
