@@ -7,7 +7,9 @@ daemon. It also reads the file of a daemon that is not running.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -157,17 +159,24 @@ class LogReader:
     def _identity(self) -> tuple[int, int]:
         try:
             found = self._path.stat()
+        except PermissionError as error:
+            raise self._no_right() from error
         except OSError as error:
-            raise self._no_log() from error
+            raise NotReady(
+                f"there is no log at {self._path}", "start the daemon once, or look at gateway.state_dir"
+            ) from error
+        if not stat.S_ISREG(found.st_mode):
+            raise NotReady(f"{self._path} is no file", "look at gateway.state_dir")
+        if not os.access(self._path, os.R_OK):
+            raise self._no_right()
         return found.st_dev, found.st_ino
 
-    def _no_log(self) -> NotReady:
-        return NotReady(f"there is no log at {self._path}", "start the daemon once, or look at gateway.state_dir")
+    def _no_right(self) -> NotReady:
+        return NotReady(f"may not read {self._path}", "be root, or in the group that owns it")
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        if not self._path.exists():
-            raise self._no_log()
+        self._identity()
         # Without a WAL nobody is writing, and a reader may lack the right to make one.
         wal = self._path.with_name(self._path.name + "-wal")
         written_to = wal.exists()
@@ -195,7 +204,9 @@ class LogReader:
 
     def _expect_our_format(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if 0 < version < schema.FORMAT:
+        if version == 0:
+            raise NotReady(f"{self._path} holds no log", "start the daemon once, or look at gateway.state_dir")
+        if version < schema.FORMAT:
             raise NotReady(
                 f"{self._path}: an earlier version of tidegate wrote it, in format {version}",
                 "the daemon brings it up to date when it starts; nothing in it is lost",

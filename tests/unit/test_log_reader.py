@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from sync.log import LogSettings, SqliteLog
+from sync.log.export import Selection
 from sync.log.reader import LogReader
 from sync.values import Claim, Envelope, Lane, NotReady, Producer, Stream
 from tests.support import log as support
@@ -140,10 +143,32 @@ def test_what_is_no_log_is_said_in_one_line(tmp_path, content):
             foreign.execute("CREATE TABLE t(x)")
     else:
         path.write_bytes(content)
-    with pytest.raises(NotReady) as caught:
-        LogReader(path).depth()
-    assert str(path) in str(caught.value)
+    for question in (LogReader.depth, lambda reader: reader.dead_letters(10)):
+        with pytest.raises(NotReady) as caught:
+            question(LogReader(path))
+        assert str(path) in str(caught.value)
     assert path.read_bytes() == (content if content is not None else path.read_bytes())
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_said_at_once(tmp_path, make):
+    make(tmp_path / "log.sqlite")
+    with pytest.raises(NotReady, match="is no file"):
+        LogReader(tmp_path / "log.sqlite").depth()
+
+
+async def test_a_log_that_this_user_may_not_read_is_not_said_to_be_damaged_or_absent(tmp_path, monkeypatch):
+    """The root of a test may read everything, so the refusals are played: of the folder, and of the file."""
+    async with running(tmp_path) as log:
+        await log.append(envelopes(0, 5))
+    reader = LogReader(tmp_path / "log.sqlite")
+    for where, name, refusal in ((Path, "stat", PermissionError(13, "no")), (os, "access", None)):
+        with monkeypatch.context() as patched:
+            patched.setattr(where, name, Mock(side_effect=refusal, return_value=False))
+            for question in (reader.depth, lambda: list(reader.export(Selection()))):
+                with pytest.raises(NotReady, match="may not read"):
+                    question()
+    assert len(reader.tail(10)) == 5
 
 
 async def test_a_damaged_block_is_passed_over(tmp_path):
