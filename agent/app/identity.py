@@ -33,7 +33,8 @@ _MOST_REFUSALS: Final = 10
 """So often a topic without a leader is asked again, about six seconds: it must not keep everything else from being
 sent."""
 _MOST_ABSENCES: Final = 3
-"""So often a topic that is not there: a cluster that creates topics by itself needs a moment for it."""
+"""So often a topic that is not there, where this log has told of no run: a cluster that creates topics by itself
+needs a moment for it. One that was told a run was there, and may be again in a moment."""
 
 RestoredLog = Literal["wait", "send_marked"]
 
@@ -148,7 +149,7 @@ class Identity:
     async def _read(self, newest: NewestOf, own: Origin) -> Newest | CannotTell:
         count = await newest.partition_count()
         if isinstance(count, CannotTell):
-            if count.may_not_read or self._refusals >= _MOST_ABSENCES - 1:
+            if count.may_not_read or (own.told_at < 0 and self._refusals >= _MOST_ABSENCES - 1):
                 return count
             raise NotReady(count.reason)
         partition = await self._log.assign_partition(TOPIC, count)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from agent.app.identity import Verdict, judge
+from agent.app.identity import Identity, Verdict, judge
+from agent.config.schema import Gateway
 from agent.events import GatewayRun
 from agent.systemd import machine_id
-from sync.values import Origin
+from sync.kafka import Newest
+from sync.values import CannotTell, NotReady, Origin
 
 HERE, THERE = "a" * 32, "b" * 32
 
@@ -76,3 +80,46 @@ def test_a_machine_that_has_no_id_yet_has_none(tmp_path, content):
     file.write_text(content)
     assert machine_id(file) == ""
     assert machine_id(tmp_path / "none") == ""
+
+
+class Absent:
+    """A cluster that does not know the topic at first, as one that has just started."""
+
+    def __init__(self, times, upstream):
+        self.times, self.upstream, self.asked = times, upstream, 0
+
+    async def partition_count(self):
+        self.asked += 1
+        return CannotTell("UnknownTopicOrPartition (3)") if self.asked <= self.times else 1
+
+    async def read(self, *_):
+        return Newest() if self.upstream is None else Newest(self.upstream.model_dump_json().encode(), 40)
+
+    async def close(self):
+        pass
+
+
+async def verdict(monkeypatch, mine, absent):
+    """The verdict, and how often it was asked for."""
+    monkeypatch.setattr("agent.app.identity.NewestOf", lambda *_: absent)
+    durable = Mock(origin=AsyncMock(return_value=mine), compared=AsyncMock(), fork=AsyncMock(return_value=0))
+    durable.assign_partition = AsyncMock(return_value=0)
+    gateway = Gateway(id="gw-1", site="site", machine_id=HERE)
+    identity = Identity(durable, Mock(), Mock(), gateway)
+    for times in range(1, 20):
+        with contextlib.suppress(NotReady):
+            await identity.before_first_send(Mock(), "wait")
+        if identity.judgement is not None:
+            return identity.judgement.verdict, times
+    raise AssertionError("it never ends")
+
+
+async def test_a_topic_that_was_told_a_run_is_waited_for_a_while(monkeypatch):
+    restored = told(run=9)
+    assert await verdict(monkeypatch, own(), Absent(5, restored)) == (Verdict.RESTORED, 6)
+    assert await verdict(monkeypatch, own(), Absent(99, restored)) == (Verdict.UNKNOWN, 10)
+
+
+async def test_a_new_log_waits_only_a_moment_for_a_topic_that_is_not_there(monkeypatch):
+    assert await verdict(monkeypatch, own(told_at=-1), Absent(2, None)) == (Verdict.FIRST, 3)
+    assert await verdict(monkeypatch, own(told_at=-1), Absent(99, None)) == (Verdict.UNKNOWN, 3)
