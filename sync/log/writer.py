@@ -35,6 +35,8 @@ _IDLE_S: Final = 60.0
 _MORE_S: Final = 0.01
 _REPORT_S: Final = 5.0
 _RETRY_MOST_S: Final = 1.0
+_MOST_DOUBLINGS: Final = 10
+"""Past the longest pause: 1,024 of them, after a quarter of an hour, are more than a float holds."""
 _ATTEMPTS_AT_STOP: Final = 3
 _ROOM_AGAIN_S: Final = 60.0
 _ROOM_BYTES: Final = 1024**2
@@ -103,7 +105,8 @@ class Writer:
                     self._inbox.drop_given_up(work)
                     if stopping and self._failures >= _ATTEMPTS_AT_STOP:
                         break
-                    self._inbox.pause(min(0.05 * 2**self._failures, _RETRY_MOST_S))
+                    doublings = min(self._failures, _MOST_DOUBLINGS)
+                    self._inbox.pause(min(0.05 * 2**doublings, _RETRY_MOST_S))
                     idle_s = 0.0
                     continue
                 if stopping:

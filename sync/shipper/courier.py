@@ -50,6 +50,8 @@ _Answer = TypeVar("_Answer")
 
 _PERSISTENT = 3
 """After so many attempts in a row (about a second) a trouble is worth a word."""
+_MOST_DOUBLINGS = 30
+"""Past any longest pause: 1,024 of them, an hour of pauses, are more than a float holds."""
 
 _EXPIRATION_S = 24 * 3600.0
 """How long brokers remember a producer id where nobody changed it (F4)."""
@@ -297,7 +299,8 @@ class Courier:
 
     async def _pause(self, reason: str, hint: str = "") -> None:
         harbour, topic = self._harbour, self.state.stream.topic
-        longest = min(harbour.backoff_first_s * 2.0**self._attempts, harbour.backoff_most_s)
+        doublings = min(self._attempts, _MOST_DOUBLINGS)
+        longest = min(harbour.backoff_first_s * 2.0**doublings, harbour.backoff_most_s)
         self._attempts += 1
         if self._attempts >= _PERSISTENT and harbour.circuit.state == "closed" and topic not in harbour.tally.waiting:
             harbour.tally.waiting[topic] = reason

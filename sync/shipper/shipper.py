@@ -177,7 +177,7 @@ class Shipper:
 
     async def _assign(self, group: asyncio.TaskGroup, topic: str) -> None:
         """Find a new topic's partition; a topic that does not exist is waited for, and said so once."""
-        attempts = 0
+        attempts, longest = 0, self.backoff_first_s
         while True:
             await self.circuit.wait_closed()
             try:
@@ -191,7 +191,7 @@ class Shipper:
                 if attempts >= 3 and self.circuit.state is CircuitState.CLOSED and topic not in self.tally.waiting:
                     self.tally.waiting[topic] = error.reason
                     self.on_event(Waiting(topic, error.reason, error.hint))
-            longest = min(self.backoff_first_s * 2.0**attempts, self.backoff_most_s)
+            longest = min(longest * 2, self.backoff_most_s)
             await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, not a secret
         if self.tally.waiting.pop(topic, None) is not None:
             self.on_event(Recovered(topic))

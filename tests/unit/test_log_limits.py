@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sync.log import SqliteLog
+from sync.log import SqliteLog, writer
+from sync.log.engine import Engine
 from sync.log.reader import LogReader
 from sync.values import Lane, LogStalled
 from tests.support.disks import LoopDisk
@@ -137,6 +138,29 @@ async def test_a_disk_that_refuses_stalls_the_log_and_readings_are_counted_as_lo
     assert sum("takes commits again" in line for line in caplog.messages) == 1
 
 
+async def test_a_disk_that_refuses_for_half_an_hour_is_tried_until_it_takes_commits_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_RETRY_MOST_S", 0.0)
+    refusals = 0
+
+    def refused(engine: Engine, *_: object) -> None:
+        nonlocal refusals
+        refusals += 1
+        if refusals == 1_800:
+            patched.undo()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    log = SqliteLog(settings(tmp_path, log_stall_s=60.0))
+    async with running(log):
+        await log.append(envelopes("before"))
+        with monkeypatch.context() as patched:
+            patched.setattr(Engine, "transact", refused)
+            await log.append(envelopes("after"))
+        assert (await drain(log))[Lane.LIVE, TOPIC] == ["before", "after"]
+    assert refusals == 1_800
+
+
 async def test_a_writer_that_hangs_in_the_disk_stalls_the_log_too(tmp_path: Path) -> None:
     log = SqliteLog(settings(tmp_path, log_stall_s=0.3))
     async with running(log):
@@ -161,7 +185,8 @@ async def test_a_writer_that_hangs_in_the_disk_stalls_the_log_too(tmp_path: Path
 BOUND_CHILD = """
 import asyncio, resource, sys
 from pathlib import Path
-from sync.log import SqliteLog
+from sync.log import SqliteLog, writer
+from sync.log.engine import Engine
 from sync.values import LogStalled
 from tests.support.log import drain, envelopes, running, settings, until
 

@@ -123,6 +123,47 @@ async def test_a_topic_that_is_not_there_is_waited_for_and_said_once():
     assert ship.events[0].topic == "sensor-data"
 
 
+AN_HOUR = 1_100
+"""So many pauses are more than an hour of them."""
+AT_ONCE = replace(FAST, backoff_first_s=1e-6, backoff_most_s=1e-6)
+
+
+async def test_a_refusal_of_more_than_an_hour_holds_up_no_other_topic_and_is_tried_until_it_passes():
+    ship = Ship(settings=AT_ONCE)
+    refusals = []
+
+    def refused(batch):
+        if batch.claim.stream.topic == "sensor-data" and len(refusals) < AN_HOUR:
+            refusals.append(batch)
+            return Refused(29, "TopicAuthorizationFailed (29)", permanent=False)
+        return None
+
+    ship.sink.fault = refused
+    async with ship.under_way():
+        await append(ship.log, range(5))
+        await until(ship.stood(range(5)))
+        await append(ship.log, range(5), topic="camera-events")
+        await until(ship.stood(range(5), "camera-events"))
+    assert len(refusals) == AN_HOUR
+
+
+async def test_a_topic_that_is_not_there_for_more_than_an_hour_is_tried_until_it_is(monkeypatch):
+    ship = Ship(settings=AT_ONCE)
+    count, asked = ship.sink.partition_count, []
+
+    async def partition_count(topic):
+        asked.append(topic)
+        if len(asked) <= AN_HOUR:
+            raise NotReady(f"topic {topic}: UnknownTopicOrPartition (3)")
+        return await count(topic)
+
+    monkeypatch.setattr(ship.sink, "partition_count", partition_count)
+    async with ship.under_way():
+        await append(ship.log, range(5))
+        await until(ship.stood(range(5)))
+    assert len(asked) > AN_HOUR
+
+
 async def test_a_refusal_that_may_pass_is_tried_again_until_it_passes():
     ship = Ship()
     ship.sink.fault = lambda _: Refused(29, "TopicAuthorizationFailed (29)", permanent=False)
