@@ -186,6 +186,19 @@ async def test_a_damaged_block_is_passed_over(tmp_path):
     assert [json.loads(entry.record.value)["value"] for entry in entries[1:]] == [5, 6, 7, 8, 9]
 
 
+@pytest.mark.parametrize("records", [-1, 1 << 31, 1 << 62])
+async def test_a_block_whose_count_is_noise_is_passed_over(tmp_path, records):
+    async with running(tmp_path) as log:
+        await log.append(envelopes(0, 5))
+        await log.append(envelopes(5, 5))
+    with contextlib.closing(sqlite3.connect(tmp_path / "log.sqlite")) as foreign:
+        foreign.execute("UPDATE blocks SET records=? WHERE key=(SELECT min(key) FROM blocks)", (records,))
+        foreign.commit()
+    reader = LogReader(tmp_path / "log.sqlite")
+    for entries in (reader.tail(100), list(reader.export(Selection()))):
+        assert [entry.record for entry in entries].count(None) == 1
+
+
 async def test_the_age_of_what_waits_is_right_where_the_clock_was_wrong_when_it_came(tmp_path):
     """C4."""
     clock = support.SetClock()
