@@ -22,6 +22,8 @@ _FEW_S: Final = 20 * 3600.0
 _LONGEST_S: Final = 25 * 3600.0
 _MINUTES: Final = 1 << 11
 _BYTES: Final = 1 << 36
+_LAST_DAY: Final = (1 << 16) - 1
+"""In 2149: of days further on, which a broken clock can name, the log's integers do not hold a count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Day:
         """One line's count as a number that the log can keep; `reserved` bytes are counted as if they had moved."""
         minutes = min(int(self.ran_s // 60), _MINUTES - 1)
         count = min(self.moved.get(line, 0) + reserved, _BYTES - 1)
-        return (max(self.number, 0) * _MINUTES + minutes) * _BYTES + count
+        return (min(max(self.number, 0), _LAST_DAY) * _MINUTES + minutes) * _BYTES + count
 
 
 def unpacked(kept: Mapping[str, int]) -> Day:

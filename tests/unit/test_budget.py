@@ -89,6 +89,13 @@ def test_what_was_kept_comes_back(days):
     assert unpacked(kept).moved == {Lane.LIVE: 900}
 
 
+@pytest.mark.parametrize("number", [-1, 65_535, 65_536, 2_932_896])
+def test_the_count_of_any_day_that_a_clock_can_name_is_one_that_the_log_can_keep(number):
+    kept = Day(number, 90_000.0, {Lane.LIVE: 900}).packed(Lane.LIVE)
+    assert 0 <= kept < 1 << 63
+    assert unpacked({Lane.LIVE: kept}).moved == {Lane.LIVE: 900}
+
+
 def test_a_reserve_is_left_for_alarms_and_they_are_never_bounded(days):
     budget = Budget(bytes_per_day=1_000, alert_reserve_bytes=50)
     assert days.left(budget, Lane.LIVE) == 50
