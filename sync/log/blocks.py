@@ -174,11 +174,8 @@ def decompress(body: bytes) -> bytes:
 
 
 def checksum(key: int, records: int, body: bytes) -> int:
-    """What a row's body must still match before it is sent; row and body are covered together.
-
-    -1, which no row has, where the count is one that no block has: noise.
-    """
-    return zlib.crc32(body, zlib.crc32(_KEYED.pack(key, records))) if 0 < records < 1 << 31 else -1
+    """What a row's body must still match before it is sent; row and body are covered together."""
+    return zlib.crc32(body, zlib.crc32(_KEYED.pack(key, records)))
 
 
 def intact(key: int, records: Any, body: Any, found: Any) -> bool:

@@ -226,7 +226,7 @@ class Thinner:
             return
         key, count, before, checksum, body, *stamp = row
         number = key & MAX_NUMBER
-        intact = isinstance(body, bytes) and blocks.checksum(key, count, body) == checksum
+        intact = blocks.intact(key, count, body, checksum)
         if not intact:
             minute.damaged, minute.at = number, number + 1
         elif (
@@ -323,7 +323,7 @@ def pending_bytes(book: Book, lane: Lane) -> int:
                     "SELECT records, length(body) FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
                     (key_of(part.origin, part.first + span * sample // _SAMPLES), key_of(part.origin, part.last)),
                 ).fetchone()
-                if row is not None:
+                if row is not None and isinstance(row[0], int) and 0 < row[0] <= blocks.MAX_RECORDS:
                     records, length = records + row[0], length + row[1]
             total += part.records * length / max(records, 1)
     return int(total)

@@ -7,6 +7,8 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from agent.events import Minutes
 from agent.events.records import SensorMinute
 from sync.log import LogSettings, MemoryLog
@@ -146,12 +148,13 @@ async def test_what_was_leased_while_its_minute_was_read_is_not_thinned(tmp_path
     assert centre.unexplained(log.stats().next_seq - 1) == []
 
 
-async def test_a_damaged_block_is_counted_and_its_minute_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["checksum=checksum+1", "records=1099511627776", "records='x'"])
+async def test_a_damaged_block_is_counted_and_its_minute_says_so(tmp_path: Path, damage: str) -> None:
     log, clock = a_log(tmp_path)
     await live_through(log, clock, days=0.01, every_s=20, per_commit=40)
     keys = [key for (key,) in log._book.connection.execute("SELECT key FROM blocks WHERE records>1 ORDER BY key")]
     for key in (keys[3], keys[9], keys[10], keys[11]):
-        log._book.connection.execute("UPDATE blocks SET checksum=checksum+1 WHERE key=?", (key,))
+        log._book.connection.execute(f"UPDATE blocks SET {damage} WHERE key=?", (key,))
     await log.hand_to_backfill(0)
     await log.thin_backfill(0)
     centre = await delivered(log, clock)
