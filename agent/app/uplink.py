@@ -136,7 +136,9 @@ class Uplink:
         shipping = asyncio.ensure_future(shipper.run())
         metering = asyncio.ensure_future(self.meter.run(self._log))
         try:
-            await asyncio.shield(shipping)
+            ended, _ = await asyncio.wait((shipping, metering), return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
         except asyncio.CancelledError:
             until = time.monotonic() + _FAREWELL_S
             await self._outbox.written(_FAREWELL_S)
@@ -152,6 +154,8 @@ class Uplink:
             raise
         finally:
             metering.cancel()
+            shipping.cancel()
+            await asyncio.wait((shipping,))
 
     def _fleet(self, settings: FleetSettings, on_push: OnPush) -> Part:
         fleet = DesiredState(settings.kafka, settings.desired, self._log, self.traffic)
