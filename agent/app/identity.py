@@ -29,9 +29,9 @@ log = logging.getLogger("tidegate.identity")
 
 TOPIC: Final = "gateway-runs"
 _MOST_BYTES: Final = 1024 * 1024
-_MOST_REFUSALS: Final = 10
-"""So often a topic without a leader is asked again, about six seconds: it must not keep everything else from being
-sent."""
+_MOST_REFUSALS: Final = 20
+"""So often a topic without a leader is asked again, some twelve seconds: a cluster notices after nine that a broker
+is gone, and everything else waits meanwhile."""
 _MOST_ABSENCES: Final = 3
 """So often a topic that is not there, where this log has told of no run: a cluster that creates topics by itself
 needs a moment for it. One that was told a run was there, and may be again in a moment."""
@@ -89,7 +89,7 @@ class Identity:
         self._encoder = encoder
         self._gateway = gateway
         self._machine = gateway.machine_id or machine_id()
-        self._refusals = 0
+        self._refusals = self._absences = 0
         self.judgement: Judgement | None = None
 
     async def before_first_send(self, kafka: KafkaSettings, restored_log: RestoredLog) -> None:
@@ -149,7 +149,8 @@ class Identity:
     async def _read(self, newest: NewestOf, own: Origin) -> Newest | CannotTell:
         count = await newest.partition_count()
         if isinstance(count, CannotTell):
-            if count.may_not_read or (own.told_at < 0 and self._refusals >= _MOST_ABSENCES - 1):
+            self._absences += 1
+            if count.may_not_read or (own.told_at < 0 and self._absences >= _MOST_ABSENCES):
                 return count
             raise NotReady(count.reason)
         partition = await self._log.assign_partition(TOPIC, count)

@@ -106,7 +106,7 @@ async def verdict(monkeypatch, mine, absent):
     durable.assign_partition = AsyncMock(return_value=0)
     gateway = Gateway(id="gw-1", site="site", machine_id=HERE)
     identity = Identity(durable, Mock(), Mock(), gateway)
-    for times in range(1, 20):
+    for times in range(1, 40):
         with contextlib.suppress(NotReady):
             await identity.before_first_send(Mock(), "wait")
         if identity.judgement is not None:
@@ -117,7 +117,7 @@ async def verdict(monkeypatch, mine, absent):
 async def test_a_topic_that_was_told_a_run_is_waited_for_a_while(monkeypatch):
     restored = told(run=9)
     assert await verdict(monkeypatch, own(), Absent(5, restored)) == (Verdict.RESTORED, 6)
-    assert await verdict(monkeypatch, own(), Absent(99, restored)) == (Verdict.UNKNOWN, 10)
+    assert await verdict(monkeypatch, own(), Absent(99, restored)) == (Verdict.UNKNOWN, 20)
 
 
 async def test_a_new_log_waits_only_a_moment_for_a_topic_that_is_not_there(monkeypatch):
