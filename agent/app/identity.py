@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Final, Literal
 from agent import __version__
 from agent.events import GatewayRun, Severity, SystemEvent, SystemEventKind
 from agent.systemd import machine_id
-from sync.kafka import Newest, NewestOf
 from sync.values import CannotTell, NotReady, Origin, Standing, Unreachable
 
 if TYPE_CHECKING:
     from agent.config.schema import Gateway
     from agent.events import Encoder
     from agent.pipeline import Outbox
-    from sync.kafka import KafkaSettings
+    from sync.kafka import KafkaSink, Newest, NewestOf
     from sync.seams import Log
 
 log = logging.getLogger("tidegate.identity")
@@ -92,7 +91,11 @@ class Identity:
         self._refusals = self._absences = 0
         self.judgement: Judgement | None = None
 
-    async def before_first_send(self, kafka: KafkaSettings, restored_log: RestoredLog) -> None:
+    def asked(self, sink: KafkaSink) -> NewestOf:
+        """Who knows the newest run record of this gateway."""
+        return sink.newest_of(TOPIC, self._gateway.id.encode())
+
+    async def before_first_send(self, newest: NewestOf, restored_log: RestoredLog) -> None:
         """Know whose log it is; what it holds may be sent when this is done.
 
         Raises:
@@ -102,7 +105,7 @@ class Identity:
         if self.judgement is not None:
             return
         own = await self._log.origin(TOPIC)
-        judgement = await self._judge(own, kafka)
+        judgement = await self._judge(own, newest)
         if judgement.verdict in {Verdict.RESTORED, Verdict.COPIED}:
             own = await self._fork(own, judgement, restored_log)
         else:
@@ -122,8 +125,7 @@ class Identity:
             self._event(kind, f"{records} records of a restored or copied log {done}", {"count": records})
         return records
 
-    async def _judge(self, own: Origin, kafka: KafkaSettings) -> Judgement:
-        newest = NewestOf(kafka, TOPIC, self._gateway.id.encode())
+    async def _judge(self, own: Origin, newest: NewestOf) -> Judgement:
         try:
             found = await self._read(newest, own)
         except Unreachable:
@@ -133,8 +135,6 @@ class Identity:
             if self._refusals < _MOST_REFUSALS:
                 raise
             found = CannotTell(error.reason)
-        finally:
-            await newest.close()
         if isinstance(found, CannotTell):
             # What the file itself says of its age needs no upstream.
             return judge(own, "", None) if own.behind else Judgement(Verdict.UNKNOWN, found.reason)

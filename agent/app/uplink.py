@@ -109,14 +109,16 @@ class Uplink:
         return planned
 
     def _shipper(self, settings: UplinkSettings) -> Part:
+        sink = KafkaSink(settings.kafka, self.traffic)
+        newest = self._own.asked(sink)
         shipper = Shipper(
             self._log,
-            KafkaSink(settings.kafka, self.traffic),
+            sink,
             settings.shipper,
             self._reported,
             self._delivered,
             meter=self.meter,
-            before_first_send=lambda: self._own.before_first_send(settings.kafka, settings.restored_log),
+            before_first_send=lambda: self._own.before_first_send(newest, settings.restored_log),
         )
         self.shipper = shipper
         self._flowing.clear()

@@ -92,6 +92,11 @@ class Client:
             self._connections[key] = connection
             return connection
 
+    def keeps(self, node: int, line: str) -> bool:
+        """Whether there is such a connection already."""
+        kept = self._connections.get((node, line))
+        return kept is not None and bool(kept.connected())
+
     async def ask(self, connection: Any, request: Any) -> Any:
         """See `Connector.ask`."""
         return await self._connector.ask(connection, request)

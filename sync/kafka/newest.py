@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiokafka.record.memory_records import MemoryRecords
 
-from sync.kafka.client import Client, TopicUnavailable
+from sync.kafka.client import TopicUnavailable
 from sync.values import CannotTell, NotReady
 
 if TYPE_CHECKING:
-    from sync.kafka.settings import KafkaSettings
+    from sync.kafka.client import Client
 
 _FETCH_BYTES: Final = 256 * 1024
 _NO_SUCH_TOPIC: Final = 3
@@ -27,10 +28,10 @@ class Newest:
 
 
 class NewestOf:
-    """Asks one cluster for the newest record of a key; `close` when done."""
+    """Asks one cluster for the newest record of a key, over a client's connections."""
 
-    def __init__(self, kafka: KafkaSettings, topic: str, key: bytes) -> None:
-        self._client = Client(kafka, create_topics=True)
+    def __init__(self, client: Client, topic: str, key: bytes) -> None:
+        self._client = client
         self._topic = topic
         self._key = key
 
@@ -58,10 +59,14 @@ class NewestOf:
 
     async def _read(self, partition: int, start: int, most_bytes: int) -> Newest | CannotTell:
         topic = self._topic
-        position = max(start, await self._client.log_start(topic, partition))
+        # Side by side: over a bad line each question takes its second, and all that is to be sent waits for it.
+        begin, end = await asyncio.gather(
+            self._client.log_start(topic, partition), self._client.log_end(topic, partition)
+        )
+        position = max(start, begin)
         found = Newest()
         read_bytes = 0
-        while True:
+        while position != end:
             fetched = await self._client.fetch(topic, partition, position, _FETCH_BYTES)
             if fetched is None:
                 # Made anew, and shorter than it was: what stands there now is what counts.
@@ -78,6 +83,7 @@ class NewestOf:
                 return CannotTell(f"partition {partition} of {topic} holds more than {most_bytes} bytes to read")
             if position == begun:
                 raise NotReady(f"{topic}: partition {partition} gives nothing at offset {position}")
+        return found
 
     def _look(self, fetched: bytes, position: int, found: Newest) -> tuple[Newest, int]:
         """The newest of what was fetched, else `found`; and the offset behind all of it."""
@@ -91,10 +97,6 @@ class NewestOf:
                         found = Newest(bytes(record.value), record.offset)
             position = max(position, batch.next_offset)
         return found, position
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
 
 
 def _refusal(error: TopicUnavailable) -> CannotTell:

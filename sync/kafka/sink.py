@@ -14,6 +14,7 @@ from sync.kafka.assess import EXPIRY, Role, TopicAssessment, assess
 from sync.kafka.client import Client, TopicUnavailable
 from sync.kafka.configs import broker_config
 from sync.kafka.lookup import LookUp
+from sync.kafka.newest import NewestOf
 from sync.kafka.pacing import Pacing
 from sync.values import Accepted, Lane, NotReady, Outcome, Producer, Refused, Stream, Unknown, Unreachable
 
@@ -111,15 +112,21 @@ class KafkaSink:
         """What the cluster grants for topics, each by its role (D12); raises Unreachable or Misconfigured."""
         return await assess(self._client, topics)
 
+    def newest_of(self, topic: str, key: bytes) -> NewestOf:
+        """Asks over the sink's own connections for the newest record of a key (D11)."""
+        return NewestOf(self._client, topic, key)
+
     async def keep_ready(self, stream: Stream) -> None:
-        """A round trip on the stream's own connection, so that its next batch need not make one; raises NotReady."""
+        """Make the stream's own connection, or use it once, lest it be closed as idle; raises NotReady."""
         client = self._client
         try:
             node = await client.leader(stream.topic, stream.partition)
+            kept = client.keeps(node, stream.lane)
             connection = await client.connection(node, stream.lane)
         except TopicUnavailable as error:
             raise NotReady(error.reason) from error
-        await client.ask(connection, MetadataRequest([], allow_auto_topic_creation=False))
+        if kept:
+            await client.ask(connection, MetadataRequest([], allow_auto_topic_creation=False))
 
     async def reach(self) -> None:
         """One round trip to the cluster; raises Unreachable where there is none."""

@@ -294,8 +294,8 @@ class Courier:
         harbour, stream = self._harbour, self.state.stream
         if not harbour.sink.idempotent:
             return ProducerGiven(NO_PRODUCER, -1)
-        producer = await (harbour.sink.new_producer() if fresh else harbour.lane_producer(stream.lane))
-        return ProducerGiven(producer, await harbour.sink.log_end(stream))
+        asking = harbour.sink.new_producer() if fresh else harbour.lane_producer(stream.lane)
+        return ProducerGiven(*await asyncio.gather(asking, harbour.sink.log_end(stream)))
 
     async def _pause(self, reason: str, hint: str = "") -> None:
         harbour, topic = self._harbour, self.state.stream.topic

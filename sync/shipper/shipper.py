@@ -174,6 +174,8 @@ class Shipper:
         if stream not in self._couriers:
             courier = self._couriers[stream] = Courier(stream, self, unsettled)
             group.create_task(courier.run())
+            if stream.lane in {Lane.ALERT, Lane.LIVE}:
+                group.create_task(self._connect(stream))
 
     async def _assign(self, group: asyncio.TaskGroup, topic: str) -> None:
         """Find a new topic's partition; a topic that does not exist is waited for, and said so once."""
@@ -197,6 +199,11 @@ class Shipper:
             self.on_event(Recovered(topic))
         await self.log.assign_partition(topic, count)
         self._open_known(group)
+
+    async def _connect(self, stream: Stream) -> None:
+        """Make a stream's connection while its courier asks for an id; what fails is the courier's to meet."""
+        with contextlib.suppress(NotReady):
+            await self.sink.keep_ready(stream)
 
     async def _keep_alert_ready(self) -> None:
         """An alarm must not wait until its connection is made: over a bad link that is seconds."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from sync.kafka import KafkaSettings, Newest, NewestOf
+from sync.kafka import KafkaSettings, KafkaSink, Newest
 from sync.values import CannotTell, NotReady, Unreachable
 
 pytestmark = pytest.mark.broker
@@ -30,11 +30,11 @@ def topic(broker):
 
 @asynccontextmanager
 async def asking(bootstrap, topic, key=b"gw-1"):
-    newest = NewestOf(KafkaSettings((bootstrap,), request_timeout_s=5.0), topic, key)
+    sink = KafkaSink(KafkaSettings((bootstrap,), request_timeout_s=5.0))
     try:
-        yield newest
+        yield sink.newest_of(topic, key)
     finally:
-        await newest.close()
+        await sink.close()
 
 
 async def publish(broker, topic, *records, partition=1):

@@ -95,31 +95,27 @@ class Absent:
     async def read(self, *_):
         return Newest() if self.upstream is None else Newest(self.upstream.model_dump_json().encode(), 40)
 
-    async def close(self):
-        pass
 
-
-async def verdict(monkeypatch, mine, absent):
+async def verdict(mine, absent):
     """The verdict, and how often it was asked for."""
-    monkeypatch.setattr("agent.app.identity.NewestOf", lambda *_: absent)
     durable = Mock(origin=AsyncMock(return_value=mine), compared=AsyncMock(), fork=AsyncMock(return_value=0))
     durable.assign_partition = AsyncMock(return_value=0)
     gateway = Gateway(id="gw-1", site="site", machine_id=HERE)
     identity = Identity(durable, Mock(), Mock(), gateway)
     for times in range(1, 40):
         with contextlib.suppress(NotReady):
-            await identity.before_first_send(Mock(), "wait")
+            await identity.before_first_send(absent, "wait")
         if identity.judgement is not None:
             return identity.judgement.verdict, times
     raise AssertionError("it never ends")
 
 
-async def test_a_topic_that_was_told_a_run_is_waited_for_a_while(monkeypatch):
+async def test_a_topic_that_was_told_a_run_is_waited_for_a_while():
     restored = told(run=9)
-    assert await verdict(monkeypatch, own(), Absent(5, restored)) == (Verdict.RESTORED, 6)
-    assert await verdict(monkeypatch, own(), Absent(99, restored)) == (Verdict.UNKNOWN, 20)
+    assert await verdict(own(), Absent(5, restored)) == (Verdict.RESTORED, 6)
+    assert await verdict(own(), Absent(99, restored)) == (Verdict.UNKNOWN, 20)
 
 
-async def test_a_new_log_waits_only_a_moment_for_a_topic_that_is_not_there(monkeypatch):
-    assert await verdict(monkeypatch, own(told_at=-1), Absent(2, None)) == (Verdict.FIRST, 3)
-    assert await verdict(monkeypatch, own(told_at=-1), Absent(99, None)) == (Verdict.UNKNOWN, 3)
+async def test_a_new_log_waits_only_a_moment_for_a_topic_that_is_not_there():
+    assert await verdict(own(told_at=-1), Absent(2, None)) == (Verdict.FIRST, 3)
+    assert await verdict(own(told_at=-1), Absent(99, None)) == (Verdict.UNKNOWN, 3)
