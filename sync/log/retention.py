@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sync.log.streams import StreamState
     from sync.log.thinning import Thinner
 
-SLICE_S: Final = 0.0015
+SLICE_S: Final = 0.0006
 _BURST_BYTES: Final = 512 * 1024
 _LEAST_BLOCKS: Final = 4
 """Removed in a slice at least, so that a slow disk cannot outrun the trimming."""
