@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from sync.log import ledger, lineage, numbers, rows
+from sync.log import counts, ledger, lineage, numbers, rows
 from sync.log.book import Book
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ def open_book(
     book = Book(connection, settings, clock, names, compared=compared)
     cell = connection.execute
     meta = dict(cell("SELECT name, value FROM meta").fetchall())
+    cell("BEGIN IMMEDIATE")
+    uncounted = counts.mend(connection, int(meta["clean"]) if "clean" in meta else None)
+    cell("COMMIT")
     book.load()
     given = cell("SELECT max(given) FROM streams UNION ALL SELECT max(first)-1 FROM runs").fetchall()
     in_blocks = max((rows.newest_number(connection, stream) for stream in book.streams), default=0)
@@ -53,4 +56,8 @@ def open_book(
     book.timeline.begin(frozenset(run for (run,) in here), meta.get("clock"))
     book.load()
     book.begin_at(first)
+    if uncounted:
+        book.begin()
+        ledger.lose_uncounted(book, "corrupt", book.names.log_id, "noise stands in the count of a block")
+        book.commit()
     return book
