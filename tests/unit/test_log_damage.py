@@ -94,15 +94,20 @@ async def test_a_damaged_page_costs_its_blocks_and_no_others(tmp_path: Path) -> 
     assert sum(loss.records for loss in losses if loss.reason == "corrupt") == missing
 
 
+def middle_block(file: sqlite3.Connection) -> tuple[int, bytes, set[str]]:
+    """Key and body of the block in the middle of a file, and the values of its records."""
+    keys = [row[0] for row in file.execute("SELECT key FROM blocks ORDER BY key")]
+    key = keys[len(keys) // 2]
+    body, records = file.execute("SELECT body, records FROM blocks WHERE key=?", (key,)).fetchone()
+    return key, body, {(record.value or b"").decode().rstrip(".") for record in decode(body, records)}
+
+
 async def test_a_flipped_bit_in_a_block_is_found_before_it_is_sent(tmp_path: Path) -> None:
     """L5, L6."""
     old = await filled(tmp_path, 20)
     path = tmp_path / "log.sqlite"
     with closing(sqlite3.connect(path)) as file:
-        keys = [row[0] for row in file.execute("SELECT key FROM blocks ORDER BY key")]
-        key = keys[len(keys) // 2]
-        body, records = file.execute("SELECT body, records FROM blocks WHERE key=?", (key,)).fetchone()
-        lost = {(record.value or b"").decode().rstrip(".") for record in decode(body, records)}
+        key, body, lost = middle_block(file)
         flipped = bytearray(body)
         flipped[len(body) // 2] ^= 4
         file.execute("UPDATE blocks SET body=? WHERE key=?", (bytes(flipped), key))
@@ -159,10 +164,7 @@ async def test_noise_in_a_row_of_a_file_put_aside_costs_its_block_and_no_others(
     old = await filled(tmp_path, 20)
     path = tmp_path / "log.sqlite"
     with closing(sqlite3.connect(path)) as file:
-        keys = [row[0] for row in file.execute("SELECT key FROM blocks ORDER BY key")]
-        key = keys[len(keys) // 2]
-        body, records = file.execute("SELECT body, records FROM blocks WHERE key=?", (key,)).fetchone()
-        lost = {(record.value or b"").decode().rstrip(".") for record in decode(body, records)}
+        key, _, lost = middle_block(file)
         file.execute("UPDATE blocks SET records=? WHERE key=?", (noise, key))
         file.commit()
     path.rename(aside.place(path, aside.DAMAGED))
