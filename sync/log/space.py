@@ -91,9 +91,11 @@ class Space:
         used, size = retention.bytes_used(book), _file_bytes(book)
         if used > _MOST_REBUILT or size - used < max(used, _LEAST_GAINED):
             return False
-        self._rebuilt_s = now_s
-        if (self._free() or 0) < 2 * used + _SPARE_BYTES:
+        # The copy is written over the WAL that is there, which on a full disk is all the room that is left.
+        if (self.free_bytes or 0) + file.wal_bytes < 2 * used + _SPARE_BYTES:
             return False  # the copy would take the room that commits need
+        self._rebuilt_s = now_s
+        file.checkpoint()
         if not file.rebuild():
             return False
         log.warning("%d MiB were given back to the disk", (size - _file_bytes(book)) // 1024**2)
