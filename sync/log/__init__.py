@@ -10,7 +10,7 @@ Its invariants, which the code and the tests cite by number:
       closed range, or among the open blocks of its own stream. Leasing follows the order of numbers.
 - L5  A record that leaves the log undelivered is counted by its reason and written to the loss ledger (or
       to the dead letters) in the same commit, and the ledger is told upstream.
-- L6  A body goes out only if its checksum holds.
+- L6  A body goes out only if its checksum holds, and so does that of what its stream says was delivered.
 - L7  A topic's partition never changes, not even with the file.
 - L8  A log that was started clean has a new log id (D10); the run's number goes on.
 - L9  Nothing that the disk does ends the writer. What it does not take within `log_stall_s` is counted lost.

@@ -3,7 +3,8 @@
 A block's key holds its stream and its first number, so that a stream's blocks lie side by side and need no
 index: with 1 KiB pages that saves a sixth of the bytes written. `before` counts the stream's records ahead of
 a block; a difference of two is the number of records between them, whatever the length of the backlog. `given`
-is the highest number that was given out when a stream's row was last written, which each commit does anyway.
+is the highest number that was given out when a stream's row was last written, which each commit does anyway;
+its `checksum` is over the row and over the stream's rows in `ranges` and `sent`.
 `spans` says of blocks, from a number on, under which log's numbers their records go (sync/log/numbers.py);
 `reported` is the number of the event that told an entry of the ledger, 0 while none did;
 `discards` holds the blocks that are no longer pending and only wait to be removed (sync/log/thinning.py).
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 APPLICATION_ID: Final = 0x54494447  # "TIDG"
 PAGE_BYTES: Final = 1024
 MODE: Final = 0o640
@@ -70,7 +71,7 @@ _TABLES: Final = (
         lease_base INTEGER, lease_partition INTEGER, lease_acked INTEGER,
         lease_ms INTEGER, lease_run INTEGER, lease_mono INTEGER, lease_synced INTEGER, given INTEGER,
         run_producer INTEGER, run_epoch INTEGER, run_base INTEGER, run_next INTEGER, run_origin INTEGER,
-        run_first INTEGER, run_last INTEGER)""",
+        run_first INTEGER, run_last INTEGER, checksum INTEGER)""",
     """CREATE TABLE ranges(
         stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, origin INTEGER NOT NULL,
         records INTEGER NOT NULL, standing INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(stream, first)) WITHOUT ROWID""",
@@ -118,6 +119,7 @@ _UPGRADES: Final[dict[int, tuple[str, ...]]] = {
         "UPDATE ledger SET log_id=(SELECT value FROM meta WHERE name='log_id')",
         _UNCLOSED,
     ),
+    2: ("ALTER TABLE streams ADD COLUMN checksum INTEGER",),
 }
 """What makes a file of one format one of the next. Only additions: blocks, which are many, are never rewritten."""
 

@@ -7,6 +7,7 @@ blocks that another stream took (`origin`), so that handing over rewrites nothin
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
     from sync.log.clock import Timeline
 
+_COLUMNS: Final = (
+    "id, lane, topic, head, acked, lease_origin, lease_first, lease_last, lease_records, lease_at_ms,"
+    " lease_producer, lease_epoch, lease_base, lease_partition, lease_acked, lease_ms, lease_run, lease_mono,"
+    " lease_synced, given, run_producer, run_epoch, run_base, run_next, run_origin, run_first, run_last"
+)
 ORDER: Final = {Lane.ALERT: 0, Lane.LIVE: 1, Lane.BACKFILL: 2, Lane.BULK: 3}
 
 
@@ -79,7 +85,8 @@ class StreamState:
     """One stream. `end` counts all records that its own blocks ever held, `open_records` those from `head` on.
 
     `oldest_ms` is when the oldest pending record was taken, by this boot's clock; 0 too where there is none.
-    `run` is what went last, `earlier` what went before it under the same id, oldest first.
+    `run` is what went last, `earlier` what went before it under the same id, oldest first; `lists_checksum` is over
+    `ranges` and `earlier` as they are on the disk, 0 where there are none.
     """
 
     id: int
@@ -96,6 +103,7 @@ class StreamState:
     run: Run | None = None
     earlier: list[Run] = field(default_factory=list)
     earlier_changed: bool = False
+    lists_checksum: int = 0
     holder: asyncio.Future[Batch] | None = None
 
     @property
@@ -173,28 +181,37 @@ def load(connection: sqlite3.Connection, timeline: Timeline | None = None) -> di
     """Read all streams by their ids; a few look-ups each, however long the backlog.
 
     With a timeline, when records were taken is told by this boot's clock, else by the wall clock of then.
+
+    Raises:
+        ValueError: what a stream says was delivered is not what was written (L6).
     """
+    ranges = _by_stream(
+        connection,
+        "SELECT stream, first, last, origin, records, standing FROM ranges ORDER BY stream, first",
+    )
+    sent = _by_stream(
+        connection,
+        "SELECT stream, producer, epoch, base, next, origin, first, last FROM sent ORDER BY stream, position",
+    )
     streams: dict[int, StreamState] = {}
-    for row in connection.execute(
-        "SELECT id, lane, topic, head, acked, lease_origin, lease_first, lease_last, lease_records, lease_at_ms,"
-        " lease_producer, lease_epoch, lease_base, lease_partition, lease_acked, lease_ms, lease_run,"
-        " lease_mono, lease_synced,"
-        " run_producer, run_epoch, run_base, run_next, run_origin, run_first, run_last FROM streams"
-    ):
-        state = StreamState(row[0], Lane(row[1]), row[2], head=row[3], acked=row[4])
+    for *row, checksum in connection.execute(f"SELECT {_COLUMNS}, checksum FROM streams"):  # noqa: S608 - our own names
+        number, lane, topic, head, acked = row[:5]
+        state = StreamState(number, Lane(lane), topic, head=head, acked=acked)
+        state.lists_checksum = _over_lists(ranges.get(number, []), sent.get(number, []))
+        if checksum is not None and checksum != _over(tuple(row), state.lists_checksum):
+            raise ValueError(f"noise stands in what was delivered of {lane}/{topic}")
         if row[5] is not None:
             state.lease = _lease(row[5:19])
-        if row[19] is not None:
-            state.run = _run(row[19:])
-        streams[state.id] = state
-    for stream, first, last, origin, records, standing in connection.execute(
-        "SELECT stream, first, last, origin, records, standing FROM ranges ORDER BY stream, first"
-    ):
-        streams[stream].ranges.append(Range(origin, first, last, records, Standing(standing)))
-    for stream, *run in connection.execute(
-        "SELECT stream, producer, epoch, base, next, origin, first, last FROM sent ORDER BY stream, position"
-    ):
-        streams[stream].earlier.append(_run(run))
+        if row[20] is not None:
+            state.run = _run(row[20:])
+        state.ranges = [
+            Range(origin, first, last, records, Standing(standing))
+            for first, last, origin, records, standing in ranges.pop(number, [])
+        ]
+        state.earlier = [_run(run) for run in sent.pop(number, [])]
+        streams[number] = state
+    if ranges or sent:
+        raise ValueError(f"there is no stream {min([*ranges, *sent])}")
     for state in streams.values():
         newest = connection.execute(
             "SELECT before + records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
@@ -231,25 +248,46 @@ def save(connection: sqlite3.Connection, state: StreamState, given: int) -> None
             lease.acked_offset,
             *lease.leased,
         )
+    if state.earlier_changed or state.ranges_changed:
+        _save_lists(connection, state)
+    row = (state.id, state.lane.value, state.topic, state.head, state.acked, *leased, given, *_columns(state.run))
     connection.execute(
-        f"INSERT OR REPLACE INTO streams VALUES({','.join('?' * 27)})",
-        (state.id, state.lane.value, state.topic, state.head, state.acked, *leased, given, *_columns(state.run)),
+        f"INSERT OR REPLACE INTO streams({_COLUMNS}, checksum) VALUES({','.join('?' * (len(row) + 1))})",
+        (*row, _over(row, state.lists_checksum)),
     )
+
+
+def _save_lists(connection: sqlite3.Connection, state: StreamState) -> None:
+    ranges = sorted((part.first, part.last, part.origin, part.records, int(part.standing)) for part in state.ranges)
+    sent = [_columns(run) for run in state.earlier]
+    state.lists_checksum = _over_lists(ranges, sent)
     if state.earlier_changed:
         state.earlier_changed = False
         connection.execute("DELETE FROM sent WHERE stream=?", (state.id,))
         connection.executemany(
             "INSERT INTO sent VALUES(?,?,?,?,?,?,?,?,?)",
-            [(state.id, position, *_columns(run)) for position, run in enumerate(state.earlier)],
+            [(state.id, position, *run) for position, run in enumerate(sent)],
         )
-    if not state.ranges_changed:
-        return
-    state.ranges_changed = False
-    connection.execute("DELETE FROM ranges WHERE stream=?", (state.id,))
-    connection.executemany(
-        "INSERT INTO ranges VALUES(?,?,?,?,?,?)",
-        [(state.id, part.first, part.last, part.origin, part.records, part.standing) for part in state.ranges],
-    )
+    if state.ranges_changed:
+        state.ranges_changed = False
+        connection.execute("DELETE FROM ranges WHERE stream=?", (state.id,))
+        connection.executemany("INSERT INTO ranges VALUES(?,?,?,?,?,?)", [(state.id, *part) for part in ranges])
+
+
+def _by_stream(connection: sqlite3.Connection, question: str) -> dict[int, list[tuple[int, ...]]]:
+    found: dict[int, list[tuple[int, ...]]] = {}
+    for stream, *row in connection.execute(question):
+        found.setdefault(stream, []).append(tuple(row))
+    return found
+
+
+def _over_lists(ranges: Sequence[tuple[int, ...]], sent: Sequence[tuple[int | None, ...]]) -> int:
+    return _over(ranges, sent) if ranges or sent else 0
+
+
+def _over(*values: object) -> int:
+    """A checksum over what says what was delivered: a bit that flips there would lose or double records (L6)."""
+    return zlib.crc32(repr(values).encode())
 
 
 def refresh_oldest(connection: sqlite3.Connection, state: StreamState, timeline: Timeline | None) -> None:

@@ -14,13 +14,22 @@ from sync.values import NotReady
 from tests.support.log import LIVE, TOPIC, claim, envelopes, running, settings, values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 RUN = ("producer", "epoch", "base", "next", "origin", "first", "last")
 
 
+def make_format_2(path: Path) -> None:
+    """Take from a file what the second format did not have."""
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("ALTER TABLE streams DROP COLUMN checksum")
+        file.execute("PRAGMA user_version=2")
+
+
 def make_format_1(path: Path) -> None:
     """Take from a file what the first format did not have."""
+    make_format_2(path)
     with closing(sqlite3.connect(path)) as file:
         for added in ("lease_ms", "lease_run", "lease_mono", "lease_synced", *(f"run_{name}" for name in RUN)):
             file.execute(f"ALTER TABLE streams DROP COLUMN {added}")
@@ -45,13 +54,16 @@ async def three_runs_end_without_warning(folder: Path) -> None:
             file.execute("DELETE FROM meta WHERE name='clean'")
 
 
-async def test_a_file_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_holds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make_earlier", [make_format_1, make_format_2])
+async def test_a_file_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_holds(
+    tmp_path: Path, make_earlier: Callable[[Path], None]
+) -> None:
     async with running(SqliteLog(settings(tmp_path))) as log:
         await log.assign_partition(TOPIC, 1)
         await log.append(envelopes("leased"))
         leased = await log.lease(claim(LIVE), 1 << 20)
         await log.append(envelopes("pending"))
-    make_format_1(tmp_path / "log.sqlite")
+    make_earlier(tmp_path / "log.sqlite")
     async with running(SqliteLog(settings(tmp_path))) as log:
         (again,) = await log.unsettled()
         assert leased is not None

@@ -1,0 +1,94 @@
+"""Noise in what a stream says was delivered: nothing is taken for delivered that may not be (L6)."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sync.log import SqliteLog
+from sync.log.reader import LogReader
+from sync.values import NotReady
+from tests.support.log import LIVE, TOPIC, collected, envelopes, filled, running, settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOISE = [
+    "head=head+16",
+    "head=1",
+    "acked=acked+1",
+    "lease_first=lease_first+1",
+    "lease_base=lease_base+4",
+    "lease_producer=lease_producer+64",
+    "lease_producer=NULL",
+    "run_next=run_next+8",
+    "run_last=NULL",
+    "checksum=checksum+1",
+]
+
+
+def change(folder: Path, statement: str) -> None:
+    with closing(sqlite3.connect(folder / "log.sqlite")) as file:
+        assert file.execute(statement).rowcount >= 1
+        file.commit()
+
+
+@pytest.mark.parametrize("noise", NOISE)
+async def test_after_noise_in_its_row_all_of_a_stream_goes_and_is_marked(tmp_path: Path, noise: str) -> None:
+    before = await filled(tmp_path)
+    change(tmp_path, f"UPDATE streams SET {noise} WHERE topic='{TOPIC}'")
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("after"))
+        assert log.stats().log_id != before.log_id
+        await _salvaged(log)
+        found, marks = await collected(log)
+        assert sorted({*found} - {"after"}) == sorted(before.undelivered | before.settled)
+        assert len(found) == len(set(found))
+        marked = {value for value, mark in zip(found, marks, strict=True) if mark == b"1"}
+        assert marked == set(found) - {"after"}
+
+
+@pytest.mark.parametrize(
+    "noise", ["records=records-1", "last=last-1", "origin=origin+1", "standing=1", "stream=stream+8"]
+)
+async def test_noise_in_a_closed_range_is_found_too(tmp_path: Path, noise: str) -> None:
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.assign_partition(TOPIC, 1)
+        for number in range(20):
+            await log.append(envelopes(number))
+        assert await log.hand_to_backfill(0.0)
+        await log.append(envelopes("fresh"))
+    with closing(sqlite3.connect(tmp_path / "log.sqlite")) as file:
+        assert file.execute("SELECT count(*) FROM ranges").fetchone()[0]
+    change(tmp_path, f"UPDATE ranges SET {noise}")
+    with pytest.raises(NotReady, match=r"noise stands in what was delivered|there is no stream"):
+        LogReader(tmp_path / "log.sqlite").depth()
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await _salvaged(log)
+        assert set((await collected(log))[0]) >= {*map(str, range(20)), "fresh"}
+
+
+async def test_what_a_stream_says_is_believed_where_it_is_as_it_was_written(tmp_path: Path) -> None:
+    before = await filled(tmp_path)
+    for _ in range(3):
+        async with running(SqliteLog(settings(tmp_path))) as log:
+            await log.cursor("nothing")
+            assert log.stats().log_id == before.log_id
+            (leased,) = await log.unsettled()
+            assert leased.claim.stream == LIVE
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        found, marks = await collected(log)
+        assert sorted(found) == sorted(before.undelivered)
+        assert set(marks) == {b"0"}
+
+
+async def _salvaged(log: SqliteLog) -> None:
+    """Commits until what was put aside is brought over."""
+    for _ in range(200):
+        await log.append(envelopes("tick", topic="camera-events"))
+        if log._writer._salvage is None:
+            return
+    raise AssertionError("not brought over")
