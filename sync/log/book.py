@@ -39,7 +39,8 @@ class Book:
     `delivered`, `lost`, `came` (compressed) and `body_bytes` are what this transaction adds to the figures; `more`
     says that something came back to be leased; `names_changed` that the file beside is out of date. `uncertain_from`:
     a COMMIT failed, but may be on disk all the same; its numbers begin there. `newest` is the last number that was
-    found at opening. `growing` says where the losses that are not told yet end; `spanned` that blocks of other logs
+    found at opening. `losses` are those not told yet, `unreadable_losses` entries of such that are noise; `growing`
+    says where they end; `spanned` that blocks of other logs
     lie here. `now_ms` is the wall clock, for people; `mono_ms` the boot clock, for ages (C4). `compared`: this
     process knows that the log is no copy (D11). `discards` are the keys of blocks that only wait to be removed, from
     and to.
@@ -64,6 +65,7 @@ class Book:
         self.partitions: dict[str, int | None] = {}
         self.cursors: dict[str, int] = {}
         self.losses: dict[int, Loss] = {}
+        self.unreadable_losses: list[int] = []
         self.growing: dict[int, tuple[int, int]] = {}
         self.spanned = False
         self.discards: list[tuple[int, int]] = []

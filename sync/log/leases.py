@@ -197,7 +197,9 @@ def hand_to_backfill(book: Book, older_than_s: float) -> int:
             (key_of(state.id, border), key_of(state.id, MAX_NUMBER)),
         ).fetchone()
         records = state.open_records - (state.end - row[0] if row else 0)
-        if records <= 0:
+        if not 0 <= records <= state.open_records:
+            raise ValueError(f"noise stands in what lies ahead of a block of {state.lane}/{state.topic}")
+        if not records:
             continue
         target = book.stream(Lane.BACKFILL, state.topic)
         target.give_back([Range(state.id, state.head, border - 1, records)])
@@ -208,6 +210,16 @@ def hand_to_backfill(book: Book, older_than_s: float) -> int:
         book.more = True
         moved += records
     return moved
+
+
+def lose_damaged(book: Book, state: StreamState, part: Range, first: int) -> None:
+    """Remove a part's first block, which is not intact; what is left of the part says how many it held (L5)."""
+    book.delete(part.origin, first)
+    rest = book.records_in(part.origin, first + 1, part.last)
+    lost = max(part.records - rest, 0)
+    state.take(part, first, lost)
+    book.touch(state)
+    ledger.lose(book, state, Missing(first, first + max(lost, 1) - 1, lost, "corrupt"))
 
 
 def _leased(book: Book, batch: Batch) -> StreamState | None:
@@ -242,13 +254,7 @@ def _gather(book: Book, state: StreamState, part: Range, max_bytes: int) -> list
         block, at_ms, intact = row
         if not intact:
             if not found:
-                book.delete(part.origin, block.first)
-                # What the row itself says of its records is not to be trusted.
-                rest = book.records_in(part.origin, block.first + 1, part.last)
-                lost = max(part.records - rest, 0)
-                state.take(part, block.first, lost)
-                book.touch(state)
-                ledger.lose(book, state, Missing(block.first, block.first + max(lost, 1) - 1, lost, "corrupt"))
+                lose_damaged(book, state, part, block.first)
                 return []
             break
         if found and (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sync.log import notices, numbers
 from sync.log.notices import Loss
+from sync.log.schema import MAX_NUMBER
 from sync.values import Lane
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ REPORT_AFTER_MS: Final = 5_000
 REPORT_AT_LATEST_MS: Final = 600_000
 """or once so long has passed since it began. What is thinned is always gathered for so long."""
 _KEEP_ROWS: Final = 10_000
+_LANES: Final = {"", *(lane.value for lane in Lane)}
 _COLUMNS: Final = (
     "lane, topic, first, last, records, reason, at_ms, until_ms, log_id, into_first, into_last, into_records"
 )
@@ -125,30 +127,48 @@ def keep(book: Book, loss: Loss) -> int:
 
 
 def load(book: Book) -> None:
-    """Read what was not yet told."""
-    rows = book.connection.execute(f"SELECT id, {_COLUMNS} FROM ledger WHERE reported=0")  # noqa: S608 - our own names
-    book.losses = {row[0]: loss_of(row[1:]) for row in rows}
+    """Read what was not yet told. An entry that is noise is told as a loss that nobody can count."""
+    rows = book.connection.execute(f"SELECT id, {_COLUMNS} FROM ledger WHERE reported=0").fetchall()  # noqa: S608 - our own names
+    found = {row[0]: _loss_of(row[1:]) for row in rows}
+    book.losses = {number: loss for number, loss in found.items() if loss is not None}
+    book.unreadable_losses = [number for number, loss in found.items() if loss is None]
 
 
-def untold(connection: sqlite3.Connection) -> list[Loss]:
-    """What a file has not told yet.
+def untold(connection: sqlite3.Connection) -> tuple[list[Loss], int]:
+    """What a file has not told yet, as far as it can be read, and how many entries are noise.
 
     Raises:
-        sqlite3.Error, ValueError, TypeError: the file is damaged there, or of an older format.
+        sqlite3.Error: the file is damaged there, or of an older format.
     """
     rows = connection.execute(f"SELECT {_COLUMNS} FROM ledger WHERE reported=0")  # noqa: S608 - our own names
-    return [loss_of(row) for row in rows]
+    return _readable(rows.fetchall())
 
 
 def newest(connection: sqlite3.Connection, count: int) -> list[Loss]:
-    """The newest entries, oldest of them first."""
+    """The newest entries, oldest of them first, as far as they can be read."""
     rows = connection.execute(f"SELECT {_COLUMNS} FROM ledger ORDER BY id DESC LIMIT ?", (count,))  # noqa: S608 - as above
-    return [loss_of(row) for row in reversed(rows.fetchall())]
+    return _readable(rows.fetchall()[::-1])[0]
 
 
-def loss_of(row: Sequence[Any]) -> Loss:
-    """An entry as it is on the disk."""
-    return Loss(Lane(row[0]) if row[0] else None, *row[1:])
+def _readable(rows: Sequence[Sequence[Any]]) -> tuple[list[Loss], int]:
+    found = [loss for row in rows if (loss := _loss_of(row)) is not None]
+    return found, len(rows) - len(found)
+
+
+def _loss_of(row: Sequence[Any]) -> Loss | None:
+    """An entry as it is on the disk; None where noise stands in it."""
+    lane, topic, first, last, records, reason, at_ms, until_ms, log_id, *into = row
+    texts = (lane, topic, reason, "" if log_id is None else log_id)
+    numbers_in = (records, *(number for number in (first, last, *into) if number is not None))
+    if not (
+        all(isinstance(text, str) for text in texts)
+        and lane in _LANES
+        and all(isinstance(number, int) and 0 <= number <= MAX_NUMBER for number in numbers_in)
+        and all(isinstance(moment, int) and 0 <= moment <= notices.LATEST_MS for moment in (at_ms, until_ms))
+        and (first is None or last is None or first <= last)
+    ):
+        return None
+    return Loss(Lane(lane) if lane else None, *row[1:])
 
 
 def rename(book: Book, old_id: str, border: int) -> None:
@@ -167,6 +187,11 @@ def lose_uncounted(book: Book, reason: str, log_id: str, text: str) -> None:
 
 def report(book: Book) -> None:
     """Append what was lost as events for the centre; the entry and its event are one commit."""
+    if book.unreadable_losses:
+        lose_uncounted(book, "corrupt", book.names.log_id, "noise stands in the loss ledger")
+        told = [(book.next_number - 1, number) for number in book.unreadable_losses]
+        book.connection.executemany("UPDATE ledger SET reported=? WHERE id=?", told)
+        book.unreadable_losses = []
     for number in [number for number, loss in book.losses.items() if _due(loss, book.now_ms)]:
         event = notices.loss_event(book.losses[number], book.settings)
         book.connection.execute("UPDATE ledger SET reported=? WHERE id=?", (book.next_number, number))
@@ -180,8 +205,11 @@ def _tell_again(book: Book, first: int, last: int) -> None:
     again = "SELECT id FROM ledger WHERE reported BETWEEN ? AND ?"
     for (number,) in book.connection.execute(again, (first, last)).fetchall():
         entry = f"SELECT {_COLUMNS} FROM ledger WHERE id=?"  # noqa: S608 - our own names
-        row = book.connection.execute(entry, (number,)).fetchone()
-        book.losses[number] = loss_of(row)
+        loss = _loss_of(book.connection.execute(entry, (number,)).fetchone())
+        if loss is not None:
+            book.losses[number] = loss
+        else:
+            book.unreadable_losses.append(number)
         book.connection.execute("UPDATE ledger SET reported=0 WHERE id=?", (number,))
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DEAD_LETTERS: Final = "dead-letters"
 EVENTS: Final = "system-events"
+LATEST_MS: Final = 253_402_300_799_999
+"""The last moment that has a timestamp: the end of the year 9999."""
 _NUMBERED: Final = frozenset({"records_lost", "records_thinned", "numbers_skipped"})
 """Events that name numbers of a log."""
 _SAMPLE_BYTES: Final = 16 * 1024

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sync.log import counts, ledger, lineage, numbers, rows
 from sync.log.book import Book
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from sync.log.clock import Clock
     from sync.log.schema import Names
     from sync.log.settings import LogSettings
+
+_UNCOUNTED: Final = "uncounted"
+"""In `meta` from when a count was made up in place of noise until that is told."""
 
 
 def open_book(
@@ -27,7 +30,10 @@ def open_book(
     cell = connection.execute
     meta = dict(cell("SELECT name, value FROM meta").fetchall())
     cell("BEGIN IMMEDIATE")
-    uncounted = counts.mend(connection, int(meta["clean"]) if "clean" in meta else None)
+    if counts.mend(connection, int(meta["clean"]) if "clean" in meta else None):
+        # Whatever ends this run first, the next one tells it.
+        cell("INSERT OR REPLACE INTO meta VALUES(?, 1)", (_UNCOUNTED,))
+    uncounted = cell("SELECT EXISTS(SELECT 1 FROM meta WHERE name=?)", (_UNCOUNTED,)).fetchone()[0]
     cell("COMMIT")
     book.load()
     given = cell("SELECT max(given) FROM streams UNION ALL SELECT max(first)-1 FROM runs").fetchall()
@@ -59,5 +65,6 @@ def open_book(
     if uncounted:
         book.begin()
         ledger.lose_uncounted(book, "corrupt", book.names.log_id, "noise stands in the count of a block")
+        cell("DELETE FROM meta WHERE name=?", (_UNCOUNTED,))
         book.commit()
     return book

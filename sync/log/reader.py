@@ -138,7 +138,7 @@ class LogReader:
     def untold(self) -> list[Loss]:
         """Entries of the loss ledger that were not told upstream yet."""
         with self._open() as connection:
-            return ledger.untold(connection)
+            return ledger.untold(connection)[0]
 
     def dead_letters(self, count: int) -> list[DeadLetter]:
         """The newest dead letters, oldest of them first."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from sync.log import discards, ledger, streams
+from sync.log import counts, discards, leases, ledger, streams
 from sync.log.clock import Stamp
 from sync.log.forecast import THIN_AT
 from sync.log.ledger import Missing
@@ -157,12 +157,14 @@ def _evict(book: Book, oldest_ms: int, *, over: bool) -> bool:
         last = min(part.last, book.next_number - 1)
         _lose(book, state, Missing(part.first, last, part.records, "corrupt"))
         state.take(part, last, part.records)
-    else:
+    elif counts.believable(book.connection, *row):
         first = row[0] & MAX_NUMBER
         last = first + row[1] - 1
         book.delete(part.origin, first)
         state.take(part, last, row[1])
         _lose(book, state, Missing(first, last, row[1], reason, (part.origin, row[2])))
+    else:
+        leases.lose_damaged(book, state, part, row[0] & MAX_NUMBER)
     streams.refresh_oldest(book.connection, state, book.timeline)
     return True
 

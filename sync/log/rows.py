@@ -71,20 +71,20 @@ def first_since(
 ) -> int:
     """The number from which on a stream's open blocks were taken at `cutoff_ms` of this boot's clock or later.
 
-    What this boot took is in the order of that clock, and behind what others took: none of it is passed over.
+    What this boot took is in the order of that clock, and behind what others took: none of it is passed over. It goes
+    by the numbers of blocks alone, for the counts of those that it looks at may be noise.
     """
     low, high = state.head, next_number
     while low < high:
         middle = (low + high) // 2
         row = connection.execute(
-            "SELECT key, records, at_ms, run, mono_ms, synced FROM blocks WHERE key BETWEEN ? AND ?"
-            " ORDER BY key LIMIT 1",
+            "SELECT key, at_ms, run, mono_ms, synced FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
             (key_of(state.id, middle), key_of(state.id, MAX_NUMBER)),
         ).fetchone()
-        if row is None or timeline.taken_ms(Stamp(*row[2:])) >= cutoff_ms:
+        if row is None or timeline.taken_ms(Stamp(*row[1:])) >= cutoff_ms:
             high = middle
         else:
-            low = max(middle + 1, (row[0] & MAX_NUMBER) + row[1])
+            low = (row[0] & MAX_NUMBER) + 1
     return low
 
 

@@ -46,7 +46,7 @@ class Progress:
     """How far a salvage is: the part, the next number in it, records saved of the part and in all.
 
     `marked`: all of it goes marked, for some may have been brought over before. `told`: what the old file had not
-    told yet of its own losses has been taken over.
+    told yet of its own losses has been taken over. `uncounted`: nobody knows how much of it was lost.
     """
 
     part: int = 0
@@ -55,6 +55,7 @@ class Progress:
     saved: int = 0
     marked: bool = False
     told: bool = False
+    uncounted: bool = False
 
 
 class Salvage:
@@ -64,7 +65,7 @@ class Salvage:
         self._wreck = wreck
         parts = wreck.parts
         self._parts = [replace(part, mark=True, lease=None) for part in parts] if progress.marked else parts
-        if progress == Progress(marked=progress.marked, told=progress.told) and parts:
+        if replace(progress, marked=False, told=False, uncounted=False) == Progress() and parts:
             progress = replace(progress, at=parts[0].blocks.first)
         self._kept = self._now = progress
         self._ended = False
@@ -86,7 +87,7 @@ class Salvage:
                 aside.emptied(path, file)
                 continue
             # Of an older one of which nothing is known any more, a part may have been brought over already.
-            progress = Progress(**json.loads(note)) if note is not None else Progress(marked=file != newest)
+            progress = _progress(note) if note is not None else Progress(marked=file != newest)
             return Salvage(Wreck.open(file, patient=patient), progress)
         return None
 
@@ -103,15 +104,18 @@ class Salvage:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to bring over, and that is on disk."""
-        return self._ended and self._kept.part >= len(self._parts)
+        return self._ended
 
     def step(self, book: Book) -> None:
         """Bring over what a slice of time allows, in the book's transaction; `keep` or `rewind` follows."""
+        if self._ended:
+            return  # it was said already that nothing is left
         until = time.monotonic() + SLICE_S
         if not self._now.told:
-            for loss in self._wreck.untold():
+            losses, noisy = self._wreck.untold()
+            for loss in losses:
                 ledger.keep(book, loss)
-            self._now = replace(self._now, told=True)
+            self._now = replace(self._now, told=True, uncounted=self._now.uncounted or noisy)
         while self._now.part < len(self._parts) and time.monotonic() < until:
             part = self._parts[self._now.part]
             if part.lease is not None:
@@ -123,8 +127,9 @@ class Salvage:
         book.more = True
         notes = [(_META + self._wreck.path.name, json.dumps(asdict(self._now)))]
         if self._now.part >= len(self._parts):
-            if self._wreck.uncounted is not None:
-                ledger.lose_uncounted(book, "corrupt", self._wreck.uncounted, "a log file could not be read whole")
+            if self._wreck.uncounted is not None or self._now.uncounted:
+                log_id = self._wreck.uncounted or self._wreck.log_id
+                ledger.lose_uncounted(book, "corrupt", log_id, "a log file could not be read whole")
             handed_on = _notes(self._wreck.connection) if self._wreck.connection is not None else {}
             notes = [(_META + name, note) for name, note in {**handed_on, self._wreck.path.name: _DONE}.items()]
         book.connection.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", notes)
@@ -137,6 +142,11 @@ class Salvage:
     def rewind(self) -> None:
         """The transaction was undone."""
         self._now = self._kept
+
+    def give_up(self) -> None:
+        """Bring over no more of a file that cannot be gone on with; that is told as a loss nobody can count."""
+        self._kept = self._now = replace(self._kept, part=len(self._parts), told=True, uncounted=True)
+        self._ended = False
 
     def close(self) -> None:
         """Let go of the old file."""
@@ -188,7 +198,12 @@ class Salvage:
     def _finish(self, book: Book, part: Part) -> None:
         if part.records is not None and part.records > self._now.of_part:
             last = min(part.blocks.last, self._wreck.given) if self._wreck.given else None
-            missing = Missing(part.blocks.first, last, part.records - self._now.of_part, "corrupt")
+            lost = part.records - self._now.of_part
+            if last is not None and part.records > last - part.blocks.first + 1:
+                # More than there are numbers: noise said so.
+                self._now = replace(self._now, uncounted=True)
+                return
+            missing = Missing(part.blocks.first, last, lost, "corrupt")
             self._lose(book, book.stream(part.lane, part.topic), missing)
 
     def _add(self, book: Book, state: StreamState, block: Block, taken: Stamp) -> None:
@@ -210,6 +225,16 @@ class Salvage:
         number = self._now.part + 1
         at = self._parts[number].blocks.first if number < len(self._parts) else 0
         self._now = replace(self._now, part=number, at=at, of_part=0)
+
+
+def _progress(note: str) -> Progress:
+    """What a note says; where it is noise, all may have been brought over already."""
+    try:
+        found = Progress(**json.loads(note))
+    except (ValueError, TypeError):
+        return Progress(marked=True)
+    fits = all(isinstance(number, int) and number >= 0 for number in asdict(found).values())
+    return found if fits else Progress(marked=True)
 
 
 def _notes(connection: sqlite3.Connection) -> dict[str, str]:

@@ -10,7 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sync.log import aside, blocks, faults, ledger, lineage, schema, streams
+from sync.log import aside, blocks, counts, faults, ledger, lineage, schema, streams
 from sync.log.blocks import Block
 from sync.log.clock import Stamp
 from sync.log.schema import MAX_NUMBER, Names, key_of
@@ -70,6 +70,7 @@ class Wreck:
             connection.execute("PRAGMA cell_size_check=1")
             if 0 < connection.execute("PRAGMA user_version").fetchone()[0] < schema.FORMAT:
                 schema.connect(path).close()  # an earlier format is first brought to ours
+            unknown = _set_right(connection)
             try:
                 states = streams.load(connection)
             except MISREAD as error:
@@ -77,7 +78,7 @@ class Wreck:
                     raise
                 states = {}
             parts = _parts(states) if states else _parts_of(names)
-            uncounted = names.log_id if parts and not states else None
+            uncounted = names.log_id if unknown or (parts and not states) else None
             return Wreck(path, parts, connection, uncounted)
         except MISREAD as error:
             if connection is not None:
@@ -114,14 +115,15 @@ class Wreck:
                 stride *= 2
         return None
 
-    def untold(self) -> list[Loss]:
-        """What the old file knew of losses, and had not told."""
+    def untold(self) -> tuple[list[Loss], bool]:
+        """What the old file knew of losses, and had not told; and whether some of it is noise."""
         if self.connection is None:
-            return []
+            return [], False
         try:
-            return ledger.untold(self.connection)
+            losses, noisy = ledger.untold(self.connection)
         except MISREAD:
-            return []
+            return [], True
+        return losses, noisy > 0
 
     def close(self) -> None:
         """Let go of it."""
@@ -129,6 +131,18 @@ class Wreck:
             with contextlib.suppress(sqlite3.Error):
                 self.connection.close()
             self.connection = None
+
+
+def _set_right(connection: sqlite3.Connection) -> bool:
+    """Set right what noise did to counts, in a transaction that is never committed: the file stays as it was found.
+
+    True where a count is not known for all that.
+    """
+    try:
+        connection.execute("BEGIN")
+        return counts.mend(connection, None)
+    except MISREAD:
+        return False
 
 
 def _named(connection: sqlite3.Connection | None) -> tuple[str, lineage.Lineage, int]:

@@ -121,7 +121,8 @@ class Writer:
             return _MORE_S
         if self._look_aside_at_s < math.inf:
             return _LOOK_ASIDE_S
-        return _REPORT_S if self.file.book is None or self.file.book.losses else _IDLE_S
+        book = self.file.book
+        return _REPORT_S if book is None or book.losses or book.unreadable_losses else _IDLE_S
 
     def _attempt(self, work: Work) -> list[Answer]:
         """One commit, on a file that is opened first where it is not open."""
@@ -255,7 +256,11 @@ class Writer:
         again = now_s - self._suspected_at_s < _SUSPECT_S
         fresh = now_s - self._begun_anew_at_s < _SUSPECT_S
         if fresh and isinstance(error, NOISE):
-            raise error  # a file just begun is not damaged: this is a mistake of ours
+            if self._salvage is None or self._salvage.finished:
+                raise error  # a file just begun is not damaged: this is a mistake of ours
+            log.error("%s cannot be brought over any further: %s", self._salvage.path, error)
+            self._salvage.give_up()
+            return
         self._suspected_at_s = now_s
         self.file.close(clean=False)
         if again and not fresh and self.file.takes_files():

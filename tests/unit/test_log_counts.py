@@ -1,18 +1,21 @@
-"""Noise in the counts of a stream's newest row: nothing is told that noise made up (L5, L10)."""
+"""Noise in the counts of rows: nothing is told that noise made up (L5, L10)."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
-from sync.log import SqliteLog
+from sync.log import SqliteLog, aside, ledger, retention
 from sync.log.file import LogFile
 from sync.log.reader import LogReader
+from sync.log.wreck import Wreck
 from sync.values import Lane
-from tests.support.log import TOPIC, SetClock, collected, envelopes, running, settings
+from tests.support.log import TOPIC, SetClock, collected, drain, envelopes, running, settings, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,16 +23,18 @@ if TYPE_CHECKING:
 NOISE = ["-1", "0", "1 << 40", "'x'", "4001"]
 
 
-async def fill(folder: Path) -> None:
-    """Two blocks of five readings, closed in order."""
+async def fill(folder: Path, blocks: int = 2) -> None:
+    """Blocks of five readings, closed in order."""
     async with running(SqliteLog(settings(folder))) as log:
-        await log.append(envelopes(*range(5)))
-        await log.append(envelopes(*range(5, 10)))
+        for number in range(0, blocks * 5, 5):
+            await log.append(envelopes(*range(number, number + 5)))
 
 
-def noise(folder: Path, change: str, *, clean: bool = True) -> None:
+def noise(folder: Path, change: str, *, block: int = -1, clean: bool = True) -> None:
+    """Change the row of one block, the newest if no other is named."""
     with closing(sqlite3.connect(folder / "log.sqlite")) as foreign:
-        foreign.execute(f"UPDATE blocks SET {change} WHERE key=(SELECT max(key) FROM blocks)")
+        keys = [key for (key,) in foreign.execute("SELECT key FROM blocks ORDER BY key")]
+        foreign.execute(f"UPDATE blocks SET {change} WHERE key=?", (keys[block],))
         if not clean:
             foreign.execute("DELETE FROM meta WHERE name='clean'")
         foreign.commit()
@@ -70,7 +75,9 @@ async def test_noise_in_what_lies_ahead_of_it_costs_nothing(tmp_path: Path, befo
         assert log.stats().lost == {}
 
 
-async def test_where_nothing_says_how_many_they_were_an_uncounted_loss_is_told(tmp_path: Path) -> None:
+async def test_where_nothing_says_how_many_they_were_an_uncounted_loss_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = LogFile(settings(tmp_path), SetClock())
     book = file.open()
     book.begin()
@@ -82,6 +89,102 @@ async def test_where_nothing_says_how_many_they_were_an_uncounted_loss_is_told(t
     with closing(sqlite3.connect(tmp_path / "log.sqlite")) as foreign:
         foreign.execute("UPDATE streams SET given=NULL, checksum=NULL")
         foreign.commit()
+    # The run that finds it ends before it can say so; the next one does.
+    told = ledger.lose_uncounted
+    monkeypatch.setattr(ledger, "lose_uncounted", Mock(side_effect=sqlite3.OperationalError("disk I/O error")))
+    with pytest.raises(sqlite3.OperationalError):
+        LogFile(settings(tmp_path), SetClock()).open()
+    monkeypatch.setattr(ledger, "lose_uncounted", told)
+    for events in (1, 0):
+        async with running(SqliteLog(settings(tmp_path))) as log:
+            await log.cursor("nothing")
+            said = (await drain(log)).get((Lane.ALERT, "system-events"), [])
+            data = [json.loads(value)["data"] for value in said if "unknown number" in value]
+            assert [(one["count"], one["reason"], one["log_id"]) for one in data] == [
+                (None, "corrupt", log.stats().log_id)
+            ] * events
+
+
+@pytest.mark.parametrize("before", ["-7", "7", "1 << 40", "'x'"])
+async def test_noise_in_what_lies_ahead_of_the_head_costs_nothing(tmp_path: Path, before: str) -> None:
+    await fill(tmp_path)
+    noise(tmp_path, f"before={before}", block=0)
     async with running(SqliteLog(settings(tmp_path))) as log:
         await log.cursor("nothing")
-        assert log.stats().depth[Lane.ALERT] == 1
+        assert log.stats().depth[Lane.LIVE] == 10
+        assert (await collected(log))[0] == [str(number) for number in range(10)]
+        assert log.stats().lost == {}
+
+
+@pytest.mark.parametrize("at", range(7))
+@pytest.mark.parametrize("records", [*NOISE, "1000"])
+async def test_noise_in_a_count_on_the_way_of_a_search_by_age_costs_its_block_alone(
+    tmp_path: Path, records: str, at: int
+) -> None:
+    await fill(tmp_path, 8)
+    noise(tmp_path, f"records={records}", block=at)
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        assert await log.hand_to_backfill(0.0) == 40
+        await log.append(envelopes("new"))
+        await log.append(envelopes("newer"))
+        found = [*(await drain(log)).items()]
+        lost = {str(number) for number in range(at * 5, at * 5 + 5)}
+        values = {value for (_, topic), values in found if topic == TOPIC for value in values}
+        assert values == ({str(number) for number in range(40)} | {"new", "newer"}) - lost
+        assert log.stats().lost == {"corrupt": 5}
+
+
+@pytest.mark.parametrize("records", NOISE)
+async def test_what_is_evicted_is_counted_by_what_is_left(tmp_path: Path, records: str) -> None:
+    await fill(tmp_path, 8)
+    noise(tmp_path, f"records={records}", block=0)
+    file = LogFile(settings(tmp_path), SetClock())
+    book = file.open()
+    book.begin()
+    while retention.trim(book, 1, going_on=True, aging=False):
+        pass
+    assert book.lost == {"corrupt": 5, "evicted": 35}
+    assert [state.pending for state in book.streams.values()] == [0]
+    file.close(clean=False)
+
+
+@pytest.mark.parametrize("records", NOISE)
+async def test_a_count_in_a_file_that_was_put_aside_is_set_right_and_the_file_stays_as_it_is(
+    tmp_path: Path, records: str
+) -> None:
+    await fill(tmp_path)
+    noise(tmp_path, f"records={records}")
+    path = tmp_path / "log.sqlite"
+    old = aside.place(path, aside.DAMAGED)
+    path.rename(old)
+    content = old.read_bytes()
+    wreck = Wreck.open(old, patient=False)
+    assert [part.records for part in wreck.parts] == [10]
+    wreck.close()
+    assert old.read_bytes() == content
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("after"))
+        await until(lambda: not aside.waiting(path))
+        assert sorted((await collected(log))[0]) == sorted([*map(str, range(10)), "after"])
+        assert log.stats().lost == {}
+
+
+async def test_more_than_there_are_numbers_was_never_lost(tmp_path: Path) -> None:
+    """In a file of a format without a checksum over what was delivered."""
+    await fill(tmp_path, 4)
+    path = tmp_path / "log.sqlite"
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        assert await log.hand_to_backfill(0.0) == 20
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("UPDATE ranges SET records=1 << 40")
+        file.execute("UPDATE streams SET checksum=NULL")
+        file.commit()
+    path.rename(aside.place(path, aside.DAMAGED))
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("after"))
+        await until(lambda: not aside.waiting(path))
+        found = await drain(log)
+        assert log.stats().lost == {}
+    assert len(found[Lane.BACKFILL, TOPIC]) == 20
+    (told,) = [json.loads(value)["data"] for value in found[Lane.ALERT, "system-events"] if "records_lost" in value]
+    assert (told["count"], told["reason"]) == (None, "corrupt")

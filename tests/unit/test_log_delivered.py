@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
-from sync.log import SqliteLog
+from sync.log import SqliteLog, aside
 from sync.log.reader import LogReader
-from sync.values import NotReady
-from tests.support.log import LIVE, TOPIC, collected, envelopes, filled, running, settings
+from sync.log.wreck import Wreck
+from sync.values import Lane, NotReady
+from tests.support.log import LIVE, TOPIC, collected, drain, envelopes, filled, running, settings, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +46,7 @@ async def test_after_noise_in_its_row_all_of_a_stream_goes_and_is_marked(tmp_pat
     async with running(SqliteLog(settings(tmp_path))) as log:
         await log.append(envelopes("after"))
         assert log.stats().log_id != before.log_id
-        await _salvaged(log)
+        await until(lambda: not aside.waiting(tmp_path / "log.sqlite"))
         found, marks = await collected(log)
         assert sorted({*found} - {"after"}) == sorted(before.undelivered | before.settled)
         assert len(found) == len(set(found))
@@ -67,8 +70,9 @@ async def test_noise_in_a_closed_range_is_found_too(tmp_path: Path, noise: str) 
     with pytest.raises(NotReady, match=r"noise stands in what was delivered|there is no stream"):
         LogReader(tmp_path / "log.sqlite").depth()
     async with running(SqliteLog(settings(tmp_path))) as log:
-        await _salvaged(log)
-        assert set((await collected(log))[0]) >= {*map(str, range(20)), "fresh"}
+        await log.append(envelopes("after"))
+        await until(lambda: not aside.waiting(tmp_path / "log.sqlite"))
+        assert set((await collected(log))[0]) >= {*map(str, range(20)), "fresh", "after"}
 
 
 async def test_what_a_stream_says_is_believed_where_it_is_as_it_was_written(tmp_path: Path) -> None:
@@ -85,10 +89,18 @@ async def test_what_a_stream_says_is_believed_where_it_is_as_it_was_written(tmp_
         assert set(marks) == {b"0"}
 
 
-async def _salvaged(log: SqliteLog) -> None:
-    """Commits until what was put aside is brought over."""
-    for _ in range(200):
-        await log.append(envelopes("tick", topic="camera-events"))
-        if log._writer._salvage is None:
-            return
-    raise AssertionError("not brought over")
+async def test_a_salvage_that_cannot_go_on_is_given_up_and_told_and_the_log_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L9."""
+    await filled(tmp_path)
+    change(tmp_path, f"UPDATE streams SET head=head+16 WHERE topic='{TOPIC}'")
+    monkeypatch.setattr(Wreck, "read", Mock(side_effect=TypeError("what no check foresaw")))
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("after"))
+        await until(lambda: not aside.waiting(tmp_path / "log.sqlite"))
+        found = await drain(log)
+        assert found[Lane.LIVE, TOPIC] == ["after"]
+        assert log.stats().quarantined == 1
+    (told,) = [json.loads(value)["data"] for value in found[Lane.ALERT, "system-events"] if "records_lost" in value]
+    assert (told["count"], told["reason"]) == (None, "corrupt")
