@@ -21,6 +21,7 @@ from sync.batches import frame_batch, framed_batches
 from sync.kafka.answers import NONE, OFFSET_OUT_OF_RANGE, TOPIC_AUTHORIZATION_FAILED, name_of
 from sync.kafka.client import CONTROL
 from sync.kafka.protocol import DescribeProducersRequest, DescriptionRequest, EpochEndRequest
+from sync.side_by_side import both
 from sync.values import Absent, CannotTell, Forgotten, Found, Known, NotReady, Unreachable
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ class LookUp:
 
     async def _still(self, lead: _Lead, connection: Any) -> None:
         """Have the leader, and another broker where one answers, confirm the leader epoch."""
-        own, other = await asyncio.gather(
+        own, other = await both(
             self._client.ask(connection, self._epoch_end(lead)),
             self._client.second_opinion(lead.node, DescriptionRequest([self._topic])),
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiokafka.record.memory_records import MemoryRecords
 
 from sync.kafka.client import TopicUnavailable
+from sync.side_by_side import both
 from sync.values import CannotTell, NotReady
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ class NewestOf:
     async def _read(self, partition: int, start: int, most_bytes: int) -> Newest | CannotTell:
         topic = self._topic
         # Side by side: over a bad line each question takes its second, and all that is to be sent waits for it.
-        begin, end = await asyncio.gather(
-            self._client.log_start(topic, partition), self._client.log_end(topic, partition)
-        )
+        begin, end = await both(self._client.log_start(topic, partition), self._client.log_end(topic, partition))
         position = max(start, begin)
         found = Newest()
         read_bytes = 0

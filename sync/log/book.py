@@ -106,7 +106,9 @@ class Book:
         self.streams = streams.load(self.connection, self.timeline)
         self.by_name = {(state.lane.value, state.topic): state for state in self.streams.values()}
         self.partitions = dict(cell("SELECT name, partition FROM topics").fetchall())
-        self.cursors = dict(cell("SELECT name, value FROM cursors").fetchall())
+        # What is kept for others is worth no failure: one that is noise was never kept.
+        kept = cell("SELECT name, value FROM cursors").fetchall()
+        self.cursors = {name: value for name, value in kept if isinstance(value, int)}
         self.dead_letters = ledger.count_dead_letters(self.connection)
         self.spanned = cell("SELECT EXISTS(SELECT 1 FROM spans)").fetchone()[0] == 1
         self.discards = discards.load(self.connection)

@@ -192,7 +192,9 @@ class LogFile:
             log.warning("%s reads the log without end: its WAL grows until that ends", who)
 
     def rebuild(self) -> bool:
-        """Write the file anew without its free pages, and cut it; whether the disk took it. Holds up all commits.
+        """Write the file anew without its free pages, and cut it; whether that was done.
+
+        It goes over the WAL that is there, and so not while somebody reads the file. Holds up all commits.
 
         Raises:
             sqlite3.DatabaseError: the file is damaged.
@@ -200,6 +202,8 @@ class LogFile:
         if self.book is None:
             return False
         connection = self.book.connection
+        if not self._restart_wal(connection):
+            return False
         try:
             connection.execute("PRAGMA temp_store=MEMORY")  # the copy on its way needs no room on the disk
             connection.execute("VACUUM")
@@ -214,6 +218,19 @@ class LogFile:
             with contextlib.suppress(sqlite3.OperationalError):
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # a WAL of so much is in the way too
         return True
+
+    @staticmethod
+    def _restart_wal(connection: sqlite3.Connection) -> bool:
+        """Have what is written next go over the WAL that is there; not while somebody reads it."""
+        connection.execute("PRAGMA busy_timeout=0")
+        try:
+            return bool(connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0] == 0)
+        except sqlite3.Error as error:
+            if faults.damaged(error):
+                raise
+            return False
+        finally:
+            connection.execute(f"PRAGMA busy_timeout={schema.BUSY_MS}")
 
     def keep_room(self) -> bool:
         """Set room aside, which lets the log go on trimming when others fill the disk; whether there is any."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
-from sync.log import blocks, export, held, ledger, schema, streams
+from sync.log import blocks, export, faults, held, ledger, schema, streams
 from sync.log.clock import Clock, Timeline
 from sync.log.entries import COLUMNS, Standings
 from sync.log.schema import MAX_NUMBER, key_of
@@ -194,7 +194,7 @@ class LogReader:
             yield connection
             if not written_to and wal.exists():
                 raise NotReady(f"a daemon began to write {self._path} while it was read", "ask again")
-        except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
+        except (sqlite3.Error, *faults.NOISE) as error:
             raise NotReady(
                 f"{self._path} cannot be read: {error}", "a damaged log is put aside at the next start"
             ) from error

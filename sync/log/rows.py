@@ -69,7 +69,7 @@ def oldest_number(connection: sqlite3.Connection, stream: int) -> int:
 def first_since(
     connection: sqlite3.Connection, timeline: Timeline, state: StreamState, cutoff_ms: int, next_number: int
 ) -> int:
-    """The number from which on a stream's open blocks were taken at `cutoff_ms` of this boot's clock or later.
+    """The first number of a stream's open blocks that were taken at `cutoff_ms` of this boot's clock or later.
 
     What this boot took is in the order of that clock, and behind what others took: none of it is passed over. It goes
     by the numbers of blocks alone, for the counts of those that it looks at may be noise.
@@ -85,7 +85,11 @@ def first_since(
             high = middle
         else:
             low = (row[0] & MAX_NUMBER) + 1
-    return low
+    behind = connection.execute(
+        "SELECT key FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+        (key_of(state.id, low), key_of(state.id, MAX_NUMBER)),
+    ).fetchone()
+    return behind[0] & MAX_NUMBER if behind else next_number
 
 
 def _read(row: tuple[Any, ...], timeline: Timeline) -> tuple[Block, int, bool]:

@@ -28,6 +28,8 @@ APPLICATION_ID: Final = 0x54494447  # "TIDG"
 PAGE_BYTES: Final = 1024
 MODE: Final = 0o640
 """Of every file of the log: readings are nobody's business but the daemon's and its group's."""
+BUSY_MS: Final = 1_000
+"""How long another process is waited for that has the file locked."""
 NUMBER_BITS: Final = 48
 MAX_NUMBER: Final = (1 << NUMBER_BITS) - 1
 
@@ -149,7 +151,7 @@ def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
         Foreign: the file is no log.
         Later: the file was written by a later version; nothing in it was changed.
     """
-    connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1_000, check_same_thread=False)
     try:
         version = _format(connection)
         connection.execute(f"PRAGMA page_size={PAGE_BYTES}")

@@ -95,7 +95,6 @@ class Space:
         if (self.free_bytes or 0) + file.wal_bytes < 2 * used + _SPARE_BYTES:
             return False  # the copy would take the room that commits need
         self._rebuilt_s = now_s
-        file.checkpoint()
         if not file.rebuild():
             return False
         log.warning("%d MiB were given back to the disk", (size - _file_bytes(book)) // 1024**2)

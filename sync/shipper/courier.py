@@ -29,6 +29,7 @@ from sync.shipper.moves import (
     Untold,
 )
 from sync.shipper.stream import NO_PRODUCER, begin, resume, step
+from sync.side_by_side import both
 from sync.values import Accepted, CannotTell, NotReady, Refused, Unknown, Unreachable
 
 if TYPE_CHECKING:
@@ -295,7 +296,7 @@ class Courier:
         if not harbour.sink.idempotent:
             return ProducerGiven(NO_PRODUCER, -1)
         asking = harbour.sink.new_producer() if fresh else harbour.lane_producer(stream.lane)
-        return ProducerGiven(*await asyncio.gather(asking, harbour.sink.log_end(stream)))
+        return ProducerGiven(*await both(asking, harbour.sink.log_end(stream)))
 
     async def _pause(self, reason: str, hint: str = "") -> None:
         harbour, topic = self._harbour, self.state.stream.topic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
@@ -104,3 +104,27 @@ async def test_a_salvage_that_cannot_go_on_is_given_up_and_told_and_the_log_goes
         assert log.stats().quarantined == 1
     (told,) = [json.loads(value)["data"] for value in found[Lane.ALERT, "system-events"] if "records_lost" in value]
     assert (told["count"], told["reason"]) == (None, "corrupt")
+
+
+async def test_a_cursor_that_is_noise_was_never_kept(tmp_path: Path) -> None:
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.set_cursor("noise", 7)
+        await log.set_cursor("fleet", 8)
+    change(tmp_path, "UPDATE cursors SET value='x' WHERE name='noise'")
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        assert [await log.cursor(name) for name in ("noise", "fleet")] == [None, 8]
+
+
+@pytest.mark.parametrize("noise", ["UPDATE streams SET id=1 << 40 WHERE id=1", "UPDATE ranges SET origin=1 << 40"])
+async def test_a_reader_of_noise_says_so_in_one_line(tmp_path: Path, noise: str) -> None:
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes(*range(20)))
+        assert await log.hand_to_backfill(0.0)
+    change(tmp_path, noise)
+    change(tmp_path, "UPDATE streams SET checksum=NULL")
+    reader = LogReader(tmp_path / "log.sqlite")
+    for ask in (reader.depth, lambda: reader.tail(5), reader.untold, lambda: reader.held(lambda _: None)):
+        with suppress(NotReady):
+            ask()
+    with pytest.raises(NotReady, match="cannot be read"):
+        reader.depth()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sync.log import SqliteLog, space
+from sync.log.file import LogFile
 from sync.values import Lane
 from tests.support.disks import LoopDisk
 from tests.support.log import LIVE, TOPIC, SetClock, bulky, claim, drain, envelopes, running, settings, until
@@ -69,6 +72,32 @@ async def test_history_goes_and_its_room_goes_back_to_the_disk_and_nothing_undel
     async with running(log := a_log(disk.folder)):
         await log.append(envelopes("after"))
         assert (await drain(log))[Lane.LIVE, TOPIC] == ["after"]
+
+
+def test_while_somebody_reads_it_a_file_is_not_rebuilt_for_the_copy_would_make_the_wal_larger(tmp_path: Path) -> None:
+    file = LogFile(settings(tmp_path), SetClock())
+    book = file.open()
+    for _ in range(20):
+        book.begin()
+        book.store(Lane.LIVE, TOPIC, bulky(400))
+        book.commit()
+    book.begin()
+    book.connection.execute("DELETE FROM blocks WHERE key % 2")
+    book.commit()
+    file.checkpoint()
+    wal, size = tmp_path / "log.sqlite-wal", file.path.stat().st_size
+    with closing(sqlite3.connect(f"file:{file.path}?mode=ro", uri=True, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM blocks").fetchone()
+        book.begin()
+        book.store(Lane.LIVE, TOPIC, bulky(1))
+        book.commit()
+        before = wal.stat().st_size
+        assert not file.rebuild()
+        assert wal.stat().st_size == before
+    assert file.rebuild()
+    assert file.path.stat().st_size < size - MIB
+    file.close(clean=True)
 
 
 async def test_in_an_outage_the_log_lives_within_the_size_it_has_and_every_loss_is_told(disk: LoopDisk) -> None:
