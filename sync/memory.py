@@ -15,6 +15,7 @@ from sync.values import (
     Absent,
     Accepted,
     CannotTell,
+    ClusterChanged,
     Forgotten,
     Found,
     Known,
@@ -65,7 +66,8 @@ class MemorySink:
     `fault(batch)` may name what goes wrong with an attempt, or give the outcome (and nothing is taken).
     `reachable` False is a link that is down. A body over `max_body_bytes` is too large for good. What a broker may
     do beside that: `forget` an id (F4), `lose_tail` in a change of leader, `move_start` as its history ages out,
-    refuse reading (`may_read` False), and not answer a look-up yet (`replicated` False, F7).
+    refuse reading (`may_read` False), and not answer a look-up yet (`replicated` False, F7). `rebuild` puts another
+    cluster in its place.
     """
 
     def __init__(self, partitions: int = 1, *, idempotent: bool = True, max_body_bytes: int = 1024 * 1024) -> None:
@@ -79,6 +81,8 @@ class MemorySink:
         self.may_read = True
         self.replicated = True
         self.expiration_s: float | None = None
+        self.cluster = "memory"
+        self._found: str | None = None
         self.fault: Callable[[Batch], Fault | Outcome | None] = lambda _: None
         self.attempts = 0
 
@@ -89,6 +93,8 @@ class MemorySink:
 
     async def send(self, batch: Batch) -> Outcome:
         """Take one batch, as `fault` allows."""
+        if self.reachable:
+            self._same_cluster()
         self.attempts += 1
         trouble = self.fault(batch) if self.reachable else Fault.NOT_CONNECTED
         stream = batch.claim.stream
@@ -194,6 +200,25 @@ class MemorySink:
         """Raises Unreachable while `reachable` is False."""
         if not self.reachable:
             raise Unreachable("the link is down")
+        self._same_cluster()
+
+    async def cluster_id(self, *, anew: bool) -> str | None:
+        """The name of the present one."""
+        if anew:
+            self._found = None
+        await self.reach()
+        return self._found
+
+    def rebuild(self, cluster: str) -> None:
+        """Put an empty cluster of another name in the place of this one: its ids begin anew."""
+        self.cluster = cluster
+        self._logs.clear()
+        self._next_id = 0
+
+    def _same_cluster(self) -> None:
+        self._found = self._found or self.cluster
+        if self.cluster != self._found:
+            raise ClusterChanged(f"cluster {self.cluster} answers in place of {self._found}")
 
     async def keep_ready(self, stream: Stream) -> None:
         """There is no connection to keep; raises Unreachable as `reach` does."""

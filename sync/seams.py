@@ -189,6 +189,13 @@ class Sink(Protocol):
     async def reach(self) -> None:
         """One round trip; raises Unreachable where nobody answers."""
 
+    async def cluster_id(self, *, anew: bool) -> str | None:
+        """Which cluster this is, None where it does not say. Raises NotReady.
+
+        It is the one found first, until it is asked for `anew`: before that, everything here that finds another one
+        raises ClusterChanged, and sends it nothing.
+        """
+
     async def keep_ready(self, stream: Stream) -> None:
         """Have the connection of a stream's next batch made and alive; raises NotReady."""
 

@@ -292,6 +292,10 @@ class Unreachable(NotReady):
     """Nobody answered: the link or every broker is down. Others of the same link need not try."""
 
 
+class ClusterChanged(Exception):  # noqa: N818 - named for what is seen, like NotReady
+    """Another cluster answers than before, under the same addresses: it knows nothing that is ours."""
+
+
 class Misconfigured(Exception):  # noqa: N818 - named for the cure, like NotReady
     """Only a change of config (`field`) or of the cluster helps."""
 

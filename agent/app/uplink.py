@@ -17,7 +17,7 @@ from agent.reload import Part, Planned
 from agent.supervisor import Stage, Unit
 from sync.kafka import DesiredSettings, DesiredState, KafkaSettings, KafkaSink, Traffic
 from sync.kafka.answers import name_of
-from sync.shipper import LinkBack, LinkLost, Recovered, Repeated, Shipper, ShipperSettings, Waiting
+from sync.shipper import AnotherCluster, LinkBack, LinkLost, Recovered, Repeated, Shipper, ShipperSettings, Waiting
 from sync.shipper.budget import Budget, LaneLimit
 from sync.shipper.circuit import CircuitState
 from sync.shipper.meter import Meter
@@ -189,6 +189,8 @@ class Uplink:
                 self._say(f"kafka/{topic}", AlertState.RAISED, f"{topic} is not taken: {reason}. {hint}".rstrip())
             case Recovered(topic):
                 self._say(f"kafka/{topic}", AlertState.CLEARED, f"{topic} is taken again")
+            case AnotherCluster(cluster):
+                log.warning("cluster %s answers where another one did; it is sent what was not acknowledged", cluster)
             case Repeated(stream, records, reason):
                 # Ends with the next batch of the stream that is taken.
                 self._flowing.discard(stream)

@@ -223,7 +223,9 @@ class Supervisor:
         kick = self._kicks[unit.name]
         kick.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(kick.wait(), pause_s)
+            # Not `wait_for`, which until Python 3.12 may swallow a cancellation.
+            async with asyncio.timeout(pause_s):
+                await kick.wait()
 
     async def _stop_all(self) -> None:
         for stage in Stage:

@@ -18,7 +18,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from sync.kafka.answers import NONE, OFFSET_OUT_OF_RANGE, UNKNOWN_SERVER_ERROR, UNSUPPORTED_VERSION, name_of
 from sync.kafka.connections import Connector, keep_send_buffer_small
 from sync.kafka.traffic import Traffic
-from sync.values import Misconfigured, NotReady, Producer, Unreachable
+from sync.values import ClusterChanged, Misconfigured, NotReady, Producer, Unreachable
 
 if TYPE_CHECKING:
     from sync.kafka.settings import KafkaSettings
@@ -58,7 +58,8 @@ class Client:
     """Connections to one cluster, made as they are needed and never retried here.
 
     `create_topics`: a topic asked for and not there is created, if the cluster is set to do so. `traffic` counts what
-    the connections move, together with those of other clients of the link.
+    the connections move, together with those of other clients of the link. `cluster` is the id of the cluster, once
+    one has answered.
     """
 
     def __init__(self, settings: KafkaSettings, *, create_topics: bool, traffic: Traffic | None = None) -> None:
@@ -70,12 +71,14 @@ class Client:
         self._connections: dict[tuple[int, str], Any] = {}
         self._dialling: dict[tuple[int, str], asyncio.Lock] = {}
         self._unexplained = 0
+        self.cluster: str | None = None
 
     async def connection(self, node: int, line: str) -> Any:
         """The connection to a node kept for `line` (a lane, or CONTROL), made where there is none.
 
         Raises:
             Unreachable: it cannot be reached.
+            ClusterChanged: one was lost, and another cluster answers now.
             Misconfigured: it refuses our credentials.
         """
         key = (node, line)
@@ -90,7 +93,9 @@ class Client:
             if line not in (CONTROL, "alert"):
                 keep_send_buffer_small(connection)
             self._connections[key] = connection
-            return connection
+        if open_one is not None:
+            await self.reach()  # where one was lost, another cluster may answer
+        return connection
 
     def keeps(self, node: int, line: str) -> bool:
         """Whether there is such a connection already."""
@@ -165,6 +170,7 @@ class Client:
 
         Raises:
             Unreachable: none answers.
+            ClusterChanged: another cluster answers than `cluster`, which is the first one that did.
             Misconfigured: ours is refused.
         """
         await self._refresh([])
@@ -173,6 +179,7 @@ class Client:
         """Ask for nodes and topics; the error code of each topic."""
         request = MetadataRequest(topics, allow_auto_topic_creation=self._create_topics)
         answer = await self._connector.ask(await self._control(), request)
+        self._recognise_cluster(getattr(answer, "cluster_id", None))
         self._nodes = {broker[0]: (broker[1], broker[2]) for broker in answer.brokers}
         self._recognise_first()
         codes: dict[str, int] = {}
@@ -181,6 +188,12 @@ class Client:
             if code == NONE:
                 self._topics[name] = _Topic({partition: leader for _code, partition, leader, *_ in partitions})
         return codes
+
+    def _recognise_cluster(self, found: str | None) -> None:
+        if self.cluster is None:
+            self.cluster = found
+        elif found is not None and found != self.cluster:
+            raise ClusterChanged(f"cluster {found} answers in place of {self.cluster}")
 
     def _recognise_first(self) -> None:
         """The connection made before any node was known is one to a node: it need not be made again."""

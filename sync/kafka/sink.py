@@ -132,6 +132,14 @@ class KafkaSink:
         """One round trip to the cluster; raises Unreachable where there is none."""
         await self._client.reach()
 
+    async def cluster_id(self, *, anew: bool) -> str | None:
+        """Which cluster this is; raises NotReady, and ClusterChanged where it is another one and not asked `anew`."""
+        if anew:
+            self._client.cluster = None
+        if self._client.cluster is None:
+            await self._client.reach()
+        return self._client.cluster
+
     async def new_producer(self) -> Producer:
         """A fresh producer id (D9); raises NotReady, or Misconfigured where the broker has none."""
         return await self._client.new_producer()

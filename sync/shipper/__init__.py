@@ -1,10 +1,20 @@
 """The shipper: leases batches from the log, sends them, settles what the broker has. DELIVERY.md has the rules."""
 
-from sync.shipper.events import DeadLettered, LinkBack, LinkLost, Recovered, Repeated, ShipperEvent, Waiting
+from sync.shipper.events import (
+    AnotherCluster,
+    DeadLettered,
+    LinkBack,
+    LinkLost,
+    Recovered,
+    Repeated,
+    ShipperEvent,
+    Waiting,
+)
 from sync.shipper.shipper import Shipper, ShipperSettings
 from sync.shipper.stats import ShipperStats
 
 __all__ = [
+    "AnotherCluster",
     "DeadLettered",
     "LinkBack",
     "LinkLost",

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sync.shipper.events import LinkBack, LinkLost
-from sync.values import NotReady
+from sync.values import ClusterChanged, NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -79,6 +79,8 @@ class Circuit:
         except NotReady as error:
             self.reason = error.reason
             return False
+        except ClusterChanged:
+            return True  # somebody answers; who sends there next meets it
         else:
             return True
         finally:

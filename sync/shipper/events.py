@@ -49,6 +49,13 @@ class Repeated:
 
 
 @dataclass(frozen=True, slots=True)
+class AnotherCluster:
+    """The addresses are those of another cluster than records went to before, by its id."""
+
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLettered:
     """The broker will never take one record, `seq` of the log; it lies in the dead letters with the reason."""
 
@@ -57,4 +64,4 @@ class DeadLettered:
     reason: str
 
 
-ShipperEvent = LinkLost | LinkBack | Waiting | Recovered | Repeated | DeadLettered
+ShipperEvent = LinkLost | LinkBack | Waiting | Recovered | Repeated | AnotherCluster | DeadLettered

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sync.shipper.budget import Budget
 from sync.shipper.circuit import Circuit, CircuitState
 from sync.shipper.courier import Courier
-from sync.shipper.events import LinkBack, Recovered, Waiting
+from sync.shipper.events import AnotherCluster, LinkBack, Recovered, Repeated, Waiting
 from sync.shipper.meter import Meter
 from sync.shipper.pace import MOST_BYTES, Pace
 from sync.shipper.precedence import Precedence
 from sync.shipper.shares import Shares
 from sync.shipper.stats import ShipperStats, Tally
 from sync.shipper.thinning import Thinning
-from sync.values import Lane, NotReady, Producer, Stream, Unreachable
+from sync.values import ClusterChanged, Lane, NotReady, Producer, Stream, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from sync.shipper.events import ShipperEvent
     from sync.values import Batch
 
+T = TypeVar("T")
+
+_CLUSTER: Final = "cluster"
+"""The cursor that keeps which cluster the log's records went to, as a number."""
 _LET_GO_RETRY_S: Final = 1.0
 """Fresh data waits for it, which is to leave within a second of the first connection."""
 
@@ -110,6 +115,7 @@ class Shipper:
         self._paces = {lane: Pace(self._settings.budget.of(lane).bytes_per_s) for lane in Lane}
         self._told_log = dict.fromkeys(Lane, MOST_BYTES)
         self._producers: dict[Lane, Producer] = {}
+        self._anew = False
         self._producer_locks = {lane: asyncio.Lock() for lane in Lane}
 
     async def run(self) -> None:
@@ -118,23 +124,35 @@ class Shipper:
         Raises:
             Misconfigured: the cluster refuses our credentials, or has no idempotent producers.
         """
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self.circuit.run())
-                group.create_task(self._hand_over())
-                group.create_task(self.thinning.run())
-                group.create_task(self._keep_alert_ready())
-                await self._ship(group)
-        except BaseExceptionGroup as several:
-            raise _first_of(several) from None
-        finally:
-            await self.sink.close()
+        while True:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self.circuit.run())
+                    group.create_task(self._hand_over())
+                    group.create_task(self.thinning.run())
+                    group.create_task(self._keep_alert_ready())
+                    await self._ship(group)
+            except BaseExceptionGroup as several:
+                first = _first_of(several)
+                if not isinstance(first, ClusterChanged):
+                    raise first from None
+                present = asyncio.current_task()
+                if present is not None and present.cancelling():
+                    raise asyncio.CancelledError from None
+                # What we knew of the brokers is nothing that these know.
+                self._couriers.clear()
+                self._producers.clear()
+                self._anew = True
+            finally:
+                await self.sink.close()
 
     async def _ship(self, group: asyncio.TaskGroup) -> None:
-        await self._be_let_go()
+        cluster = await self._once_let_go(self._cluster_id)
+        if self._before_first_send is not None:
+            await self._once_let_go(self._before_first_send)
+        unsettled = await self._unsettled(cluster)
         for courier in self._couriers.values():
             group.create_task(courier.run())
-        unsettled = await self.log.unsettled()
         self.shares.link_back(max(self.log.stats().oldest_pending_s.values(), default=0.0))
         for batch in unsettled:
             self._open(group, batch.claim.stream, batch)
@@ -148,22 +166,48 @@ class Shipper:
                     assigning.add(pending.topic)
                     group.create_task(self._assign(group, pending.topic))
 
-    async def _be_let_go(self) -> None:
-        if self._before_first_send is None:
-            return
+    async def _once_let_go(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What a question is answered that all else waits for; asked again until it is."""
         longest = self.backoff_first_s
         while True:
             await self.circuit.wait_closed()
             try:
-                await self._before_first_send()
+                return await ask()
             except NotReady as error:
                 if isinstance(error, Unreachable):
                     self.circuit.doubt(error.reason)
                 self.tally.last_error = error.reason
-            else:
-                return
             await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, not a secret
             longest = min(longest * 2, _LET_GO_RETRY_S)
+
+    async def _cluster_id(self) -> str | None:
+        found = await self.sink.cluster_id(anew=self._anew)
+        self._anew = False
+        return found
+
+    async def _unsettled(self, cluster: str | None) -> list[Batch]:
+        """What an earlier run leased and did not settle, and may ask this cluster about.
+
+        What was sent to another cluster goes again marked: this one gives the same producer ids to others, and what
+        it remembers of one says nothing of ours (D6).
+        """
+        unsettled = await self.log.unsettled()
+        if cluster is None or not self.sink.idempotent:
+            return unsettled
+        number = int.from_bytes(hashlib.sha256(cluster.encode()).digest()[:6], "big")
+        before = await self.log.cursor(_CLUSTER)
+        if before == number:
+            return unsettled
+        if before is not None:
+            self.on_event(AnotherCluster(cluster))
+            for batch in unsettled:
+                stream = batch.claim.stream
+                repeated = await self.log.again(batch, None)
+                self.tally.repeated[stream.lane] += repeated
+                self.on_event(Repeated(stream, repeated, "it was sent to another cluster"))
+            unsettled = []
+        await self.log.set_cursor(_CLUSTER, number)
+        return unsettled
 
     def _open_known(self, group: asyncio.TaskGroup) -> None:
         for pending in self.log.streams():
@@ -219,7 +263,9 @@ class Shipper:
                         self.tally.last_error = error.reason
             self._link_anew.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._link_anew.wait(), self._settings.alert_ready_s)
+                # Not `wait_for`, which until Python 3.12 may swallow a cancellation.
+                async with asyncio.timeout(self._settings.alert_ready_s):
+                    await self._link_anew.wait()
 
     async def _hand_over(self) -> None:
         after_s = self._settings.backfill_after_s

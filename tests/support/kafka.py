@@ -169,6 +169,13 @@ class ApacheKafka(_KafkaBroker):
         self._write_properties({"controller.quorum.bootstrap.servers": controller} | _ALONE | self._config)
         format_storage(self.folder, "--standalone", scram=self._scram)
 
+    def rebuild(self) -> None:
+        """Put a new cluster, with nothing in it, at the address of this one, which is killed."""
+        self.kill()
+        shutil.rmtree(self.folder / "data")
+        format_storage(self.folder, "--standalone", scram=self._scram)
+        self.start()
+
     def _write_properties(self, config: Mapping[str, str]) -> None:
         """server.properties: what every node has, and `config` over it."""
         listeners = f"PLAINTEXT://{self.bootstrap},CONTROLLER://{self.host}:{self._controller_port}"
