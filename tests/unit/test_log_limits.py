@@ -185,8 +185,7 @@ async def test_a_writer_that_hangs_in_the_disk_stalls_the_log_too(tmp_path: Path
 BOUND_CHILD = """
 import asyncio, resource, sys
 from pathlib import Path
-from sync.log import SqliteLog, writer
-from sync.log.engine import Engine
+from sync.log import SqliteLog
 from sync.values import LogStalled
 from tests.support.log import drain, envelopes, running, settings, until
 
