@@ -155,7 +155,7 @@ def _take_in(reading: Topics, log_file: Path) -> None:
             account.lost(loss.first, loss.last, loss.records, loss.reason, loss.into_records or 0)
         elif loss.first is not None and loss.last is not None:
             account.skipped.add(loss.first, loss.last)
-    reader.held(
+    reader.undelivered(
         lambda block: reading.pending(
             block.log_id, block.first, block.last, block.topic, [record.value or b"" for record in block.records]
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
-from sync.log import blocks, export, faults, held, ledger, schema, streams
+from sync.log import blocks, export, faults, ledger, schema, streams, undelivered
 from sync.log.clock import Clock, Timeline
 from sync.log.entries import COLUMNS, Standings
 from sync.log.schema import MAX_NUMBER, key_of
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from sync.log.blocks import Record
     from sync.log.entries import Entry
     from sync.log.export import Selection
-    from sync.log.held import Held
     from sync.log.notices import Loss
+    from sync.log.undelivered import Undelivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class LogReader:
         """
         identity = self._identity()
         with self._open() as connection:
-            wanted = replace(wanted, last=min(wanted.last, held.last_number(connection)[1]))
+            wanted = replace(wanted, last=min(wanted.last, undelivered.last_number(connection)[1]))
             at: int | None = export.begin(connection, wanted)
         while at is not None:
             with self._open() as connection:
@@ -127,12 +127,12 @@ class LogReader:
     def last_number(self) -> tuple[str, int]:
         """The log's id, and the highest number in the file."""
         with self._open() as connection:
-            return held.last_number(connection)
+            return undelivered.last_number(connection)
 
-    def held(self, on_block: Callable[[Held], None]) -> None:
+    def undelivered(self, on_block: Callable[[Undelivered], None]) -> None:
         """Call `on_block` with each block that is not settled."""
         with self._open() as connection:
-            for block in held.held(connection):
+            for block in undelivered.undelivered(connection):
                 on_block(block)
 
     def untold(self) -> list[Loss]:

@@ -208,7 +208,7 @@ async def test_an_answer_from_a_file_that_a_daemon_began_to_write_meanwhile_does
     wal = tmp_path / "log.sqlite-wal"
     assert not wal.exists()
     with pytest.raises(NotReady, match="while it was read"):
-        LogReader(tmp_path / "log.sqlite").held(lambda _: wal.touch())
+        LogReader(tmp_path / "log.sqlite").undelivered(lambda _: wal.touch())
 
 
 async def test_numbers_of_another_file_are_not_taken_for_this_one_s(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Undelivered:
     """Records of one block that are not settled, by the names that they leave under; `records` as they are."""
 
     log_id: str
@@ -38,7 +38,7 @@ def last_number(connection: sqlite3.Connection) -> tuple[str, int]:
     )
 
 
-def held(connection: sqlite3.Connection) -> Iterator[Held]:
+def undelivered(connection: sqlite3.Connection) -> Iterator[Undelivered]:
     """Every block that is pending, leased, or waits for a decision."""
     log_id, known = lineage.load(connection)
     for state in streams.load(connection).values():
@@ -56,7 +56,7 @@ def held(connection: sqlite3.Connection) -> Iterator[Held]:
                     yield named if renamed is None else _told_anew(named, known, log_id)
 
 
-def _told_anew(found: Held, known: Lineage, log_id: str) -> Held:
+def _told_anew(found: Undelivered, known: Lineage, log_id: str) -> Undelivered:
     """What waits to be renamed, its events as they will tell of the numbers of the present id (D11)."""
     if found.topic != notices.EVENTS or not known.earlier:
         return found
@@ -68,7 +68,7 @@ def _told_anew(found: Held, known: Lineage, log_id: str) -> Held:
     return replace(found, records=tuple(told))
 
 
-def _named(body: bytes, records: int, topic: str, renamed: str | None) -> Held | None:
+def _named(body: bytes, records: int, topic: str, renamed: str | None) -> Undelivered | None:
     """A block under its records' own names, which a salvage does not change; None where it does not read."""
     try:
         found = blocks.decode(body, records)
@@ -77,4 +77,4 @@ def _named(body: bytes, records: int, topic: str, renamed: str | None) -> Held |
         first = int(number)
     except (ValueError, TypeError, IndexError):
         return None
-    return Held(renamed or log_id, first, first + records - 1, topic, tuple(found))
+    return Undelivered(renamed or log_id, first, first + records - 1, topic, tuple(found))
