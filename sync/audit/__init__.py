@@ -4,7 +4,7 @@ It knows Kafka and the names on the wire, and nothing of a gateway: whoever may 
 """
 
 from sync.audit.accounting import Account, Removal, Statement
-from sync.audit.numbers import Numbers
+from sync.audit.number_set import NumberSet
 from sync.audit.topics import Topics
 
-__all__ = ["Account", "Numbers", "Removal", "Statement", "Topics"]
+__all__ = ["Account", "NumberSet", "Removal", "Statement", "Topics"]

@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sync.audit.numbers import Numbers, joined
+from sync.audit.number_set import NumberSet, joined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,14 +74,14 @@ class Account:
     log_id: str
     began: int | None = None
     ended: int = 0
-    delivered: Numbers = field(default_factory=Numbers)
-    marked: Numbers = field(default_factory=Numbers)
-    aggregates: Numbers = field(default_factory=Numbers)
-    duplicated: Numbers = field(default_factory=Numbers)
+    delivered: NumberSet = field(default_factory=NumberSet)
+    marked: NumberSet = field(default_factory=NumberSet)
+    aggregates: NumberSet = field(default_factory=NumberSet)
+    duplicated: NumberSet = field(default_factory=NumberSet)
     repeated: int = 0
-    dead_lettered: Numbers = field(default_factory=Numbers)
-    skipped: Numbers = field(default_factory=Numbers)
-    pending: Numbers = field(default_factory=Numbers)
+    dead_lettered: NumberSet = field(default_factory=NumberSet)
+    skipped: NumberSet = field(default_factory=NumberSet)
+    pending: NumberSet = field(default_factory=NumberSet)
     removals: list[Removal] = field(default_factory=list)
     uncounted: dict[str, int | None] = field(default_factory=dict)
 
@@ -176,7 +176,7 @@ class _Gone:
     by_count: int = 0
 
 
-def _assign(known: Numbers, first: int, last: int, removals: Sequence[Removal]) -> _Gone:
+def _assign(known: NumberSet, first: int, last: int, removals: Sequence[Removal]) -> _Gone:
     """Let the removals stand for as many of the unknown numbers as they can, segment by segment."""
     gone = _Gone()
     if first > last:

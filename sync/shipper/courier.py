@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sync.seams import Log, Sink
+    from sync.shipper.batch_size import Pace
     from sync.shipper.circuit import Circuit
     from sync.shipper.events import ShipperEvent
     from sync.shipper.moves import Action, Event
-    from sync.shipper.pace import Pace
     from sync.shipper.precedence import Precedence
     from sync.shipper.shares import Shares
     from sync.shipper.stats import Tally

@@ -10,12 +10,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from sync.shipper.batch_size import MOST_BYTES, Pace
 from sync.shipper.budget import Budget
 from sync.shipper.circuit import Circuit, CircuitState
 from sync.shipper.courier import Courier
 from sync.shipper.events import AnotherCluster, LinkBack, Recovered, Repeated, Waiting
 from sync.shipper.meter import Meter
-from sync.shipper.pace import MOST_BYTES, Pace
 from sync.shipper.precedence import Precedence
 from sync.shipper.shares import Shares
 from sync.shipper.stats import ShipperStats, Tally

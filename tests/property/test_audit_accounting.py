@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.audit import Account, Numbers
+from sync.audit import Account, NumberSet
 
 FATES = ("delivered", "removed", "dead", "skipped", "pending", "missing")
 spans = st.lists(st.tuples(st.integers(0, 70_000), st.integers(0, 40_000)), max_size=12)
@@ -13,7 +13,7 @@ spans = st.lists(st.tuples(st.integers(0, 70_000), st.integers(0, 40_000)), max_
 
 @given(spans, st.integers(0, 70_000), st.integers(0, 70_000))
 def test_numbers_are_a_set(added, one, other):
-    numbers, known = Numbers(), set()
+    numbers, known = NumberSet(), set()
     for first, length in added:
         numbers.add(first, first + length)
         known.update(range(first, first + length + 1))
@@ -45,7 +45,7 @@ def covered(parts):
 
 @given(ranges, ranges, ends, ends)
 def test_ranges_cost_what_their_ends_cost_however_wide_they_are(some, more, one, other):
-    numbers, rest = Numbers(), Numbers()
+    numbers, rest = NumberSet(), NumberSet()
     for first, last in some:
         numbers.add(first, last)
     for first, last in more:

@@ -13,7 +13,7 @@ _BITS: Final = 1 << 15
 _WHOLE: Final = (1 << _BITS) - 1
 
 
-class Numbers:
+class NumberSet:
     """Numbers from 0 on. A billion in the worst order take 125 megabytes; a range takes what its ends take."""
 
     def __init__(self) -> None:
@@ -43,8 +43,8 @@ class Numbers:
     def __contains__(self, number: int) -> bool:
         return bool(self.count(number, number))
 
-    def __or__(self, other: Numbers) -> Numbers:
-        union = Numbers()
+    def __or__(self, other: NumberSet) -> NumberSet:
+        union = NumberSet()
         union._pieces = dict(self._pieces)
         union._begins, union._ends = list(self._begins), list(self._ends)
         for begun, ended in zip(other._begins, other._ends, strict=True):
