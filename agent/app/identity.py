@@ -91,12 +91,8 @@ class Identity:
         self._refusals = self._absences = 0
         self.judgement: Judgement | None = None
 
-    def asked(self, sink: KafkaSink) -> NewestOf:
-        """Who knows the newest run record of this gateway."""
-        return sink.newest_of(TOPIC, self._gateway.id.encode())
-
-    async def before_first_send(self, newest: NewestOf, restored_log: RestoredLog) -> None:
-        """Know whose log it is; what it holds may be sent when this is done.
+    async def before_first_send(self, sink: KafkaSink, restored_log: RestoredLog) -> None:
+        """Ask, over the sink's connections, whose log it is; what it holds may be sent when this is done.
 
         Raises:
             NotReady: asking again may help; Unreachable where nobody answers.
@@ -105,7 +101,7 @@ class Identity:
         if self.judgement is not None:
             return
         own = await self._log.origin(TOPIC)
-        judgement = await self._judge(own, newest)
+        judgement = await self._judge(own, sink.newest_of(TOPIC, self._gateway.id.encode()))
         if judgement.verdict in {Verdict.RESTORED, Verdict.COPIED}:
             own = await self._fork(own, judgement, restored_log)
         else:

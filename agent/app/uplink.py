@@ -110,7 +110,6 @@ class Uplink:
 
     def _shipper(self, settings: UplinkSettings) -> Part:
         sink = KafkaSink(settings.kafka, self.traffic)
-        newest = self._own.asked(sink)
         shipper = Shipper(
             self._log,
             sink,
@@ -118,7 +117,7 @@ class Uplink:
             self._reported,
             self._delivered,
             meter=self.meter,
-            before_first_send=lambda: self._own.before_first_send(newest, settings.restored_log),
+            before_first_send=lambda: self._own.before_first_send(sink, settings.restored_log),
         )
         self.shipper = shipper
         self._flowing.clear()

@@ -17,9 +17,6 @@ from sync.shipper import ShipperSettings
 class Own:
     """Whose log it is is never known."""
 
-    def asked(self, _: object) -> None:
-        pass
-
     async def before_first_send(self, *_: object) -> None:
         await asyncio.Event().wait()
 
