@@ -1,19 +1,23 @@
-"""Whose log it is: the comparison alone, without a broker (D11)."""
+"""D11. Whose log it is: the comparison, and what comes of it in a log in memory, without a broker."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 from agent.app.identity import Identity, Verdict, judge
 from agent.config.schema import Gateway
-from agent.events import GatewayRun
+from agent.events import Encoder, GatewayRun
+from agent.pipeline import Outbox
 from agent.systemd import machine_id
 from sync.kafka import Newest
-from sync.values import CannotTell, NotReady, Origin
+from sync.log import MemoryLog
+from sync.values import CannotTell, Lane, NotReady, Origin, Standing, Stream
+from tests.support.log import TOPIC, claim, drain, envelopes, settings
 
 HERE, THERE = "a" * 32, "b" * 32
 
@@ -82,43 +86,109 @@ def test_a_machine_that_has_no_id_yet_has_none(tmp_path, content):
     assert machine_id(tmp_path / "none") == ""
 
 
-class Absent:
-    """A cluster that does not know the topic at first, as one that has just started."""
+class Upstream:
+    """A cluster with the last run record, or with none. At first it does not know the topic, as one just started."""
 
-    def __init__(self, times, upstream):
-        self.times, self.upstream, self.asked = times, upstream, 0
+    def __init__(self, absences, last):
+        self.absences, self.last, self.asked = absences, last, 0
 
-    def newest_of(self, *_):
+    def newest_of(self, topic, key):
+        assert (topic, key) == ("gateway-runs", b"gw-1")
         return self
 
     async def partition_count(self):
         self.asked += 1
-        return CannotTell("UnknownTopicOrPartition (3)") if self.asked <= self.times else 1
+        return CannotTell("UnknownTopicOrPartition (3)") if self.asked <= self.absences else 1
 
     async def read(self, *_):
-        return Newest() if self.upstream is None else Newest(self.upstream.model_dump_json().encode(), 40)
+        return Newest() if self.last is None else Newest(self.last.model_dump_json().encode(), 40)
 
 
-async def verdict(mine, absent):
-    """The verdict, and how often it was asked for."""
-    durable = Mock(origin=AsyncMock(return_value=mine), compared=AsyncMock(), fork=AsyncMock(return_value=0))
-    durable.assign_partition = AsyncMock(return_value=0)
-    gateway = Gateway(id="gw-1", site="site", machine_id=HERE)
-    identity = Identity(durable, Mock(), Mock(), gateway)
-    for times in range(1, 40):
+async def fresh(folder):
+    """A log that has told of no run, with a record to send."""
+    log = MemoryLog(settings(folder))
+    await log.append(envelopes("pending"))
+    return log
+
+
+async def grown(folder):
+    """A log that has told of a run, at offset 40, with a record that may have been sent."""
+    log = await fresh(folder)
+    await log.compared()
+    await log.append(envelopes("told", topic="gateway-runs"))
+    runs = Stream(Lane.LIVE, "gateway-runs", await log.assign_partition("gateway-runs", 1))
+    log.settle(await log.lease(claim(runs), 1 << 20), 40)
+    return log
+
+
+@dataclass
+class Known:
+    """What came of it: `attempts` until it was known; the events and run records that were posted, and all values."""
+
+    verdict: Verdict
+    attempts: int
+    events: list[dict]
+    runs: list[dict]
+    sent: list[str]
+
+
+async def ask(log, upstream):
+    outbox = Outbox(log)
+    identity = Identity(log, outbox, Encoder("gw-1", "site"), Gateway(id="gw-1", site="site", machine_id=HERE))
+    for attempts in range(1, 40):
         with contextlib.suppress(NotReady):
-            await identity.before_first_send(absent, "wait")
+            await identity.before_first_send(upstream, "wait")
         if identity.judgement is not None:
-            return identity.judgement.verdict, times
+            await outbox.written(10)
+            found = await drain(log)
+            events, runs = (
+                [json.loads(value) for value in found.get((Lane.LIVE, topic), ())]
+                for topic in ("system-events", "gateway-runs")
+            )
+            return Known(identity.judgement.verdict, attempts, events, runs, found.get((Lane.LIVE, TOPIC), []))
     raise AssertionError("it never ends")
 
 
-async def test_a_topic_that_was_told_a_run_is_waited_for_a_while():
-    restored = told(run=9)
-    assert await verdict(own(), Absent(5, restored)) == (Verdict.RESTORED, 6)
-    assert await verdict(own(), Absent(99, restored)) == (Verdict.UNKNOWN, 20)
+async def is_known_to_be_no_copy(log):
+    """What came in since then may have been sent, should a fork come after all."""
+    await log.append(envelopes("later"))
+    return await log.fork(Standing.WAITS) == 1
 
 
-async def test_a_new_log_waits_only_a_moment_for_a_topic_that_is_not_there():
-    assert await verdict(own(told_at=-1), Absent(2, None)) == (Verdict.FIRST, 3)
-    assert await verdict(own(told_at=-1), Absent(99, None)) == (Verdict.UNKNOWN, 3)
+async def test_a_restored_log_is_forked_once_a_topic_that_was_told_a_run_is_there_again(tmp_path):
+    log = await grown(tmp_path)
+    old_id = log.stats().log_id
+    known = await ask(log, Upstream(5, told(run=9, log_id=old_id)))
+    assert (known.verdict, known.attempts) == (Verdict.RESTORED, 6)
+    new_id = log.stats().log_id
+    assert new_id != old_id
+    assert (log.stats().waiting, known.sent) == (1, []), "what may have been sent waits"
+    (event,), (run,) = known.events, known.runs
+    assert (event["event"], event["data"]["verdict"]) == ("log_restored", "restored")
+    assert (event["data"]["log_id"], event["data"]["old_log_id"], event["data"]["count"]) == (new_id, old_id, 1)
+    assert (run["log_id"], run["run"], run["machine_id"], run["identity"]) == (new_id, 1, HERE, "restored")
+
+
+async def test_a_topic_that_was_told_a_run_is_waited_for_a_while(tmp_path):
+    log = await grown(tmp_path)
+    own_id = log.stats().log_id
+    known = await ask(log, Upstream(99, told(run=9, log_id=own_id)))
+    assert (known.verdict, known.attempts) == (Verdict.UNKNOWN, 20)
+    assert (log.stats().log_id, known.sent) == (own_id, ["pending"])
+    (event,), (run,) = known.events, known.runs
+    assert (event["event"], event["data"]["log_id"]) == ("identity_unknown", own_id)
+    assert (run["log_id"], run["identity"]) == (own_id, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("absences", "verdict", "events"), [(2, Verdict.FIRST, []), (99, Verdict.UNKNOWN, ["identity_unknown"])]
+)
+async def test_a_new_log_waits_only_a_moment_for_a_topic_that_is_not_there(tmp_path, absences, verdict, events):
+    log = await fresh(tmp_path)
+    own_id = log.stats().log_id
+    known = await ask(log, Upstream(absences, None))
+    assert (known.verdict, known.attempts) == (verdict, 3)
+    assert [event["event"] for event in known.events] == events
+    assert [(run["log_id"], run["identity"]) for run in known.runs] == [(own_id, verdict.value)]
+    assert known.sent == ["pending"]
+    assert await is_known_to_be_no_copy(log)
