@@ -13,7 +13,7 @@ from tests.shows.disk import full, noise
 from tests.shows.kill import kill
 from tests.shows.outage import outage
 from tests.shows.restart import restart
-from tests.shows.soak import ACTIVE_S, soak
+from tests.shows.soak import soak
 from tests.shows.stall import stall
 from tests.support.disks import LoopDisk
 from tests.support.farm import TOPICS, Farm
@@ -75,15 +75,14 @@ def test_on_a_full_disk_it_goes_on_starts_anew_and_alarms_sound(kafka):
 def test_a_disk_that_hangs_or_turns_read_only_holds_up_no_alarm_and_every_loss_is_told(kafka, how, restart):
     outcome = stall(how, 9.0, kafka, restart=restart)
     assert outcome.good, str(outcome)
-    # Faster than any commit of that disk: an alarm waits for none.
-    assert outcome.p50_s < outcome.lasted_s / 20, str(outcome)
+    assert outcome.ahead_of_stall, "an alarm waits for no commit"
+    assert outcome.while_bad == outcome.sent, str(outcome)
     assert outcome.missing > 0, "the log did stall"
 
 
 def test_it_boots_with_nothing_there_and_says_what_it_waits_for():
     outcome = soak(5)
     assert outcome.good, str(outcome)
-    assert outcome.active_s < ACTIVE_S
 
 
 def test_a_camera_that_dies_comes_back_and_readings_never_stop(kafka):

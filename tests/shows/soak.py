@@ -33,8 +33,9 @@ class Outcome:
 
     @property
     def good(self) -> bool:
+        """That it was active soon is for the show to say, on a machine that does nothing else."""
         waits = all(unit in self.status for unit in WAITING)
-        return self.active_s <= ACTIVE_S and self.crashes == 0 and waits and self.exit_status == 0
+        return self.crashes == 0 and waits and self.exit_status == 0
 
     def __str__(self) -> str:
         return (
@@ -82,7 +83,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600.0)
     outcome = soak(parser.parse_args().seconds)
     print(outcome)
-    return 0 if outcome.good else 1
+    return 0 if outcome.good and outcome.active_s <= ACTIVE_S else 1
 
 
 if __name__ == "__main__":
