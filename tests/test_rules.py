@@ -1,7 +1,8 @@
-"""Rules go by their numbers: what is cited stands somewhere, and a test names each that stands there."""
+"""Rules go by their numbers: what is cited stands somewhere, and a test function names each that stands there."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from pathlib import Path
@@ -12,7 +13,7 @@ FILES = [file for folder in FOLDERS for end in ("py", "md") for file in sorted((
 TEXTS = {file.relative_to(ROOT): file.read_text() for file in FILES if file != Path(__file__)}
 # At a line's start, as an item, in bold, or with two spaces behind.
 STANDS = re.compile(r"^(?:- |\*\*|- \*\*|(?=\w+  ))([A-Z]\d{1,2})\b", re.MULTILINE)
-# "D1 to D14" cites all between; a test may have the number in its name.
+# "D1 to D14" cites all between.
 CITED = re.compile(r"(?<![\w`/-])([A-Z])(\d{1,2})(?: to [A-Z](\d{1,2}))?(?![\w-])")
 NAMED = re.compile(r"\bdef test_([a-z])(\d{1,2})()_")
 
@@ -22,6 +23,18 @@ def cited(text: str) -> set[str]:
     for family, first, last in CITED.findall(text) + NAMED.findall(text):
         found |= {f"{family.upper()}{number}" for number in range(int(first), int(last or first) + 1)}
     return found
+
+
+def checked(text: str) -> set[str]:
+    """The rules that test functions name, in their names or docstrings, one by one."""
+    tests = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    ]
+    found = NAMED.findall("\n".join(f"def {test.name}" for test in tests))
+    found += [one for test in tests for one in CITED.findall(ast.get_docstring(test) or "") if not one[2]]
+    return {f"{family.upper()}{number}" for family, number, _ in found}
 
 
 PLACES = [
@@ -47,5 +60,6 @@ def test_a_rule_that_is_cited_stands_somewhere():
 
 
 def test_each_rule_is_named_by_a_test():
-    named = set().union(*(cited(text) for file, text in TEXTS.items() if file.parts[0] == "tests"))
+    """By a test function itself: what a module's docstring says of all its tests, none of them need check."""
+    named = set().union(*(checked(text) for file, text in TEXTS.items() if file.name.startswith("test_")))
     assert not STANDING - named, f"no test names {', '.join(sorted(STANDING - named))}"

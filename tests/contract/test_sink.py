@@ -40,6 +40,7 @@ async def topic(over):
 
 
 async def test_the_same_batch_twice_stands_once(over, topic):
+    """F1."""
     producer = await ready(over.sink.new_producer)
     batch = batch_of([b"a", b"b"], topic=topic, producer=producer, base_sequence=0)
     first = await accepted(over.sink, batch)
@@ -58,6 +59,7 @@ async def test_the_next_batch_follows_in_order_and_the_log_end_counts_records(ov
 
 
 async def test_a_gap_is_refused_with_45_and_does_not_count_for_good(over, topic):
+    """F2."""
     producer = await ready(over.sink.new_producer)
     await accepted(over.sink, batch_of([b"a"], topic=topic, producer=producer, base_sequence=0))
     outcome = await over.sink.send(batch_of([b"c"], topic=topic, producer=producer, base_sequence=2))
@@ -68,6 +70,7 @@ async def test_a_gap_is_refused_with_45_and_does_not_count_for_good(over, topic)
 
 
 async def test_a_fresh_id_may_begin_with_any_sequence(over, topic):
+    """F3."""
     producer = await ready(over.sink.new_producer)
     await accepted(over.sink, batch_of([b"a"], topic=topic, producer=producer, base_sequence=1_000))
     await accepted(over.sink, batch_of([b"b"], topic=topic, producer=producer, base_sequence=1_001))
@@ -98,6 +101,7 @@ async def test_a_partition_that_is_not_there_is_refused_for_now(over, topic):
 
 
 async def test_a_lost_answer_is_unknown_and_the_batch_again_stands_once(over, topic):
+    """F6: it was taken, though nobody heard of it."""
     producer = await ready(over.sink.new_producer)
     batch = batch_of([b"a", b"b"], topic=topic, producer=producer, base_sequence=0)
     assert isinstance(outcome := await over.send_and_lose(batch, answer_only=True), Unknown)
@@ -143,6 +147,7 @@ async def test_without_a_producer_a_batch_again_stands_twice(over, topic):
 
 @pytest.mark.broker
 async def test_the_same_batch_after_the_broker_was_killed_stands_once(kafka):
+    """F1."""
     topic = f"sink-{uuid.uuid4().hex[:8]}"
     sink = KafkaSink(KafkaSettings((kafka.bootstrap,), request_timeout_s=20.0))
     await ready(sink.partition_count, topic)

@@ -78,6 +78,7 @@ async def not_ready(ask, batch, *, match):
 
 
 async def test_what_stands_on_the_leader_alone_counts_once_it_is_replicated(cluster, sink):
+    """F7, and the barrier of D6."""
     topic = topic_on(cluster)
     producer = await ready(sink.new_producer)
     await accepted(sink, ten(topic, producer, 0))
@@ -97,6 +98,7 @@ async def test_what_stands_on_the_leader_alone_counts_once_it_is_replicated(clus
 
 
 async def test_what_the_leader_alone_had_and_takes_with_it_is_not_there(cluster, sink):
+    """F7, and the barrier of D6."""
     topic = topic_on(cluster)
     producer = await ready(sink.new_producer)
     first = ten(topic, producer, 0)

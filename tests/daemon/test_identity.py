@@ -116,6 +116,7 @@ def test_each_start_tells_its_run_and_finds_its_own_log(kafka):
 
 
 def test_what_a_restored_log_holds_waits_while_fresh_readings_flow_until_it_is_discarded(kafka):
+    """D11."""
     with backed_up(kafka) as (farm, publisher):
         restore(farm)
         farm.daemon.start().until_ready()

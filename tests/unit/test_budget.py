@@ -25,7 +25,7 @@ def run(days, from_wall_s, hours):
         days.advance(from_wall_s + (minute + 1) * 60.0, 60.0)
 
 
-def test_a_day_ends_at_midnight_and_not_before(days):
+def test_b1_a_day_ends_at_midnight_and_not_before(days):
     run(days, NOON, 11.9)
     assert days.today.total == 900
     run(days, NOON + 11.9 * HOUR, 0.2)
@@ -42,14 +42,14 @@ def test_three_days_of_an_honest_clock_are_three_days(days):
     assert [seen.count(number) for number in sorted(set(seen))] == [11, 24, 24, 13]
 
 
-def test_a_clock_that_goes_back_gives_nothing(days):
+def test_b1_a_clock_that_goes_back_gives_nothing(days):
     days.advance(NOON - 365 * DAY_S, 1.0)
     days.advance(0.0, 1.0)
     days.advance(NOON, 1.0)
     assert days.today.total == 900
 
 
-def test_a_clock_that_jumps_on_and_on_gives_two_fresh_days_and_no_more(days):
+def test_b2_a_clock_that_jumps_on_and_on_gives_two_fresh_days_and_no_more(days):
     fresh = 0
     for jump in range(1, 50):
         days.advance(NOON + jump * 400 * DAY_S, 60.0)
@@ -59,7 +59,7 @@ def test_a_clock_that_jumps_on_and_on_gives_two_fresh_days_and_no_more(days):
     assert fresh <= 2
 
 
-def test_a_date_from_the_future_locks_nobody_out_for_longer_than_25_hours(days):
+def test_b3_a_date_from_the_future_locks_nobody_out_for_longer_than_25_hours(days):
     days.advance(NOON + 400 * DAY_S, 60.0)
     days.today.moved[Lane.LIVE] = 900
     run(days, NOON, 24.9)
@@ -96,7 +96,7 @@ def test_the_count_of_any_day_that_a_clock_can_name_is_one_that_the_log_can_keep
     assert unpacked({Lane.LIVE: kept}).moved == {Lane.LIVE: 900}
 
 
-def test_a_reserve_is_left_for_alarms_and_they_are_never_bounded(days):
+def test_b4_a_reserve_is_left_for_alarms_and_they_are_never_bounded(days):
     budget = Budget(bytes_per_day=1_000, alert_reserve_bytes=50)
     assert days.left(budget, Lane.LIVE) == 50
     days.today.moved[Lane.ALERT] = 30

@@ -1,4 +1,4 @@
-"""D11. Whose log it is: the comparison, and what comes of it in a log in memory, without a broker."""
+"""Whose log it is: the comparison, and what comes of it in a log in memory, without a broker (D11)."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ def told(run=5, log_id="log-a", machine=HERE):
     ],
 )
 def test_a_log_is_told_from_its_copies(mine, upstream, expected):
+    """D11."""
     judgement = judge(mine, HERE, upstream)
     assert judgement.verdict is expected
     assert bool(judgement.reason) == (expected in {Verdict.RESTORED, Verdict.COPIED, Verdict.UNKNOWN})
@@ -156,6 +157,7 @@ async def is_known_to_be_no_copy(log):
 
 
 async def test_a_restored_log_is_forked_once_a_topic_that_was_told_a_run_is_there_again(tmp_path):
+    """D11."""
     log = await grown(tmp_path)
     old_id = log.stats().log_id
     known = await ask(log, Upstream(5, told(run=9, log_id=old_id)))

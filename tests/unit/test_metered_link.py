@@ -75,7 +75,7 @@ class Ship:
         return self.log.stats().depth[lane]
 
 
-async def test_once_the_budget_is_used_up_only_alarms_go_and_all_else_waits_for_the_next_day():
+async def test_w2_once_the_budget_is_used_up_only_alarms_go_and_all_else_waits_for_the_next_day():
     ship = Ship(Budget(bytes_per_day=30_000, alert_reserve_bytes=5_000))
     async with ship.under_way():
         await ship.append(Lane.LIVE, "sensor-data")
@@ -108,16 +108,16 @@ async def test_a_lane_that_stood_ready_waits_too_once_another_has_used_up_the_bu
         assert ship.shipper.stats().delivered[Lane.LIVE] == 1
 
 
-async def test_alarms_go_past_the_reserve_too():
+async def test_w1_alarms_go_past_the_reserve_too():
     ship = Ship(Budget(bytes_per_day=1_000, alert_reserve_bytes=500))
     async with ship.under_way():
         for _ in range(5):
             await ship.append(Lane.ALERT, "farm-alerts")
-        await until(lambda: ship.depth(Lane.ALERT) == 0)
+            await until(lambda: ship.depth(Lane.ALERT) == 0)
     assert ship.meter.stats().left < 0
 
 
-async def test_a_lane_whose_own_budget_is_used_up_waits_alone():
+async def test_w2_a_lane_whose_own_budget_is_used_up_waits_alone():
     ship = Ship(Budget(bulk=LaneLimit(bytes_per_day=3_000)))
     async with ship.under_way():
         while Lane.BULK not in ship.shipper.stats().holds:
@@ -130,7 +130,7 @@ async def test_a_lane_whose_own_budget_is_used_up_waits_alone():
         assert ship.depth(Lane.BULK) >= 1
 
 
-async def test_a_lane_with_a_rate_sends_fewer_and_larger_batches_and_the_same_records():
+async def test_w3_a_lane_with_a_rate_sends_fewer_and_larger_batches_and_the_same_records():
     batches = {}
     for rate in (None, 20_000.0):
         ship = Ship(Budget(live=LaneLimit(bytes_per_s=rate)))
@@ -167,7 +167,7 @@ class Gate:
         return True
 
 
-async def test_backfill_has_its_share_and_no_more_while_live_flows_and_is_behind():
+async def test_w4_backfill_has_its_share_and_no_more_while_live_flows_and_is_behind():
     gate = Gate(share=0.25)
     gate.streams = [pending(Lane.LIVE, age_s=60), pending(Lane.BACKFILL, age_s=600)]
     carried = Counter()
@@ -180,7 +180,7 @@ async def test_backfill_has_its_share_and_no_more_while_live_flows_and_is_behind
     assert 0.2 < carried[Lane.BACKFILL] / carried.total() < 0.3
 
 
-async def test_backfill_is_free_where_live_keeps_up_or_does_not_flow():
+async def test_w4_backfill_is_free_where_live_keeps_up_or_does_not_flow():
     gate = Gate(share=0.0)
     gate.moved.update({Lane.LIVE: 1_000, Lane.BACKFILL: 1_000_000})
     gate.streams = [pending(Lane.LIVE, age_s=1)]
@@ -193,7 +193,7 @@ async def test_backfill_is_free_where_live_keeps_up_or_does_not_flow():
     assert await gate.open_for(Lane.BACKFILL), "a topic that is missing holds up live, not the link"
 
 
-async def test_bulk_is_last():
+async def test_w4_bulk_is_last():
     gate = Gate()
     for lane in (Lane.LIVE, Lane.BACKFILL):
         gate.streams = [pending(lane, age_s=60)]
@@ -203,7 +203,7 @@ async def test_bulk_is_last():
     assert await gate.open_for(Lane.BULK)
 
 
-async def test_after_an_outage_backfill_begins_once_live_has():
+async def test_w5_after_an_outage_backfill_begins_once_live_has():
     gate = Gate()
     gate.streams = [pending(Lane.LIVE), pending(Lane.BACKFILL, age_s=600)]
     gate.shares.link_back(300.0)
@@ -216,7 +216,7 @@ async def test_after_an_outage_backfill_begins_once_live_has():
     assert await gate.open_for(Lane.BACKFILL), "there is nothing fresh to wait for"
 
 
-async def test_after_an_outage_the_backlog_of_a_fleet_is_spread_and_what_is_fresh_is_not(monkeypatch):
+async def test_w5_after_an_outage_the_backlog_of_a_fleet_is_spread_and_what_is_fresh_is_not(monkeypatch):
     drawn = []
     monkeypatch.setattr("random.uniform", lambda low, high: drawn.append((low, high)) or high)
     gate = Gate(spread_s=60.0)

@@ -28,6 +28,7 @@ async def test_what_was_there_and_what_comes_later_is_delivered_in_order_and_set
 
 
 async def test_each_lane_has_one_id_of_its_own_for_all_its_topics():
+    """D9."""
     ship = Ship()
     async with ship.under_way():
         await append(ship.log, range(3))
@@ -228,6 +229,7 @@ async def test_the_orderly_stop_waits_for_the_batch_in_flight_and_settles_it():
 
 
 async def test_a_batch_that_the_stop_cut_short_goes_again_in_the_next_run_under_its_own_id():
+    """D9: what an earlier run leased keeps its id and goes first."""
     ship = Ship(settings=replace(FAST, stop_s=0.01))
     take = ship.sink.send
     attempts = []

@@ -53,6 +53,7 @@ async def delivered(ship, marked=()):
 
 
 async def test_what_was_taken_before_the_run_ended_is_settled_and_not_sent_again():
+    """D6."""
     ship, _ = await broken_off(Fault.ANSWER_LOST)
     attempts = ship.sink.attempts
     await delivered(ship)
@@ -64,6 +65,7 @@ async def test_what_was_taken_before_the_run_ended_is_settled_and_not_sent_again
 
 
 async def test_what_was_not_taken_goes_again_under_its_own_id_and_sequence():
+    """D6."""
     ship, left = await broken_off(Fault.REQUEST_LOST)
     await delivered(ship)
     assert ship.values() == list(range(20))
@@ -107,6 +109,7 @@ async def test_without_the_right_to_read_it_goes_unmarked_only_while_its_id_is_c
 
 
 async def test_what_a_broker_lost_goes_again_marked_with_what_history_holds_of_it():
+    """D7."""
     ship = Ship()
     async with ship.under_way():
         for start in range(0, 10, 2):
@@ -172,6 +175,7 @@ async def test_a_refusal_after_no_answer_cuts_what_was_not_taken():
 
 
 async def test_what_has_had_no_answer_for_long_is_looked_up_between_attempts():
+    """D6."""
     ship = Ship(settings=replace(FAST, look_up_after_s=0.0))
     ship.sink.fault = lambda _: Fault.ANSWER_LOST
     async with ship.under_way():

@@ -75,6 +75,7 @@ def test_the_sequence_counts_records():
 
 
 def test_long_before_the_sequence_wraps_a_fresh_id_is_taken():
+    """D9."""
     state, (offer,) = offered()
     late = Claim(STREAM, offer.claim.producer, RENEW_AT - 5, 42)
     state, _ = step(state, Leased(batch(late)))
@@ -215,6 +216,7 @@ def test_a_refusal_for_good_after_no_answer_is_looked_up():
 
 @pytest.mark.parametrize("code", sorted(LOST_TRACK))
 def test_nothing_goes_again_under_an_id_that_the_broker_lost_track_of(code):
+    """D7."""
     for answer, last in [(Known(19), 19), (Known(4), 4)]:
         leased, state = in_flight()
         state, actions = step(state, replace(LOST, code=code))
@@ -307,4 +309,5 @@ def test_an_event_that_cannot_be_is_an_error():
     ],
 )
 def test_what_an_error_code_says_about_a_batch(code, expected):
+    """F6: what comes after an append as well is no refusal."""
     assert outcome_of(code, 9) == expected
