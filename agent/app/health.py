@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from agent.app.control import Reloads
     from agent.app.hub import Hub
     from agent.metrics import Metrics
+    from agent.supervisor import UnitReport
+    from sync.shipper import Shipper
     from sync.shipper.meter import LinkStats
-    from sync.values import Forecast, Lane
+    from sync.values import Forecast, Lane, LogStats
 
 
 class HubHealth:
@@ -54,65 +56,24 @@ class HubHealth:
         """Everything a person asks first, without secrets."""
         hub = self._hub
         current = hub.reload.current
-        stats = hub.log.stats()
-        units = hub.supervisor.reports()
-        shipper = hub.uplink.shipper
+        reports = hub.supervisor.reports()
+        reasons = list(self.ready())
         return {
             "version": __version__,
             "gateway": hub.identity.id,
             "site": hub.identity.site,
-            "status": status_line(units),
-            "ready": not self.ready(),
-            "reasons": list(self.ready()),
+            "status": status_line(reports),
+            "ready": not reasons,
+            "reasons": reasons,
             "http_port": hub.http.port if hub.http else None,
             "config": {
                 "revision": current.revision if current else None,
                 "source": current.source if current else None,
                 "refused": hub.reload.refused,
             },
-            "units": [
-                {
-                    "name": unit.name,
-                    "stage": unit.stage,
-                    "state": unit.state.value,
-                    "reason": unit.reason,
-                    "hint": unit.hint,
-                    "essential": unit.essential,
-                    "crashes": unit.crashes,
-                    "waits": unit.waits,
-                }
-                for unit in units
-            ],
-            "log": {
-                "log_id": stats.log_id,
-                "run": stats.run,
-                "next_seq": stats.next_seq,
-                "bytes": stats.bytes_used,
-                "bound_bytes": stats.bound_bytes,
-                "written_bytes_per_day": None if stats.written_per_day is None else round(stats.written_per_day),
-                "disk_short": stats.disk_short,
-                "forecast_missing": stats.forecast.why_not,
-                "stalled": stats.stalled,
-                "quarantined": stats.quarantined,
-                "dead_letters": stats.dead_letters,
-                "waiting": stats.waiting,
-                "lost": dict(stats.lost),
-                "lanes": {
-                    lane.value: {
-                        "depth": stats.depth.get(lane, 0),
-                        "delivered": stats.delivered.get(lane, 0),
-                        "oldest_pending_s": round(stats.oldest_pending_s.get(lane, 0.0), 3),
-                        **ahead(stats.forecast, lane),
-                    }
-                    for lane in stats.depth
-                },
-            },
-            "uplink": {
-                "circuit": shipper.stats().circuit.value if shipper else None,
-                "reason": shipper.stats().link_reason if shipper else "",
-                "last_error": shipper.stats().last_error if shipper else "",
-                "waiting": {lane.value: why for lane, why in shipper.stats().holds.items()} if shipper else {},
-            },
+            "units": [unit(report) for report in reports],
+            "log": durable(hub.log.stats()),
+            "uplink": uplink(hub.uplink.shipper),
             "link": link(hub.uplink.meter.stats()),
             "readings": hub.intake.stats.readings,
             "alerts": [alert.model_dump(mode="json", exclude_none=True) for alert in hub.alerts.active()],
@@ -134,6 +95,59 @@ class HubHealth:
     async def reload(self) -> dict[str, Any]:
         """Look at config.yaml again."""
         return (await self._reloads.from_file()).model_dump(mode="json")
+
+
+def unit(report: UnitReport) -> dict[str, Any]:
+    """One unit: whether it serves, and why not."""
+    return {
+        "name": report.name,
+        "stage": report.stage,
+        "state": report.state.value,
+        "reason": report.reason,
+        "hint": report.hint,
+        "essential": report.essential,
+        "crashes": report.crashes,
+        "waits": report.waits,
+    }
+
+
+def durable(stats: LogStats) -> dict[str, Any]:
+    """The log: who it is, what it takes of its disk, what it lost, and how each lane stands."""
+    return {
+        "log_id": stats.log_id,
+        "run": stats.run,
+        "next_seq": stats.next_seq,
+        "bytes": stats.bytes_used,
+        "bound_bytes": stats.bound_bytes,
+        "written_bytes_per_day": None if stats.written_per_day is None else round(stats.written_per_day),
+        "disk_short": stats.disk_short,
+        "forecast_missing": stats.forecast.why_not,
+        "stalled": stats.stalled,
+        "quarantined": stats.quarantined,
+        "dead_letters": stats.dead_letters,
+        "waiting": stats.waiting,
+        "lost": dict(stats.lost),
+        "lanes": {
+            lane.value: {
+                "depth": stats.depth.get(lane, 0),
+                "delivered": stats.delivered.get(lane, 0),
+                "oldest_pending_s": round(stats.oldest_pending_s.get(lane, 0.0), 3),
+                **ahead(stats.forecast, lane),
+            }
+            for lane in stats.depth
+        },
+    }
+
+
+def uplink(shipper: Shipper | None) -> dict[str, Any]:
+    """The way to Kafka, and which lanes wait for what; empty before the first configuration runs."""
+    stats = shipper.stats() if shipper else None
+    return {
+        "circuit": stats.circuit.value if stats else None,
+        "reason": stats.link_reason if stats else "",
+        "last_error": stats.last_error if stats else "",
+        "waiting": {lane.value: why for lane, why in stats.holds.items()} if stats else {},
+    }
 
 
 def ahead(found: Forecast, lane: Lane) -> dict[str, Any]:
