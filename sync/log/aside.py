@@ -15,12 +15,10 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from sync.log.schema import FORMAT, sync_folder
+from sync.log.schema import FORMAT, Names, sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from sync.log.schema import Names
 
 DAMAGED: Final = "damaged"
 HELD: Final = "held"
@@ -46,6 +44,11 @@ def place(path: Path, kind: str) -> Path:
     for time, _, _ in _found(path)[-1:]:
         now = max(now, datetime.strptime(time, _TIME).replace(tzinfo=UTC) + timedelta(microseconds=1))
     return path.with_name(f"{path.name}.{kind}-{now.strftime(_TIME)}")
+
+
+def log_ids(path: Path) -> set[str]:
+    """Whose files lie here, as far as what lies beside them says it."""
+    return {Names.read(_beside(file, NAMES)).log_id for file in files(path)}
 
 
 def files(path: Path) -> list[Path]:

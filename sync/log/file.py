@@ -55,6 +55,7 @@ class LogFile:
         self._written: deque[tuple[float, int]] = deque()
         self._held_for = 0
         self._checkpoint_failed = False
+        self._moved = False
         self._ballast = self.path.with_name(self.path.name + ".ballast")
         self._names = self.path.with_name(self.path.name + ".names")
         self._identity: tuple[int, int] | None = None
@@ -116,6 +117,7 @@ class LogFile:
                 connection.close()
             raise
         self.book = book
+        self._moved = False
         # The numbers set aside must be in the file itself before any is given, for the WAL's tail can be lost (L2).
         self.checkpoint()
         self.keep_room()
@@ -293,6 +295,21 @@ class LogFile:
         self.put_aside(aside.REPLACED)
         return to
 
+    def vanished(self) -> bool:
+        """Whether a log was here, by what stands beside it, and its file is gone or empty; not where we moved it.
+
+        Raises:
+            OSError: the disk does not say.
+        """
+        if self.book is not None or self._moved:
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            if self.path.stat().st_size:
+                return False
+        log_id = Names.read(self._names).log_id
+        # An earlier process may have moved it, and ended before there was a new one.
+        return bool(log_id) and log_id not in aside.log_ids(self.path)
+
     def put_aside(self, kind: str) -> Path:
         """Close the file and move it away with all that belongs to it.
 
@@ -302,7 +319,9 @@ class LogFile:
         names = self.names()
         self.close(clean=False)
         to = aside.place(self.path, kind)
+        self.path.touch(schema.MODE)
         aside.move(self.path, to, names)
+        self._moved = True
         return to
 
     def takes_files(self) -> bool:

@@ -128,6 +128,8 @@ class Writer:
         """One commit, on a file that is opened first where it is not open."""
         if self.file.displaced():
             self._put_aside("another file, or none, stood in its place", self.file.rescue)
+        elif self.file.vanished():
+            self._put_aside("it is gone or empty, and a log was here", lambda: self.file.put_aside(aside.DAMAGED))
         book = self.file.book or self._open(work)
         if self._failures:
             # Encoding what waits is dear; first see whether the disk takes anything at all.

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from sync.batches import frame_batch
-from sync.log import LogSettings, SqliteLog
+from sync.log import LogSettings, SqliteLog, aside
 from sync.log.clock import Clock
+from sync.log.schema import Names
 from sync.values import Batch, Claim, Envelope, Lane, Producer, Stream
 
 if TYPE_CHECKING:
@@ -73,6 +74,13 @@ async def drain(log: MemoryLog | SqliteLog, max_bytes: int = 1 << 20) -> dict[tu
 def settings(folder: Path, **more: object) -> LogSettings:
     given: dict[str, object] = {"commit_interval_s": 0.0, "log_stall_s": 1.0, **more}
     return LogSettings(path=folder / "log.sqlite", gateway_id="gw-1", site_id="site-a", **given)  # type: ignore[arg-type]
+
+
+def put_aside(path: Path) -> Path:
+    """Move a closed log away as a daemon does that is killed before it has begun a new one."""
+    to = aside.place(path, aside.DAMAGED)
+    aside.move(path, to, Names.read(path.with_name(path.name + aside.NAMES)))
+    return to
 
 
 @asynccontextmanager

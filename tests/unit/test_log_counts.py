@@ -15,7 +15,7 @@ from sync.log.file import LogFile
 from sync.log.reader import LogReader
 from sync.log.wreck import Wreck
 from sync.values import Lane
-from tests.support.log import TOPIC, SetClock, collected, drain, envelopes, running, settings, until
+from tests.support.log import TOPIC, SetClock, collected, drain, envelopes, put_aside, running, settings, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,8 +155,7 @@ async def test_a_count_in_a_file_that_was_put_aside_is_set_right_and_the_file_st
     await fill(tmp_path)
     noise(tmp_path, f"records={records}")
     path = tmp_path / "log.sqlite"
-    old = aside.place(path, aside.DAMAGED)
-    path.rename(old)
+    old = put_aside(path)
     content = old.read_bytes()
     wreck = Wreck.open(old, patient=False)
     assert [part.records for part in wreck.parts] == [10]
@@ -179,7 +178,7 @@ async def test_more_than_there_are_numbers_was_never_lost(tmp_path: Path) -> Non
         file.execute("UPDATE ranges SET records=1 << 40")
         file.execute("UPDATE streams SET checksum=NULL")
         file.commit()
-    path.rename(aside.place(path, aside.DAMAGED))
+    put_aside(path)
     async with running(SqliteLog(settings(tmp_path))) as log:
         await log.append(envelopes("after"))
         await until(lambda: not aside.waiting(path))

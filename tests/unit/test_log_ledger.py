@@ -12,7 +12,7 @@ import pytest
 from sync.log import SqliteLog, aside
 from sync.log.reader import LogReader
 from sync.values import Lane
-from tests.support.log import collected, drain, envelopes, running, settings, until
+from tests.support.log import collected, drain, envelopes, put_aside, running, settings, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +69,7 @@ async def test_an_entry_that_is_noise_is_told_uncounted_and_once(tmp_path: Path,
 async def test_one_in_a_file_put_aside_is_told_by_the_file_that_takes_its_place(tmp_path: Path) -> None:
     await with_noise(tmp_path, "at_ms=1<<60")
     path = tmp_path / "log.sqlite"
-    path.rename(aside.place(path, aside.DAMAGED))
+    put_aside(path)
     async with running(SqliteLog(settings(tmp_path))) as log:
         await log.append(envelopes("after"))
         await until(lambda: not aside.waiting(path))
