@@ -25,10 +25,14 @@ def open_book(
     """Open a file's book and begin a run; `names` is what stands beside the file.
 
     `compared`: this process knows that the log is no copy (D11).
+
+    Raises:
+        sqlite3.Error, ValueError, TypeError, KeyError: as the disk or a damaged file has it.
     """
     book = Book(connection, settings, clock, names, compared=compared)
     cell = connection.execute
     meta = dict(cell("SELECT name, value FROM meta").fetchall())
+    _compare_partitions(connection, names)
     cell("BEGIN IMMEDIATE")
     if counts.mend(connection, int(meta["clean"]) if "clean" in meta else None):
         # Whatever ends this run first, the next one tells it.
@@ -68,3 +72,15 @@ def open_book(
         cell("DELETE FROM meta WHERE name=?", (_UNCOUNTED,))
         book.commit()
     return book
+
+
+def _compare_partitions(connection: sqlite3.Connection, names: Names) -> None:
+    """A topic's partition never changes (L7): where the file says another one than stands beside it, that is noise.
+
+    Raises:
+        ValueError: it does.
+    """
+    for topic, partition in connection.execute("SELECT name, partition FROM topics").fetchall():
+        known = names.partitions.get(topic)
+        if partition is not None and (not isinstance(partition, int) or (known is not None and known != partition)):
+            raise ValueError(f"noise stands in the partition of {topic}")

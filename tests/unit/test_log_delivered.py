@@ -128,3 +128,18 @@ async def test_a_reader_of_noise_says_so_in_one_line(tmp_path: Path, noise: str)
             ask()
     with pytest.raises(NotReady, match="cannot be read"):
         reader.depth()
+
+
+@pytest.mark.parametrize("noise", ["99", "'x'", "-1"])
+async def test_noise_in_a_partition_does_not_turn_records_to_another_one(tmp_path: Path, noise: str) -> None:
+    """L7."""
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        partition = await log.assign_partition(TOPIC, 8)
+        await log.append(envelopes(*range(5)))
+    change(tmp_path, f"UPDATE topics SET partition={noise}")
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("after"))
+        await until(lambda: not aside.waiting(tmp_path / "log.sqlite"))
+        assert await log.assign_partition(TOPIC, 8) == partition
+        found = await drain(log)
+        assert found[Lane.BACKFILL, TOPIC] + found[Lane.LIVE, TOPIC] == [*map(str, range(5)), "after"]
