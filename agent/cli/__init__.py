@@ -6,9 +6,12 @@ Results go to standard output, what is wrong to standard error. Exit statuses ar
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
+import sys
+from typing import Any, Final
 
 import click
 
@@ -17,6 +20,7 @@ from agent import __version__
 WELL, NOT_WELL, MISTAKEN, NO_DAEMON = 0, 1, 2, 3
 
 _VERBS = ("run", "check", "status", "reload", "log", "audit", "schema")
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _EPILOG = """\b
 Exit status:
   0  well
@@ -31,6 +35,20 @@ Environment:
 
 class _Verbs(click.Group):
     """Imports a verb's file when it is called, so that `check` need not wait for what only `run` needs."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """As click's, but what the other end of standard output does not take is one line, not a traceback."""
+        try:
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                sys.stdout.flush()
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            click.echo(f"the answer cannot be written: {error.strerror}", err=True)
+            sys.exit(NOT_WELL)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx

@@ -223,11 +223,17 @@ class Client:
             Unreachable: no broker answers.
             TopicUnavailable: no such topic or partition, no rights, or no leader now.
         """
-        leader = (await self._topic(topic)).leaders.get(partition)
-        if leader is None or leader == _NO_LEADER:
+        leaders = (await self._topic(topic)).leaders
+        leader = leaders.get(partition)
+        if leader is None:
             self.forget(topic)
-            missing = "is not there" if leader is None else "has no leader"
-            raise TopicUnavailable(3 if leader is None else 5, f"topic {topic}: partition {partition} {missing}")
+            reason = f"topic {topic}: partition {partition} is not there, and this gateway writes to no other"
+            raise TopicUnavailable(
+                3, f"{reason}: the topic has {len(leaders)}, raise that to {partition + 1} or more"
+            )
+        if leader == _NO_LEADER:
+            self.forget(topic)
+            raise TopicUnavailable(5, f"topic {topic}: partition {partition} has no leader")
         return leader
 
     async def partition_count(self, topic: str) -> int:

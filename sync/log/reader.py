@@ -195,9 +195,8 @@ class LogReader:
             if not written_to and wal.exists():
                 raise NotReady(f"a daemon began to write {self._path} while it was read", "ask again")
         except (sqlite3.Error, *faults.NOISE) as error:
-            raise NotReady(
-                f"{self._path} cannot be read: {error}", "a damaged log is put aside at the next start"
-            ) from error
+            cure = "ask again" if faults.passing(error) else "a damaged log is put aside at the next start"
+            raise NotReady(f"{self._path} cannot be read: {error}", cure) from error
         finally:
             if connection is not None:
                 connection.close()

@@ -92,7 +92,8 @@ class Courier:
 
     def __init__(self, stream: Stream, harbour: Harbour, unsettled: Batch | None) -> None:
         self._harbour = harbour
-        self._attempts = 0
+        self._attempts = self._alike = 0
+        self._reason = ""
         self._unanswered_since_s: float | None = None
         self._untimed = False
         self._change: asyncio.Future[int | None] | None = None
@@ -303,7 +304,12 @@ class Courier:
         doublings = min(self._attempts, _MOST_DOUBLINGS)
         longest = min(harbour.backoff_first_s * 2.0**doublings, harbour.backoff_most_s)
         self._attempts += 1
-        if self._attempts >= _PERSISTENT and harbour.circuit.state == "closed" and topic not in harbour.tally.waiting:
+        self._alike = self._alike + 1 if reason == self._reason else 1
+        self._reason = reason
+        said = harbour.tally.waiting.get(topic)
+        # Said once; anew only where another reason has taken its place for good.
+        new = self._attempts >= _PERSISTENT if said is None else self._alike >= _PERSISTENT and said != reason
+        if new and harbour.circuit.state == "closed":
             harbour.tally.waiting[topic] = reason
             harbour.on_event(Waiting(topic, reason, hint))
         await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, not a secret

@@ -98,6 +98,8 @@ async def test_a_partition_that_is_not_there_is_refused_for_now(over, topic):
     outcome = await over.sink.send(batch)
     assert isinstance(outcome, Refused)
     assert (outcome.code, outcome.permanent) == (3, False)
+    if isinstance(over, OverKafka):
+        assert "the topic has 1, raise that to 8 or more" in outcome.reason
 
 
 async def test_a_lost_answer_is_unknown_and_the_batch_again_stands_once(over, topic):

@@ -376,3 +376,12 @@ def show():
 main.get_command = lambda ctx, name: show
 main(["show"])
 """
+
+
+@pytest.mark.parametrize("words", [["schema"], ["check", "-c", "config.yaml", "--json"]])
+def test_an_answer_that_finds_no_room_is_one_line(words):
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [TIDEGATE, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False, cwd=ROOT
+        )
+    assert (done.returncode, done.stderr) == (1, "the answer cannot be written: No space left on device\n")

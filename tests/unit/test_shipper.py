@@ -362,27 +362,3 @@ async def test_a_stop_that_also_ends_the_alert_that_others_wait_for_ends_them_to
     other.cancel()
     await asyncio.wait([other])
     assert other.cancelled()
-
-
-async def test_a_question_that_nobody_waits_for_any_more_does_not_go_on(monkeypatch):
-    """Where one of two asked at once fails, the other is not left behind."""
-    ship = Ship()
-    asked, went_on = asyncio.Event(), []
-
-    async def slow():
-        asked.set()
-        await asyncio.sleep(3_600)
-        went_on.append(True)
-
-    async def no_leader(_stream):
-        raise NotReady("no leader")
-
-    monkeypatch.setattr(ship.sink, "new_producer", slow)
-    monkeypatch.setattr(ship.sink, "log_end", no_leader)
-    async with ship.under_way():
-        await append(ship.log, range(5))
-        await until(lambda: ship.shipper.stats().last_error)
-        assert asked.is_set()
-        names = [task.get_name() for task in asyncio.all_tasks()]
-        assert sum(name in {"one", "other"} for name in names) <= 2
-    assert asyncio.all_tasks() == {asyncio.current_task()}
