@@ -59,10 +59,17 @@ class Client:
 
     `create_topics`: a topic asked for and not there is created, if the cluster is set to do so. `traffic` counts what
     the connections move, together with those of other clients of the link. `cluster` is the id of the cluster, once
-    one has answered.
+    one has answered; `one_cluster`: any other than the first is refused (ClusterChanged).
     """
 
-    def __init__(self, settings: KafkaSettings, *, create_topics: bool, traffic: Traffic | None = None) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        create_topics: bool,
+        traffic: Traffic | None = None,
+        one_cluster: bool = False,
+    ) -> None:
         self._brokers = list(settings.brokers)
         self._connector = Connector(settings, traffic or Traffic())
         self._create_topics = create_topics
@@ -71,6 +78,7 @@ class Client:
         self._connections: dict[tuple[int, str], Any] = {}
         self._dialling: dict[tuple[int, str], asyncio.Lock] = {}
         self._unexplained = 0
+        self._one_cluster = one_cluster
         self.cluster: str | None = None
 
     async def connection(self, node: int, line: str) -> Any:
@@ -93,7 +101,7 @@ class Client:
             if line not in (CONTROL, "alert"):
                 keep_send_buffer_small(connection)
             self._connections[key] = connection
-        if open_one is not None:
+        if open_one is not None and self._one_cluster:
             await self.reach()  # where one was lost, another cluster may answer
         return connection
 
@@ -170,7 +178,7 @@ class Client:
 
         Raises:
             Unreachable: none answers.
-            ClusterChanged: another cluster answers than `cluster`, which is the first one that did.
+            ClusterChanged: another cluster answers than the first one that did, and `one_cluster` was asked for.
             Misconfigured: ours is refused.
         """
         await self._refresh([])
@@ -190,7 +198,7 @@ class Client:
         return codes
 
     def _recognise_cluster(self, found: str | None) -> None:
-        if self.cluster is None:
+        if self.cluster is None or not self._one_cluster:
             self.cluster = found
         elif found is not None and found != self.cluster:
             raise ClusterChanged(f"cluster {found} answers in place of {self.cluster}")

@@ -34,7 +34,7 @@ class KafkaSink:
 
     def __init__(self, settings: KafkaSettings, traffic: Traffic | None = None) -> None:
         self._settings = settings
-        self._client = Client(settings, create_topics=True, traffic=traffic)
+        self._client = Client(settings, create_topics=True, traffic=traffic, one_cluster=True)
         self._expiration_s: float | None = None
         self._ask_expiration_again_s = 0.0
         self._pacing: dict[tuple[int, Lane], Pacing] = {}

@@ -147,10 +147,12 @@ class Shipper:
                 await self.sink.close()
 
     async def _ship(self, group: asyncio.TaskGroup) -> None:
-        cluster = await self._once_let_go(self._cluster_id)
+        if self._anew:
+            await self._once_let_go(self._cluster_id)
         if self._before_first_send is not None:
             await self._once_let_go(self._before_first_send)
-        unsettled = await self._unsettled(cluster)
+        # Mostly known by now from what was asked before: it costs no round trip of its own.
+        unsettled = await self._unsettled(await self._once_let_go(self._cluster_id))
         for courier in self._couriers.values():
             group.create_task(courier.run())
         self.shares.link_back(max(self.log.stats().oldest_pending_s.values(), default=0.0))
