@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync.log import LogSettings, MemoryLog, SqliteLog, aside
+from sync.log import LogSettings, MemoryLog, SqliteLog
 from sync.log.file import LogFile
 from sync.log.ledger import REPORT_AFTER_MS
 from sync.log.reader import LogReader
@@ -22,6 +22,7 @@ from tests.support.log import (
     envelopes,
     names,
     opened,
+    put_aside,
     running,
     settings,
     until,
@@ -219,8 +220,7 @@ async def test_what_came_in_before_the_fork_has_its_new_names_after_a_salvage_to
         await log.append(envelopes("young"))
         await log.fork(Standing.WAITS)
         copy_id = log.stats().log_id
-    path = tmp_path / "log.sqlite"
-    path.rename(aside.place(path, aside.DAMAGED))
+    put_aside(tmp_path / "log.sqlite")
     async with running(SqliteLog(given)) as log:
         await until(lambda: not log._writer._salvage)
         batch = await log.lease(claim(Stream(Lane.BACKFILL, TOPIC, 0), producer=9), 1 << 20)

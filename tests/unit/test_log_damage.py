@@ -21,6 +21,7 @@ from tests.support.log import (
     collected,
     envelopes,
     filled,
+    put_aside,
     running,
     settings,
     until,
@@ -167,7 +168,7 @@ async def test_noise_in_a_row_of_a_file_put_aside_costs_its_block_and_no_others(
         key, _, lost = middle_block(file)
         file.execute("UPDATE blocks SET records=? WHERE key=?", (noise, key))
         file.commit()
-    path.rename(aside.place(path, aside.DAMAGED))
+    put_aside(path)
     async with running(SqliteLog(settings(tmp_path))) as log:
         await log.append(envelopes("after"))
         await until(lambda: not log._writer._salvage)
