@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ _LATEST = -1
 _EARLIEST = -2
 _FETCH_WAIT_MS = 500
 _NO_LEADER = -1
+_SURE_S = 30.0
+"""How long an answer stands for the cluster itself: one that lost its power does not say that it is gone."""
 
 
 class TopicUnavailable(Exception):  # noqa: N818 - a condition of the cluster, like NotReady
@@ -59,7 +62,9 @@ class Client:
 
     `create_topics`: a topic asked for and not there is created, if the cluster is set to do so. `traffic` counts what
     the connections move, together with those of other clients of the link. `cluster` is the id of the cluster, once
-    one has answered; `one_cluster`: any other than the first is refused (ClusterChanged).
+    one has answered; `one_cluster`: any other than the first is refused (ClusterChanged), and no connection to it is
+    ever used. Only who has the old cluster's connections still may be sure of it, so a new one has to say whose it is
+    as soon as any was lost.
     """
 
     def __init__(
@@ -79,6 +84,8 @@ class Client:
         self._dialling: dict[tuple[int, str], asyncio.Lock] = {}
         self._unexplained = 0
         self._one_cluster = one_cluster
+        self._lost = 0
+        self._sure_until_s = 0.0
         self.cluster: str | None = None
 
     async def connection(self, node: int, line: str) -> Any:
@@ -86,7 +93,7 @@ class Client:
 
         Raises:
             Unreachable: it cannot be reached.
-            ClusterChanged: one was lost, and another cluster answers now.
+            ClusterChanged: another cluster answers there.
             Misconfigured: it refuses our credentials.
         """
         key = (node, line)
@@ -97,13 +104,33 @@ class Client:
             if node not in self._nodes:
                 raise Unreachable(f"broker {node} is not in the cluster's list")
             host, port = self._nodes[node]
-            connection = await self._connector.dial(host, port, line)
+            connection = await self._dial(host, port, line)
             if line not in (CONTROL, "alert"):
                 keep_send_buffer_small(connection)
             self._connections[key] = connection
-        if open_one is not None and self._one_cluster:
-            await self.reach()  # where one was lost, another cluster may answer
+            return connection
+
+    async def _dial(self, host: str, port: int, line: str) -> Any:
+        """A new connection, to the cluster known; raises what `connection` raises."""
+        connection = await self._connector.dial(host, port, line)
+        try:
+            if self._one_cluster and self.cluster is not None and not self._is_sure():
+                await self._describe(connection, [])
+        except BaseException:
+            connection.close()
+            raise
         return connection
+
+    def _is_sure(self) -> bool:
+        """Whether nothing was lost since the cluster last said its name, a moment ago."""
+        for key in [key for key, kept in self._connections.items() if not kept.connected()]:
+            del self._connections[key]
+            self._doubt()
+        return time.monotonic() < self._sure_until_s
+
+    def _doubt(self) -> None:
+        self._lost += 1
+        self._sure_until_s = 0.0
 
     def keeps(self, node: int, line: str) -> bool:
         """Whether there is such a connection already."""
@@ -131,7 +158,7 @@ class Client:
                 return kept  # another question dialled meanwhile
             for host, port, _ in collect_hosts(self._brokers):
                 try:
-                    connection = await self._connector.dial(host, port, CONTROL)
+                    connection = await self._dial(host, port, CONTROL)
                 except Unreachable as error:
                     reasons.append(error.reason)
                     continue
@@ -185,10 +212,7 @@ class Client:
 
     async def _refresh(self, topics: list[str]) -> dict[str, int]:
         """Ask for nodes and topics; the error code of each topic."""
-        request = MetadataRequest(topics, allow_auto_topic_creation=self._create_topics)
-        answer = await self._connector.ask(await self._control(), request)
-        self._recognise_cluster(getattr(answer, "cluster_id", None))
-        self._nodes = {broker[0]: (broker[1], broker[2]) for broker in answer.brokers}
+        answer = await self._describe(await self._control(), topics)
         self._recognise_first()
         codes: dict[str, int] = {}
         for code, name, _internal, partitions in answer.topics:
@@ -196,6 +220,17 @@ class Client:
             if code == NONE:
                 self._topics[name] = _Topic({partition: leader for _code, partition, leader, *_ in partitions})
         return codes
+
+    async def _describe(self, connection: Any, topics: list[str]) -> Any:
+        """What a broker says of its cluster, and of `topics`."""
+        lost = self._lost
+        request = MetadataRequest(topics, allow_auto_topic_creation=self._create_topics)
+        answer = await self._connector.ask(connection, request)
+        self._recognise_cluster(getattr(answer, "cluster_id", None))
+        if self._lost == lost:
+            self._sure_until_s = time.monotonic() + _SURE_S
+        self._nodes = {broker[0]: (broker[1], broker[2]) for broker in answer.brokers}
+        return answer
 
     def _recognise_cluster(self, found: str | None) -> None:
         if self.cluster is None or not self._one_cluster:
@@ -313,10 +348,12 @@ class Client:
         connection = self._connections.pop((node, line), None)
         if connection is not None:
             connection.close()
+            self._doubt()
 
     async def close(self) -> None:
         """Close all connections; requests in flight get no answer."""
         connections, self._connections = self._connections, {}
+        self._doubt()
         closing = [connection.close() for connection in connections.values()]
         for closed in closing:
             if closed is not None:

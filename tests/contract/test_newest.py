@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 
 from sync.kafka import KafkaSettings, KafkaSink, Newest
 from sync.values import CannotTell, NotReady, Unreachable
+from tests.support.sinks import ready
 
 pytestmark = pytest.mark.broker
 
@@ -56,7 +57,7 @@ async def test_the_newest_of_the_key_is_found_with_its_offset(broker, topic):
 
 async def test_an_empty_partition_holds_none(broker, topic):
     async with asking(broker.bootstrap, topic) as newest:
-        assert await newest.read(0, 0, LIMIT) == Newest()
+        assert await ready(newest.read, 0, 0, LIMIT) == Newest()
 
 
 async def test_an_offset_past_the_end_is_that_of_a_topic_made_anew(kafka):
