@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent.events import Severity, SystemEvent, SystemEventKind
-from sync.kafka import EXISTS, KafkaSink, Role, Weight
-from sync.values import Misconfigured, NotReady
+from sync.kafka import EXISTS, Role, Weight
+from sync.values import ClusterChanged, Misconfigured, NotReady
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from agent.events import Encoder
     from agent.pipeline import Outbox
-    from sync.kafka import KafkaSettings, TopicAssessment
+    from sync.kafka import KafkaSink, TopicAssessment
     from sync.seams import Log
 
 log = logging.getLogger("tidegate.guarantee")
@@ -34,6 +34,7 @@ _RETRY_S = 600.0
 class Guarantee:
     """Asks the cluster once it has `answered`, and once a day after that: topics come later, and settings change.
 
+    It asks over a connection of its own, which `connect` makes: whoever counts the bytes of the link is to count its.
     What was said last is kept in the log as a checksum, so that a restart repeats nothing.
     """
 
@@ -42,13 +43,13 @@ class Guarantee:
         durable: Log,
         outbox: Outbox,
         encoder: Encoder,
-        settings: KafkaSettings,
+        connect: Callable[[], KafkaSink],
         answered: asyncio.Event,
     ) -> None:
         self._log = durable
         self._outbox = outbox
         self._encoder = encoder
-        self._settings = settings
+        self._connect = connect
         self._answered = answered
 
     async def run(self) -> None:
@@ -57,8 +58,8 @@ class Guarantee:
             await self._answered.wait()
             try:
                 await self._ask()
-            except (NotReady, Misconfigured) as error:
-                log.debug("the cluster does not say what it grants: %s", error.reason)
+            except (NotReady, Misconfigured, ClusterChanged) as error:
+                log.debug("the cluster does not say what it grants: %s", error)
                 pause_s = _RETRY_S
             else:
                 pause_s = _AGAIN_S
@@ -67,7 +68,7 @@ class Guarantee:
     async def _ask(self) -> None:
         topics = {stream.topic for stream in self._log.streams()}
         roles = {topic: Role.NEWEST if topic in COMPACTED else Role.RECORDS for topic in topics}
-        sink = KafkaSink(self._settings)
+        sink = self._connect()
         try:
             short = shortfalls(await sink.assess(roles))
         finally:

@@ -129,7 +129,9 @@ class Uplink:
         return Part(Unit("shipper", Stage.SHIP, lambda: self._ship(shipper), up=up))
 
     def _guarantee(self, settings: KafkaSettings) -> Part:
-        guarantee = Guarantee(self._log, self._outbox, self._encoder, settings, self._answered)
+        guarantee = Guarantee(
+            self._log, self._outbox, self._encoder, lambda: KafkaSink(settings, self.traffic), self._answered
+        )
         return Part(Unit("guarantee", Stage.SHIP, guarantee.run))
 
     async def _ship(self, shipper: Shipper) -> None:
