@@ -202,18 +202,18 @@ class MemorySink:
             raise Unreachable("the link is down")
         self._same_cluster()
 
-    async def cluster_id(self, *, anew: bool) -> str | None:
+    async def cluster_id(self, *, anew: bool) -> str:
         """The name of the present one."""
         if anew:
             self._found = None
         await self.reach()
-        return self._found
+        return self.cluster
 
-    def rebuild(self, cluster: str) -> None:
-        """Put an empty cluster of another name in the place of this one: its ids begin anew."""
+    def rebuild(self, cluster: str, like: MemorySink | None = None) -> None:
+        """Put a cluster of another name in the place of this one: an empty one, or one with what `like` holds."""
+        like = like or MemorySink()
         self.cluster = cluster
-        self._logs.clear()
-        self._next_id = 0
+        self._logs, self._next_id = like._logs, like._next_id  # noqa: SLF001 - one of its own kind
 
     def _same_cluster(self) -> None:
         self._found = self._found or self.cluster

@@ -109,6 +109,13 @@ class Log(Protocol):
     def unsettled(self) -> Awaitable[list[Batch]]:
         """What was leased and not settled when the last run ended, oldest first, `attempted` set."""
 
+    def goes_to(self, cluster: str) -> Awaitable[dict[Stream, int] | None]:
+        """Note which cluster records go to from now on; None where they went to it before, or to none yet.
+
+        Where they went to another one, what it was sent and did not acknowledge is pending again, marked, under
+        fresh ids (D6): how many records of each stream. No offset of the old one is believed any more.
+        """
+
     def hand_to_backfill(self, older_than_s: float) -> Awaitable[int]:
         """Move pending `live` blocks taken more than `older_than_s` ago to `backfill`; how many records."""
 
@@ -156,7 +163,8 @@ class Sink(Protocol):
     """Where batches go.
 
     Every method but `close` may raise `Misconfigured`: the other side refuses our credentials, or cannot do
-    what the settings ask of it. Where one raises NotReady, it is `Unreachable` if nobody answered.
+    what the settings ask of it; and `ClusterChanged` (see `cluster_id`). Where one raises NotReady, it is
+    `Unreachable` if nobody answered.
     """
 
     @property
@@ -189,11 +197,11 @@ class Sink(Protocol):
     async def reach(self) -> None:
         """One round trip; raises Unreachable where nobody answers."""
 
-    async def cluster_id(self, *, anew: bool) -> str | None:
-        """Which cluster this is, None where it does not say. Raises NotReady.
+    async def cluster_id(self, *, anew: bool) -> str:
+        """Which cluster this is, empty where it does not say. Raises NotReady.
 
         It is the one found first, until it is asked for `anew`: before that, everything here that finds another one
-        raises ClusterChanged, and sends it nothing.
+        raises ClusterChanged, and sends it nothing but the question who it is.
         """
 
     async def keep_ready(self, stream: Stream) -> None:

@@ -5,6 +5,7 @@ The rules D1 to D14 that the names here refer to are in docs/DELIVERY.md.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -294,6 +295,11 @@ class Unreachable(NotReady):
 
 class ClusterChanged(Exception):  # noqa: N818 - named for what is seen, like NotReady
     """Another cluster answers than before, under the same addresses: it knows nothing that is ours."""
+
+
+def cluster_number(cluster: str) -> int:
+    """A cluster's id as a cursor of the log keeps it."""
+    return int.from_bytes(hashlib.sha256(cluster.encode()).digest()[:6], "big")
 
 
 class Misconfigured(Exception):  # noqa: N818 - named for the cure, like NotReady

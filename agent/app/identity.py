@@ -90,6 +90,7 @@ class Identity:
         self._machine = gateway.machine_id or machine_id()
         self._refusals = self._absences = 0
         self.judgement: Judgement | None = None
+        self._told: GatewayRun | None = None
 
     async def before_first_send(self, sink: KafkaSink, restored_log: RestoredLog) -> None:
         """Ask, over the sink's connections, whose log it is; what it holds may be sent when this is done.
@@ -110,7 +111,13 @@ class Identity:
             text = f"whether this log is this gateway's own is not known: {judgement.reason}"
             self._event(SystemEventKind.IDENTITY_UNKNOWN, text, {"log_id": own.log_id, "reason": judgement.reason})
         self.judgement = judgement
-        self._outbox.post([self._encoder.gateway_run(self._run(own, judgement.verdict))])
+        self._told = self._run(own, judgement.verdict)
+        self._outbox.post([self._encoder.gateway_run(self._told)])
+
+    def tell_again(self) -> None:
+        """Tell the run to a cluster that took the place of the one it was told to: that knows of none of ours."""
+        if self._told is not None:
+            self._outbox.post([self._encoder.gateway_run(self._told)])
 
     async def decide(self, *, adopt: bool) -> int:
         """Send what waits, marked, or give it up; how many records."""

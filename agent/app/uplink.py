@@ -190,8 +190,9 @@ class Uplink:
                 self._say(f"kafka/{topic}", AlertState.RAISED, f"{topic} is not taken: {reason}. {hint}".rstrip())
             case Recovered(topic):
                 self._say(f"kafka/{topic}", AlertState.CLEARED, f"{topic} is taken again")
-            case AnotherCluster(cluster):
-                log.warning("cluster %s answers where another one did; it is sent what was not acknowledged", cluster)
+            case AnotherCluster(cluster, records):
+                log.warning("cluster %s answers where another one did; %d records go to it marked", cluster, records)
+                self._own.tell_again()
             case Repeated(stream, records, reason):
                 # Ends with the next batch of the stream that is taken.
                 self._flowing.discard(stream)

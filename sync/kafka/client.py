@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +30,6 @@ _LATEST = -1
 _EARLIEST = -2
 _FETCH_WAIT_MS = 500
 _NO_LEADER = -1
-_SURE_S = 30.0
-"""How long an answer stands for the cluster itself: one that lost its power does not say that it is gone."""
 
 
 class TopicUnavailable(Exception):  # noqa: N818 - a condition of the cluster, like NotReady
@@ -61,10 +58,10 @@ class Client:
     """Connections to one cluster, made as they are needed and never retried here.
 
     `create_topics`: a topic asked for and not there is created, if the cluster is set to do so. `traffic` counts what
-    the connections move, together with those of other clients of the link. `cluster` is the id of the cluster, once
-    one has answered; `one_cluster`: any other than the first is refused (ClusterChanged), and no connection to it is
-    ever used. Only who has the old cluster's connections still may be sure of it, so a new one has to say whose it is
-    as soon as any was lost.
+    the connections move, together with those of other clients of the link. `cluster` is the id of the cluster, None
+    until one has answered, empty where it gives none; `one_cluster`: any other than the first is refused
+    (ClusterChanged), and no connection to it is ever used. So each new one first has to say whose it is: an address
+    may lead to another cluster at any moment, while connections made before still end at the old one.
     """
 
     def __init__(
@@ -84,8 +81,6 @@ class Client:
         self._dialling: dict[tuple[int, str], asyncio.Lock] = {}
         self._unexplained = 0
         self._one_cluster = one_cluster
-        self._lost = 0
-        self._sure_until_s = 0.0
         self.cluster: str | None = None
 
     async def connection(self, node: int, line: str) -> Any:
@@ -114,23 +109,12 @@ class Client:
         """A new connection, to the cluster known; raises what `connection` raises."""
         connection = await self._connector.dial(host, port, line)
         try:
-            if self._one_cluster and self.cluster is not None and not self._is_sure():
-                await self._describe(connection, [])
+            if self._one_cluster and self.cluster is not None:
+                await self._ask_cluster(connection, [])
         except BaseException:
             connection.close()
             raise
         return connection
-
-    def _is_sure(self) -> bool:
-        """Whether nothing was lost since the cluster last said its name, a moment ago."""
-        for key in [key for key, kept in self._connections.items() if not kept.connected()]:
-            del self._connections[key]
-            self._doubt()
-        return time.monotonic() < self._sure_until_s
-
-    def _doubt(self) -> None:
-        self._lost += 1
-        self._sure_until_s = 0.0
 
     def keeps(self, node: int, line: str) -> bool:
         """Whether there is such a connection already."""
@@ -200,6 +184,12 @@ class Client:
             await asyncio.gather(*asked, return_exceptions=True)
         return await opinion(node)
 
+    async def cluster_id(self) -> str:
+        """The id of the cluster, asked for where none has answered yet; raises what `reach` raises."""
+        while self.cluster is None:
+            await self.reach()
+        return self.cluster
+
     async def reach(self) -> None:
         """One round trip to any broker, and the cluster's list of nodes anew.
 
@@ -212,7 +202,7 @@ class Client:
 
     async def _refresh(self, topics: list[str]) -> dict[str, int]:
         """Ask for nodes and topics; the error code of each topic."""
-        answer = await self._describe(await self._control(), topics)
+        answer = await self._ask_cluster(await self._control(), topics)
         self._recognise_first()
         codes: dict[str, int] = {}
         for code, name, _internal, partitions in answer.topics:
@@ -221,22 +211,16 @@ class Client:
                 self._topics[name] = _Topic({partition: leader for _code, partition, leader, *_ in partitions})
         return codes
 
-    async def _describe(self, connection: Any, topics: list[str]) -> Any:
-        """What a broker says of its cluster, and of `topics`."""
-        lost = self._lost
+    async def _ask_cluster(self, connection: Any, topics: list[str]) -> Any:
+        """What a broker says of its cluster, and of `topics`; raises ClusterChanged."""
         request = MetadataRequest(topics, allow_auto_topic_creation=self._create_topics)
         answer = await self._connector.ask(connection, request)
-        self._recognise_cluster(getattr(answer, "cluster_id", None))
-        if self._lost == lost:
-            self._sure_until_s = time.monotonic() + _SURE_S
+        found = getattr(answer, "cluster_id", None) or ""
+        if self._one_cluster and self.cluster not in (None, found):
+            raise ClusterChanged(f"cluster {found or 'without an id'} answers in place of {self.cluster}")
+        self.cluster = found
         self._nodes = {broker[0]: (broker[1], broker[2]) for broker in answer.brokers}
         return answer
-
-    def _recognise_cluster(self, found: str | None) -> None:
-        if self.cluster is None or not self._one_cluster:
-            self.cluster = found
-        elif found is not None and found != self.cluster:
-            raise ClusterChanged(f"cluster {found} answers in place of {self.cluster}")
 
     def _recognise_first(self) -> None:
         """The connection made before any node was known is one to a node: it need not be made again."""
@@ -254,6 +238,13 @@ class Client:
             if name not in self._topics:
                 raise TopicUnavailable(code, f"topic {name}: {name_of(code)}")
         return self._topics[name]
+
+    async def forget_cluster(self) -> None:
+        """Take whatever cluster answers next for ours; all connections are closed."""
+        await self.close()
+        self.cluster = None
+        self._nodes.clear()
+        self._topics.clear()
 
     def forget(self, topic: str) -> None:
         """Ask for the topic's leaders again before its next use."""
@@ -348,12 +339,10 @@ class Client:
         connection = self._connections.pop((node, line), None)
         if connection is not None:
             connection.close()
-            self._doubt()
 
     async def close(self) -> None:
         """Close all connections; requests in flight get no answer."""
         connections, self._connections = self._connections, {}
-        self._doubt()
         closing = [connection.close() for connection in connections.values()]
         for closed in closing:
             if closed is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from aiokafka.record.memory_records import MemoryRecords
 
 from sync.kafka.client import Client, TopicUnavailable
-from sync.values import NotReady
+from sync.values import ClusterChanged, NotReady, cluster_number
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -72,7 +72,7 @@ class DesiredState:
     def __init__(
         self, kafka: KafkaSettings, settings: DesiredSettings, cursors: Cursors, traffic: Traffic | None = None
     ) -> None:
-        self._client = Client(kafka, create_topics=False, traffic=traffic)
+        self._client = Client(kafka, create_topics=False, traffic=traffic, one_cluster=True)
         self._settings = settings
         self._cursors = cursors
         self._cursor_name = f"desired:{settings.topic}:{settings.partition}"
@@ -92,6 +92,8 @@ class DesiredState:
             while True:
                 try:
                     await self._poll(on_document)
+                except ClusterChanged:
+                    await self._client.forget_cluster()  # the next poll takes it as it is
                 except (NotReady, TopicUnavailable) as error:
                     if self.stats.waits_for is None:
                         log.warning("%s cannot be read: %s", self._settings.topic, error.reason)
@@ -107,7 +109,7 @@ class DesiredState:
 
     async def _poll(self, on_document: Callable[[int, bytes], Awaitable[None]]) -> None:
         topic, partition = self._settings.topic, self._settings.partition
-        kept = await self._cursors.cursor(self._cursor_name)
+        kept = await self._kept()
         position = kept if kept is not None else await self._client.log_start(topic, partition)
         newest: _Document | None = None
         restarted = False
@@ -142,6 +144,19 @@ class DesiredState:
         await on_document(newest.offset, newest.value)
         self.stats.documents += 1
         await self._keep(position, kept)
+
+    async def _kept(self) -> int | None:
+        """The offset to go on from; none where it is one of another cluster."""
+        name = f"{self._cursor_name}:cluster"
+        of, present = await self._cursors.cursor(name), cluster_number(await self._client.cluster_id())
+        if of is not None and of != present:
+            log.warning("%s is in another cluster than before, and is read from its beginning", self._settings.topic)
+            start = await self._client.log_start(self._settings.topic, self._settings.partition)
+            await self._cursors.set_cursor(self._cursor_name, start)
+        if of != present:
+            # After the offset: killed in between, the next run does the same again.
+            await self._cursors.set_cursor(name, present)
+        return await self._cursors.cursor(self._cursor_name)
 
     async def _keep(self, offset: int, kept: int | None) -> None:
         if offset != kept:

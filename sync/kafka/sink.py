@@ -45,11 +45,12 @@ class KafkaSink:
         return self._settings.idempotent
 
     async def send(self, batch: Batch) -> Outcome:
-        """Send one batch and wait for its answer; raises nothing that a broker or a link does.
+        """Send one batch and wait for its answer; what a broker or a link does to it is in the outcome.
 
         Cancelled, it closes the connection: the batch may have been taken.
 
         Raises:
+            ClusterChanged: another cluster answers; nothing was sent.
             Misconfigured: the cluster refuses this gateway's credentials.
         """
         stream = batch.claim.stream
@@ -99,10 +100,10 @@ class KafkaSink:
     async def id_expiration_s(self) -> float | None:
         """After how long the brokers forget a producer id (F4); None where this user may not ask. Raises NotReady.
 
-        An answer is kept; no answer for an hour, for a right may be granted.
+        What they say, or that they do not, is believed for an hour: a setting may change, a right be granted.
         """
         now_s = time.monotonic()
-        if self._expiration_s is None and now_s >= self._ask_expiration_again_s:
+        if now_s >= self._ask_expiration_again_s:
             value = await broker_config(self._client, EXPIRY)
             self._expiration_s = int(value) / 1_000 if value else None
             self._ask_expiration_again_s = now_s + _ASK_AGAIN_S
@@ -132,13 +133,13 @@ class KafkaSink:
         """One round trip to the cluster; raises Unreachable where there is none."""
         await self._client.reach()
 
-    async def cluster_id(self, *, anew: bool) -> str | None:
+    async def cluster_id(self, *, anew: bool) -> str:
         """Which cluster this is; raises NotReady, and ClusterChanged where it is another one and not asked `anew`."""
         if anew:
-            self._client.cluster = None
-        if self._client.cluster is None:
-            await self._client.reach()
-        return self._client.cluster
+            await self._client.forget_cluster()
+            self._ask_expiration_again_s = 0.0
+            self._pacing.clear()
+        return await self._client.cluster_id()
 
     async def new_producer(self) -> Producer:
         """A fresh producer id (D9); raises NotReady, or Misconfigured where the broker has none."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sync.log import blocks, fork, leases
+from sync.log import blocks, destination, fork, leases
 from sync.log.engine import EMPTY, Figures
 from sync.log.forecast import forecast
 from sync.log.work import Append, Offer, Request
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sync.log.book import Book
     from sync.log.clock import Clock
     from sync.log.work import Answer
-    from sync.values import Claim, Origin, Pending, Standing
+    from sync.values import Claim, Origin, Pending, Standing, Stream
 
 _lane = itemgetter(Envelope._fields.index("lane"))
 
@@ -77,6 +77,10 @@ class Front(ABC):
     def unsettled(self) -> asyncio.Future[list[Batch]]:
         """See `Log.unsettled`."""
         return self._ask(leases.unsettled)
+
+    def goes_to(self, cluster: str) -> asyncio.Future[dict[Stream, int] | None]:
+        """See `Log.goes_to`."""
+        return self._ask(lambda book: destination.goes_to(book, cluster))
 
     def hand_to_backfill(self, older_than_s: float) -> asyncio.Future[int]:
         """See `Log.hand_to_backfill`."""

@@ -50,9 +50,13 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True)
 class AnotherCluster:
-    """The addresses are those of another cluster than records went to before, by its id."""
+    """The addresses are those of another cluster than records went to before, by its id.
+
+    So many records that the one before did not acknowledge go to it marked; `Repeated` says of which streams.
+    """
 
     cluster: str
+    records: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
+import math
 import random
 import time
 from dataclasses import dataclass, field
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_CLUSTER: Final = "cluster"
-"""The cursor that keeps which cluster the log's records went to, as a number."""
 _LET_GO_RETRY_S: Final = 1.0
 """Fresh data waits for it, which is to leave within a second of the first connection."""
+_CALM_S: Final = 600.0
+"""A cluster that answers so long is here to stay."""
+_BETWEEN_CLUSTERS_MOST_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,10 @@ class Shipper:
         self._told_log = dict.fromkeys(Lane, MOST_BYTES)
         self._producers: dict[Lane, Producer] = {}
         self._anew = False
+        self._let_go = False
+        self._readied: set[Stream] = set()
+        self._changes = 0
+        self._changed_at_s = -math.inf
         self._producer_locks = {lane: asyncio.Lock() for lane in Lane}
 
     async def run(self) -> None:
@@ -145,19 +150,41 @@ class Shipper:
                 self._anew = True
             finally:
                 await self.sink.close()
+            await self._pause_between_clusters()
+
+    async def _pause_between_clusters(self) -> None:
+        """Longer each time: where a name leads to two clusters in turn, each change costs commits and an event."""
+        now_s = time.monotonic()
+        self._changes = self._changes + 1 if now_s - self._changed_at_s < _CALM_S else 0
+        self._changed_at_s = now_s
+        if self._changes:
+            longest = min(self._settings.retry_s[1] * 2.0 ** min(self._changes, 10), _BETWEEN_CLUSTERS_MOST_S)
+            await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, not a secret
 
     async def _ship(self, group: asyncio.TaskGroup) -> None:
-        if self._anew:
-            await self._once_let_go(self._cluster_id)
+        # Known since the link was tried: it costs no round trip of its own.
+        await self._go_to(await self._once_let_go(self._cluster_id))
+        self._let_go = False
+        self._readied.clear()
+        finding = group.create_task(self._find_streams(group))
         if self._before_first_send is not None:
             await self._once_let_go(self._before_first_send)
-        # Mostly known by now from what was asked before: it costs no round trip of its own.
-        unsettled = await self._unsettled(await self._once_let_go(self._cluster_id))
+        unsettled = await self.log.unsettled()
         for courier in self._couriers.values():
             group.create_task(courier.run())
         self.shares.link_back(max(self.log.stats().oldest_pending_s.values(), default=0.0))
         for batch in unsettled:
             self._open(group, batch.claim.stream, batch)
+        self._let_go = True
+        self._open_known(group)
+        # Not left to the group's end: until Python 3.12 a task that fails then leaves this one cancelled for good.
+        await finding
+
+    async def _find_streams(self, group: asyncio.TaskGroup) -> None:
+        """Find the partitions of topics as records for them come, and open their streams.
+
+        Until all is let go, partitions are found and connections made, which over a bad line takes seconds.
+        """
         assigning: set[str] = set()
         seen = 0
         while True:
@@ -182,46 +209,38 @@ class Shipper:
             await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, not a secret
             longest = min(longest * 2, _LET_GO_RETRY_S)
 
-    async def _cluster_id(self) -> str | None:
+    async def _cluster_id(self) -> str:
         found = await self.sink.cluster_id(anew=self._anew)
         self._anew = False
         return found
 
-    async def _unsettled(self, cluster: str | None) -> list[Batch]:
-        """What an earlier run leased and did not settle, and may ask this cluster about.
-
-        What was sent to another cluster goes again marked: this one gives the same producer ids to others, and what
-        it remembers of one says nothing of ours (D6).
-        """
-        unsettled = await self.log.unsettled()
-        if cluster is None or not self.sink.idempotent:
-            return unsettled
-        number = int.from_bytes(hashlib.sha256(cluster.encode()).digest()[:6], "big")
-        before = await self.log.cursor(_CLUSTER)
-        if before == number:
-            return unsettled
-        if before is not None:
-            self.on_event(AnotherCluster(cluster))
-            for batch in unsettled:
-                stream = batch.claim.stream
-                repeated = await self.log.again(batch, None)
-                self.tally.repeated[stream.lane] += repeated
-                self.on_event(Repeated(stream, repeated, "it was sent to another cluster"))
-            unsettled = []
-        await self.log.set_cursor(_CLUSTER, number)
-        return unsettled
+    async def _go_to(self, cluster: str) -> None:
+        """Let the log know which cluster this is, before anything is asked of it or sent to it (D6)."""
+        repeated = await self.log.goes_to(cluster)
+        if repeated is None:
+            return
+        self.on_event(AnotherCluster(cluster, sum(repeated.values())))
+        for stream, records in repeated.items():
+            self.tally.repeated[stream.lane] += records
+            self.on_event(Repeated(stream, records, "it was sent to another cluster"))
 
     def _open_known(self, group: asyncio.TaskGroup) -> None:
         for pending in self.log.streams():
             if pending.partition is not None:
-                self._open(group, Stream(pending.lane, pending.topic, pending.partition), None)
+                stream = Stream(pending.lane, pending.topic, pending.partition)
+                self._make_ready(group, stream)
+                if self._let_go:
+                    self._open(group, stream, None)
 
     def _open(self, group: asyncio.TaskGroup, stream: Stream, unsettled: Batch | None) -> None:
         if stream not in self._couriers:
             courier = self._couriers[stream] = Courier(stream, self, unsettled)
             group.create_task(courier.run())
-            if stream.lane in {Lane.ALERT, Lane.LIVE}:
-                group.create_task(self._connect(stream))
+
+    def _make_ready(self, group: asyncio.TaskGroup, stream: Stream) -> None:
+        if stream.lane in {Lane.ALERT, Lane.LIVE} and stream not in self._readied:
+            self._readied.add(stream)
+            group.create_task(self._connect(stream))
 
     async def _assign(self, group: asyncio.TaskGroup, topic: str) -> None:
         """Find a new topic's partition; a topic that does not exist is waited for, and said so once."""

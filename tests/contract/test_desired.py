@@ -10,21 +10,28 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from sync.kafka import DesiredSettings, DesiredState, KafkaSettings
+from tests.support.kafka import ApacheKafka
 
 pytestmark = pytest.mark.broker
 
 
 class Cursors:
-    """Offsets in memory; every value that was ever kept."""
+    """Cursors in memory; every offset that was ever kept."""
 
     def __init__(self, start=None):
         self.kept = [] if start is None else [start]
+        self.cluster = None
 
     async def cursor(self, name):
+        if name.endswith(":cluster"):
+            return self.cluster
         return self.kept[-1] if self.kept else None
 
     async def set_cursor(self, name, value):
-        self.kept.append(value)
+        if name.endswith(":cluster"):
+            self.cluster = value
+        else:
+            self.kept.append(value)
 
 
 @pytest.fixture(params=["kafka", "tansu"])
@@ -163,6 +170,36 @@ async def test_an_offset_beyond_the_end_reads_anew_what_stands_there(kafka):
         await until(lambda: given)
         await until(lambda: cursors.kept[-1] == 1)
     assert given == [b"made anew"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_an_offset_of_another_cluster_is_not_gone_on_from(restarted):
+    """A document that lies ahead of it there would never be seen."""
+    given = []
+
+    async def take(offset, document):
+        given.append((offset, document))
+
+    cursors = Cursors()
+    with ApacheKafka() as kafka:
+        kafka.create_topic("desired", partitions=2)
+        await publish(kafka, "desired", *[(b"gw-2", b"x")] * 5, (b"gw-1", b"old"))
+        async with reading(kafka, "desired", cursors, take):
+            await until(lambda: given)
+            if not restarted:
+                await renewed(kafka)
+                await until(lambda: len(given) > 1)
+        if restarted:
+            await renewed(kafka)
+            async with reading(kafka, "desired", cursors, take):
+                await until(lambda: len(given) > 1)
+    assert given == [(5, b"old"), (0, b"new")]
+
+
+async def renewed(kafka):
+    await asyncio.to_thread(kafka.rebuild)
+    kafka.create_topic("desired", partitions=2)
+    await publish(kafka, "desired", (b"gw-1", b"new"), *[(b"gw-2", b"x")] * 10)
 
 
 async def test_no_link_is_waited_for(tmp_path):

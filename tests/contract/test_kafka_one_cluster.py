@@ -11,6 +11,7 @@ from sync.kafka import KafkaSettings
 from sync.kafka.client import CONTROL, Client
 from sync.values import ClusterChanged, Unreachable
 from tests.support.kafka import ApacheKafka
+from tests.support.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,6 +51,28 @@ async def test_no_connection_of_any_line_is_made_and_every_attempt_says_so(rebui
 async def test_two_that_ask_at_once_are_both_refused(rebuilt: Client) -> None:
     answers = await asyncio.gather(*[rebuilt.connection(NODE, CONTROL) for _ in range(3)], return_exceptions=True)
     assert [type(answer) for answer in answers] == [ClusterChanged] * 3
+
+
+async def test_an_address_that_leads_elsewhere_is_noticed_while_the_old_cluster_still_answers() -> None:
+    """A name is moved, and nothing is lost by it: only what is new ends at the other cluster."""
+    with (
+        ApacheKafka() as blue,
+        ApacheKafka() as green,
+        Proxy(blue.host, blue.behind_link_port, at=blue.link_port) as link,
+    ):
+        client = Client(KafkaSettings((f"{link.host}:{link.port}",)), create_topics=False, one_cluster=True)
+        await client.reach()
+        kept = await client.connection(NODE, CONTROL)
+        link.lead_to(green.host, green.behind_link_port)
+        await client.reach()
+        with pytest.raises(ClusterChanged):
+            await client.connection(NODE, "live")
+        assert await client.connection(NODE, CONTROL) is kept
+        await client.forget_cluster()
+        before, after = client.cluster, await client.cluster_id()
+        assert before is None
+        assert after
+        await client.close()
 
 
 async def test_the_same_cluster_restarted_is_used_again() -> None:

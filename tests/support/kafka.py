@@ -165,15 +165,19 @@ class ApacheKafka(_KafkaBroker):
     def _prepare(self) -> None:
         self.port, self._controller_port, self.link_port, self.behind_link_port = free_ports(4)
         shutil.rmtree(self.folder / "data", ignore_errors=True)
+        self._format()
+
+    def _format(self) -> None:
         controller = f"{self.host}:{self._controller_port}"
         self._write_properties({"controller.quorum.bootstrap.servers": controller} | _ALONE | self._config)
         format_storage(self.folder, "--standalone", scram=self._scram)
 
-    def rebuild(self) -> None:
-        """Put a new cluster, with nothing in it, at the address of this one, which is killed."""
+    def rebuild(self, config: Mapping[str, str] | None = None) -> None:
+        """Put a new cluster, with nothing in it, at the address of this one, which is killed; `config` is its own."""
         self.kill()
         shutil.rmtree(self.folder / "data")
-        format_storage(self.folder, "--standalone", scram=self._scram)
+        self._config.update(config or {})
+        self._format()
         self.start()
 
     def _write_properties(self, config: Mapping[str, str]) -> None:

@@ -65,6 +65,10 @@ class Proxy:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                     end.shutdown(socket.SHUT_RDWR)
 
+    def lead_to(self, host: str, port: int) -> None:
+        """Pass new connections on to somebody else; those that stand stay where they are."""
+        self._target = host, port
+
     def refuse(self) -> None:
         """Cut, and end every new connection as soon as it is made, until `allow`."""
         self._refusing = True

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from sync.memory import Fault, MemorySink
 from sync.shipper import AnotherCluster, Repeated
-from sync.values import Claim, Lane, Stream
-from tests.support.ship import Ship, append, until
+from sync.values import Claim, Lane, Producer, Stream
+from tests.support.batches import batch_of
+from tests.support.ship import FAST, Ship, append, until
 
 LIVE = Stream(Lane.LIVE, "sensor-data", 0)
 
@@ -51,17 +53,76 @@ async def test_what_is_unsettled_goes_to_it_marked_whatever_it_remembers_of_our_
         await until(lambda: sum(anew.log.stats().depth.values()) == 0)
     assert [number for number in anew.values() if number < 1_000] == list(range(10, 30))
     assert anew.marked() == list(range(10, 20))
-    assert anew.events.count(AnotherCluster("another")) == 1
+    assert anew.events.count(AnotherCluster("another", 10)) == 1
     assert sum(event.records for event in anew.events if isinstance(event, Repeated)) == 10
+
+
+async def test_an_offset_of_the_old_cluster_bounds_no_read_back():
+    """D1, D6: the new one's log may have grown past it with what others wrote."""
+    ship = Ship()
+    async with ship.under_way():
+        await append(ship.log, range(1_000))
+        await until(lambda: sum(ship.log.stats().depth.values()) == 0)
+    sink = MemorySink()
+    sink.rebuild("another")
+    anew = Ship(ship.log, sink)
+    async with anew.under_way():
+        await until(lambda: anew.events)
+        sink.fault = lambda _: Fault.ANSWER_LOST
+        await append(anew.log, range(5_000, 5_005))
+        await until(lambda: anew.shipper.stats().retries)
+        sink.reachable = False
+    sink.reachable = True
+    sink.fault = lambda _: None
+    sink.forget(anew.shipper.stats().producers[Lane.LIVE])
+    others = await sink.new_producer()
+    await sink.send(batch_of([b"7"] * 1_500, topic=LIVE.topic, producer=others, base_sequence=0))
+    again = Ship(ship.log, sink)
+    async with again.under_way():
+        await until(lambda: sum(again.log.stats().depth.values()) == 0)
+    found = [number for number in again.values() if number >= 5_000]
+    assert found == list(range(5_000, 5_005)), (found, again.marked())
+
+
+async def test_a_lease_that_nobody_waited_for_is_not_marked():
+    """D6: nothing of it left."""
+    ship = Ship()
+    await ship.log.goes_to("one")
+    await append(ship.log, range(10))
+    await ship.log.assign_partition(LIVE.topic, 1)
+    leasing = ship.log.lease(Claim(LIVE, Producer(1, 0), 0), 1 << 20)
+    leasing.cancel()
+    assert await ship.log.goes_to("another") == {}
+    batch = await ship.log.lease(Claim(LIVE, Producer(2, 0), 0), 1 << 20)
+    assert batch.count == 10
+
+
+async def test_two_clusters_that_answer_in_turn_are_not_run_after():
+    """Each change costs commits and an event: after the first it waits, longer each time."""
+    ship = Ship(settings=replace(FAST, retry_s=(30.0, 30.0)))
+
+    def report(event):
+        ship.events.append(event)
+        if isinstance(event, AnotherCluster):
+            ship.sink.rebuild(f"{len(ship.events)}")
+
+    ship.shipper.on_event = report
+    async with ship.under_way():
+        await append(ship.log, range(10))
+        await until(lambda: sum(ship.log.stats().depth.values()) == 0)
+        ship.sink.rebuild("another")
+        await append(ship.log, range(10))
+        await until(lambda: ship.events)
+        await asyncio.sleep(0.2)
+        changes = [event for event in ship.events if isinstance(event, AnotherCluster)]
+    assert len(changes) == 1
 
 
 async def rebuilt(sink):
     sink.fault = lambda _: None
-    sink.rebuild("another")
     others = MemorySink()
-    others.rebuild("another")
     await give_ids_to_others(others)
-    sink._logs, sink._next_id = others._logs, others._next_id
+    sink.rebuild("another", like=others)
     sink.reachable = True
 
 
