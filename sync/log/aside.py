@@ -15,7 +15,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from sync.log.schema import FORMAT, Names, sync_folder
+from sync.log.disk import sync_folder
+from sync.log.names import SUFFIX, Names
+from sync.log.schema import FORMAT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +29,7 @@ _SALVAGED: Final = "salvaged"
 _KEEP: Final = 2
 _KIND: Final = re.compile(r"(?P<kind>damaged|held|salvaged|replaced|format-(?P<format>\d+))-(?P<time>\d{8}T\d{12}Z)")
 _TIME: Final = "%Y%m%dT%H%M%S%fZ"
-NAMES: Final = ".names"
+NAMES: Final = SUFFIX
 _SHARED: Final = "-shm"
 _WAL: Final = "-wal"
 _WITH: Final = (_WAL, _SHARED, NAMES)

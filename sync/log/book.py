@@ -14,7 +14,8 @@ from aiokafka.partitioner import murmur2
 from sync.log import blocks, discards, ledger, lineage, receipts, restamp, rows, streams
 from sync.log.blocks import Block, Namer
 from sync.log.clock import Stamp, Timeline
-from sync.log.schema import PAGE_BYTES, Names, key_of
+from sync.log.names import Names
+from sync.log.schema import PAGE_BYTES, key_of
 from sync.log.streams import StreamState
 from sync.values import Lane
 

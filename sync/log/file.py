@@ -13,9 +13,9 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sync.log import aside, faults, foreign, schema
+from sync.log import aside, disk, faults, foreign, schema
+from sync.log.names import SUFFIX, Names
 from sync.log.opening import open_book
-from sync.log.schema import Names
 from sync.values import Misconfigured
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class LogFile:
         self._checkpoint_failed = False
         self._moved = False
         self._ballast = self.path.with_name(self.path.name + ".ballast")
-        self._names = self.path.with_name(self.path.name + ".names")
+        self._names = self.path.with_name(self.path.name + SUFFIX)
         self._identity: tuple[int, int] | None = None
         self._compared = False
 
@@ -72,7 +72,7 @@ class LogFile:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(
-            self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, schema.MODE
+            self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, disk.MODE
         )
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -239,7 +239,7 @@ class LogFile:
         if self._ballast.exists():
             return True
         try:
-            file = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, schema.MODE)
+            file = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, disk.MODE)
         except OSError:
             return False
         try:
@@ -288,10 +288,10 @@ class LogFile:
         """
         to = aside.place(self.path, aside.DAMAGED)
         if self.book is not None:
-            os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, schema.MODE))
+            os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, disk.MODE))
             with contextlib.closing(sqlite3.connect(to)) as copy:
                 self.book.connection.backup(copy)
-            self.names().write(to.with_name(to.name + aside.NAMES))
+            self.names().write(to.with_name(to.name + SUFFIX))
         self.put_aside(aside.REPLACED)
         return to
 
@@ -319,7 +319,7 @@ class LogFile:
         names = self.names()
         self.close(clean=False)
         to = aside.place(self.path, kind)
-        self.path.touch(schema.MODE)
+        self.path.touch(disk.MODE)
         aside.move(self.path, to, names)
         self._moved = True
         return to
@@ -328,7 +328,7 @@ class LogFile:
         """Whether the disk takes a new file; a full one would, if it had room."""
         trial = self.path.with_name(self.path.name + ".trial")
         try:
-            schema.write_file(trial, bytes(schema.PAGE_BYTES))
+            disk.write_file(trial, bytes(schema.PAGE_BYTES))
         except OSError as error:
             return faults.full(error)
         finally:
@@ -338,11 +338,11 @@ class LogFile:
 
     def _make_private(self) -> None:
         """Make the file before SQLite does, which gives what it adds the mode of the file."""
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, schema.MODE)
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, disk.MODE)
         try:
-            if os.fstat(file).st_mode & 0o777 & ~schema.MODE:
+            if os.fstat(file).st_mode & 0o777 & ~disk.MODE:
                 with contextlib.suppress(OSError):  # another's file, which our group may use
-                    os.fchmod(file, schema.MODE)
+                    os.fchmod(file, disk.MODE)
         finally:
             os.close(file)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
 
-    from sync.log.schema import Names
+    from sync.log.names import Names
 
 _META: Final = "lineage"
 

@@ -11,6 +11,7 @@ from sync.log import schema
 from sync.log.clock import Clock
 from sync.log.engine import Engine
 from sync.log.front import Front
+from sync.log.names import Names
 from sync.log.opening import open_book
 from sync.log.settings import LogSettings
 from sync.log.work import Work
@@ -26,7 +27,7 @@ class MemoryLog(Front):
         settings = settings or LogSettings(path=Path(":memory:"), gateway_id="memory")
         clock = clock or Clock(settings.clock_file)
         super().__init__(clock)
-        self._book = open_book(schema.connect(Path(":memory:")), settings, clock, schema.Names())
+        self._book = open_book(schema.connect(Path(":memory:")), settings, clock, Names())
         self._engine = Engine(settings.max_bytes, settings.fold)
         self._engine.opened(self._book)
         self._figures = self._engine.figures

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from sync.log.clock import Clock
-    from sync.log.schema import Names
+    from sync.log.names import Names
     from sync.log.settings import LogSettings
 
 _UNCOUNTED: Final = "uncounted"

@@ -1,4 +1,4 @@
-"""The file: its tables, its pragmas, and the names that outlive it.
+"""The file: its tables, its pragmas, and its formats.
 
 A block's key holds its stream and its first number, so that a stream's blocks lie side by side and need no
 index: with 1 KiB pages that saves a sixth of the bytes written. `before` counts the stream's records ahead of
@@ -13,12 +13,8 @@ its `checksum` is over the row and over the stream's rows in `ranges` and `sent`
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
-import os
 import sqlite3
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +22,6 @@ if TYPE_CHECKING:
 FORMAT: Final = 3
 APPLICATION_ID: Final = 0x54494447  # "TIDG"
 PAGE_BYTES: Final = 1024
-MODE: Final = 0o640
-"""Of every file of the log: readings are nobody's business but the daemon's and its group's."""
 BUSY_MS: Final = 1_000
 """How long another process is waited for that has the file locked."""
 NUMBER_BITS: Final = 48
@@ -194,82 +188,3 @@ def _create_or_check(connection: sqlite3.Connection, path: Path, version: int) -
                 connection.execute(change)
         connection.execute(f"PRAGMA user_version={FORMAT}")
         connection.execute("COMMIT")
-
-
-@dataclass(slots=True)
-class Names:
-    """What must outlive a damaged file, in a small file beside it: written when it changes, which is rarely.
-
-    `streams` maps a stream's id to lane and topic, `partitions` a topic to its partition, `cursors` what the
-    log keeps for others as of the last change of the rest.
-    """
-
-    log_id: str = ""
-    run: int = 0
-    streams: dict[int, tuple[str, str]] = field(default_factory=dict)
-    partitions: dict[str, int] = field(default_factory=dict)
-    cursors: dict[str, int] = field(default_factory=dict)
-
-    @staticmethod
-    def read(path: Path) -> Names:
-        """What the file says; empty where it is missing or says nothing readable."""
-        try:
-            found: Any = json.loads(path.read_bytes())
-            return Names(
-                str(found["log_id"]),
-                int(found["run"]),
-                {int(number): (str(lane), str(topic)) for number, (lane, topic) in found["streams"].items()},
-                {str(topic): int(partition) for topic, partition in found["partitions"].items()},
-                {str(name): int(value) for name, value in found["cursors"].items()},
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return Names()
-
-    def write(self, path: Path) -> None:
-        """Replace the file as a whole.
-
-        Raises:
-            OSError: the disk did not take it.
-        """
-        fresh = path.with_name(path.name + ".new")
-        content = json.dumps(
-            {
-                "log_id": self.log_id,
-                "run": self.run,
-                "streams": {str(number): list(stream) for number, stream in self.streams.items()},
-                "partitions": self.partitions,
-                "cursors": self.cursors,
-            },
-            indent=1,
-        )
-        write_file(fresh, content.encode())
-        fresh.replace(path)
-        sync_folder(path.parent)
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a small file anew; its content is on the disk, its name may not be.
-
-    Raises:
-        OSError: the disk did not take it.
-    """
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
-    try:
-        if os.write(file, content) < len(content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk.
-
-    Raises:
-        OSError: the disk does not take it.
-    """
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

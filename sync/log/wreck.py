@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from sync.log import aside, blocks, counts, faults, ledger, lineage, schema, streams
 from sync.log.blocks import Block
 from sync.log.clock import Stamp
-from sync.log.schema import MAX_NUMBER, Names, key_of
+from sync.log.names import Names
+from sync.log.schema import MAX_NUMBER, key_of
 from sync.log.streams import Range
 from sync.values import Lane, Standing
 

@@ -13,7 +13,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from sync.batches import frame_batch
 from sync.log import LogSettings, SqliteLog, aside
 from sync.log.clock import Clock
-from sync.log.schema import Names
+from sync.log.names import SUFFIX, Names
 from sync.values import Batch, Claim, Envelope, Lane, Producer, Stream
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def settings(folder: Path, **more: object) -> LogSettings:
 def put_aside(path: Path) -> Path:
     """Move a closed log away as a daemon does that is killed before it has begun a new one."""
     to = aside.place(path, aside.DAMAGED)
-    aside.move(path, to, Names.read(path.with_name(path.name + aside.NAMES)))
+    aside.move(path, to, Names.read(path.with_name(path.name + SUFFIX)))
     return to
 
 
