@@ -9,7 +9,7 @@ MOST_BYTES: Final = 1024 * 1024
 _SECONDS: Final = 2.0
 
 
-class Pace:
+class BatchSize:
     """One lane's measured rate. A batch smaller than the limit shows latency more than rate: it only raises it.
 
     It begins small, as after a bad link: a good link raises the limit with its first acknowledgement, and on a bad

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sync.seams import Log, Sink
-    from sync.shipper.batch_size import Pace
+    from sync.shipper.batch_size import BatchSize
     from sync.shipper.circuit import Circuit
     from sync.shipper.events import ShipperEvent
     from sync.shipper.moves import Action, Event
@@ -80,7 +80,7 @@ class Harbour(Protocol):
     async def cleared(self, lane: Lane) -> None:
         """Wait until the link is up and the lane may use it."""
 
-    def pace(self, lane: Lane) -> Pace:
+    def batch_size(self, lane: Lane) -> BatchSize:
         """The lane's batch size."""
 
     def limit_blocks(self, lane: Lane) -> None:
@@ -128,7 +128,7 @@ class Courier:
             case Offer(claim):
                 self._unanswered_since_s = None
                 await harbour.shares.wait(claim.stream.lane)
-                return Leased(await harbour.log.offer(claim, harbour.pace(claim.stream.lane).limit_bytes))
+                return Leased(await harbour.log.offer(claim, harbour.batch_size(claim.stream.lane).limit_bytes))
             case AskProducer(fresh):
                 return await self._answered(lambda: self._ask_producer(fresh=fresh))
             case Pause(reason, _answered):
@@ -264,11 +264,11 @@ class Courier:
         harbour, lane = self._harbour, self.state.stream.lane
         match outcome:
             case Accepted():
-                harbour.pace(lane).delivered(len(batch.body), elapsed_s)
+                harbour.batch_size(lane).delivered(len(batch.body), elapsed_s)
                 harbour.limit_blocks(lane)
             case Unknown(reason, left):
                 if left:
-                    harbour.pace(lane).failed()
+                    harbour.batch_size(lane).failed()
                     harbour.limit_blocks(lane)
                 else:
                     harbour.circuit.doubt(reason)

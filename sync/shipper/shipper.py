@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sync.shipper.batch_size import MOST_BYTES, Pace
+from sync.shipper.batch_size import MOST_BYTES, BatchSize
 from sync.shipper.budget import Budget
 from sync.shipper.circuit import Circuit, CircuitState
 from sync.shipper.courier import Courier
@@ -113,7 +113,7 @@ class Shipper:
         self._link_back = asyncio.Event()
         self._link_anew = asyncio.Event()
         self._couriers: dict[Stream, Courier] = {}
-        self._paces = {lane: Pace(self._settings.budget.of(lane).bytes_per_s) for lane in Lane}
+        self._batch_sizes = {lane: BatchSize(self._settings.budget.of(lane).bytes_per_s) for lane in Lane}
         self._told_log = dict.fromkeys(Lane, MOST_BYTES)
         self._producers: dict[Lane, Producer] = {}
         self._anew = False
@@ -326,13 +326,13 @@ class Shipper:
             if self.circuit.state is CircuitState.CLOSED:
                 return
 
-    def pace(self, lane: Lane) -> Pace:
+    def batch_size(self, lane: Lane) -> BatchSize:
         """The lane's batch size."""
-        return self._paces[lane]
+        return self._batch_sizes[lane]
 
     def limit_blocks(self, lane: Lane) -> None:
         """Tell the log of a lane's new batch size, where it has at least doubled or halved."""
-        limit, told = self._paces[lane].limit_bytes, self._told_log[lane]
+        limit, told = self._batch_sizes[lane].limit_bytes, self._told_log[lane]
         if limit >= 2 * told or 2 * limit <= told:
             self._told_log[lane] = limit
             self.log.limit_blocks(lane, limit)
@@ -359,7 +359,7 @@ class Shipper:
             repeated=dict(tally.repeated),
             waiting=dict(tally.waiting),
             producers=dict(self._producers),
-            limit_bytes={lane: pace.limit_bytes for lane, pace in self._paces.items()},
+            limit_bytes={lane: size.limit_bytes for lane, size in self._batch_sizes.items()},
             in_flight=tally.in_flight,
             last_error=tally.last_error,
             delivered_age_s=dict(tally.delivered_age_s),
