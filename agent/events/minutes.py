@@ -35,12 +35,12 @@ class Minutes:
 
     @staticmethod
     def begin(minute_ms: int) -> Minute:
-        """See `sync.log.thinning.Fold`."""
+        """See `sync.log.bodies.Fold`."""
         return Minute(minute_ms)
 
     @staticmethod
     def told_as(value: bytes | None, *, old_id: str, border: int, log_id: str) -> bytes | None:
-        """See `sync.log.thinning.Fold`: an aggregate names the log of its readings."""
+        """See `sync.log.bodies.Fold`: an aggregate names the log of its readings."""
         if value is None or old_id.encode() not in value:
             return value
         try:
@@ -82,7 +82,7 @@ class Minute:
         self._found: dict[tuple[bytes, str, str, tuple[str, bytes] | None], _Aggregate] = {}
 
     def add(self, records: Sequence[Record]) -> bool:
-        """See `sync.log.thinning.Folding`."""
+        """See `sync.log.bodies.Folding`."""
         read = []
         for record in records:
             reading = _reading(record)
@@ -94,7 +94,7 @@ class Minute:
         return True
 
     def envelopes(self, unreadable: int) -> list[Envelope]:
-        """See `sync.log.thinning.Folding`."""
+        """See `sync.log.bodies.Folding`."""
         return [_envelope(found, unreadable) for found in self._found.values()]
 
     def _count(

@@ -8,18 +8,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sync.log import forecast, retention
+from sync.log.answers import Answer
 from sync.log.forecast import Basis, Inflow, Sizes
 from sync.log.streams import ORDER
 from sync.log.thinning import Thinner
-from sync.log.work import Answer, Offer, Unreadable, Work, carry_out
+from sync.log.work import Offer, Unreadable, Work, carry_out
 from sync.values import Lane, LogStats, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sync.log.bodies import Fold
     from sync.log.book import Book
     from sync.log.salvage import Salvage
-    from sync.log.thinning import Fold
 
 COMMIT_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _TRIM_DEAD_LETTERS_EVERY: Final = 256

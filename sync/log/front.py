@@ -18,9 +18,9 @@ from sync.values import Batch, Envelope, Lane, LogStats
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from sync.log.answers import Answer
     from sync.log.book import Book
     from sync.log.clock import Clock
-    from sync.log.work import Answer
     from sync.values import Claim, Origin, Pending, Standing, Stream
 
 _lane = itemgetter(Envelope._fields.index("lane"))

@@ -10,25 +10,16 @@ from typing import TYPE_CHECKING, Final
 from sync.log import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sync.log.blocks import Block, Record
     from sync.log.book import Book
     from sync.values import Envelope
 
-    Restamp = Callable[[str, Record, int, int], Record]
-    """Of a topic's record, taken when the wall clock said one thing (ms) and should have said another: the same
-    record with its times set right, key and names unchanged. What is no time of the gateway's own clock stays."""
-
 UNSYNCHRONISED: Final = ("clock", b"unsynchronised")
 CORRECTED: Final = ("clock", b"corrected")
 _CORRECT_RECORDS: Final = 1_000
 """Correcting holds up the writer for about 15 microseconds a record."""
-
-
-def untouched(_topic: str, record: Record, _at_ms: int, _right_ms: int) -> Record:
-    """The correction of a log that is told nothing of its bodies: there is no time in them."""
-    return record
 
 
 def marked(records: Sequence[Envelope]) -> list[Envelope]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sync.log.restamp import untouched
+from sync.log.bodies import untouched
 from sync.values import Misconfigured
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sync.log.restamp import Restamp
-    from sync.log.thinning import Fold
+    from sync.log.bodies import Fold, Restamp
 
 
 @dataclass(frozen=True, slots=True)

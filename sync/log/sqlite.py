@@ -17,9 +17,10 @@ from sync.log.writer import Writer
 from sync.values import LogStalled, LogStats, NotReady
 
 if TYPE_CHECKING:
+    from sync.log.answers import Answer
     from sync.log.engine import Figures
     from sync.log.settings import LogSettings
-    from sync.log.work import Answer, Append, Offer, Request
+    from sync.log.work import Append, Offer, Request
 
 log = logging.getLogger("tidegate.log")
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from sync.log import blocks, discards, ledger, numbers, restamp
+from sync.log.answers import Answer
 from sync.log.clock import Stamp
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, key_of
-from sync.log.work import Answer
 from sync.values import Lane, Standing
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sync.log.blocks import Record
+    from sync.log.bodies import Fold, Folding
     from sync.log.book import Book
     from sync.log.streams import Range, StreamState
     from sync.values import Envelope
@@ -39,33 +40,6 @@ _LEAST_FOLDED: Final = 2
 """So many readings at least must become one aggregate, on the average."""
 _LANES: Final = (Lane.LIVE, Lane.BACKFILL)
 _SAMPLES: Final = 16
-
-
-class Folding(Protocol):
-    """One minute of one topic while it is read."""
-
-    def add(self, records: Sequence[Record]) -> bool:
-        """Take a block's records in; False, and none taken, where one of them is no reading."""
-
-    def envelopes(self, unreadable: int) -> list[Envelope]:
-        """The aggregates; `unreadable` records of the minute were damaged, and nobody knows whose they were."""
-
-
-class Fold(Protocol):
-    """How records become aggregates; whoever knows what the records mean gives it to the log.
-
-    What a record says of its clock in a header (`sync.log.restamp`) its aggregate says too.
-    """
-
-    @property
-    def topics(self) -> frozenset[str]:
-        """The topics that can be thinned."""
-
-    def begin(self, minute_ms: int) -> Folding:
-        """Begin a minute: the one in which the log took the records, by its wall clock, set right where it can be."""
-
-    def told_as(self, value: bytes | None, *, old_id: str, border: int, log_id: str) -> bytes | None:
-        """A record's value where numbers of `old_id` from the border on are of `log_id` now (D11)."""
 
 
 @dataclass(slots=True)

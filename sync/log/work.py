@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sync.log import blocks, leases, ledger
+from sync.log.answers import Answer
 from sync.values import Lane
 
 if TYPE_CHECKING:
@@ -75,16 +76,6 @@ class Work:
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
         return bool(self.appends or self.requests or self.offers or self.stalled)
-
-
-@dataclass(slots=True, eq=False)
-class Answer:
-    """What a waiting future gets once the transaction is on disk; `holder` is the stream leased for it."""
-
-    done: asyncio.Future[Any]
-    value: Any = None
-    error: Exception | None = None
-    holder: StreamState | None = None
 
 
 class Unreadable(Exception):  # noqa: N818 - says what happened to the appends named in it

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sync.log import aside, faults, foreign, ledger, retention
+from sync.log.answers import Answer
 from sync.log.engine import Engine
 from sync.log.faults import NOISE
 from sync.log.file import LogFile
@@ -16,7 +17,7 @@ from sync.log.salvage import Salvage
 from sync.log.schema import Later
 from sync.log.space import Space
 from sync.log.stall import Stall
-from sync.log.work import Answer, Request, Work
+from sync.log.work import Request, Work
 from sync.values import NotReady
 
 if TYPE_CHECKING:
