@@ -150,6 +150,7 @@ GOOD = {"message.timestamp.type": "LogAppendTime"}
     ],
 )
 async def test_each_condition_of_the_guarantee_is_looked_at(cluster, configs, replicas, wanting):
+    """D12."""
     topic = f"assessed-{uuid.uuid4().hex[:8]}"
     await asyncio.to_thread(
         cluster.create_topic,
@@ -176,6 +177,7 @@ async def test_a_topic_compacted_by_design_needs_only_its_replicas(cluster):
 
 
 async def test_an_expiry_under_a_day_falls_short():
+    """D12."""
     with ApacheKafka(config={"producer.id.expiration.ms": "60000"}) as kafka:
         await asyncio.to_thread(kafka.create_topic, "short")
         sink = KafkaSink(KafkaSettings((kafka.bootstrap,)))

@@ -78,7 +78,7 @@ async def not_ready(ask, batch, *, match):
 
 
 async def test_what_stands_on_the_leader_alone_counts_once_it_is_replicated(cluster, sink):
-    """F7, and the barrier of D6."""
+    """D3, F7, and the barrier of D6."""
     topic = topic_on(cluster)
     producer = await ready(sink.new_producer)
     await accepted(sink, ten(topic, producer, 0))

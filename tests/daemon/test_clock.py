@@ -81,6 +81,7 @@ def at_s(record: Record) -> float:
 def test_readings_flow_from_1970_and_what_still_waits_when_time_arrives_is_set_right(
     create_time: ApacheKafka, tmp_path: Path
 ) -> None:
+    """D5: a clock that stands in 1970 stamps nothing that Kafka goes by."""
     heard = threading.Event()
     listener = mqtt.Client(CallbackAPIVersion.VERSION2)
     listener.on_message = lambda *_: heard.set()

@@ -26,11 +26,12 @@ def batch_of(
     partition: int = 0,
     first: int = 1,
     key: bytes = b"site/tank/sensor",
+    headers: Sequence[tuple[str, bytes]] = (),
 ) -> Batch:
     """A leased batch of one record for each value."""
     builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 64 * 1024 * 1024)
     for offset, value in enumerate(values):
-        builder.append(offset, 0, key, value, [("ce_id", str(first + offset).encode())])
+        builder.append(offset, 0, key, value, [*headers, ("ce_id", str(first + offset).encode())])
     body = bytes(cramjam.zstd.compress(bytes(builder.build())[_HEADER_BYTES:], 1))
     claim = Claim(Stream(lane, topic, partition), producer, base_sequence)
     return Batch(

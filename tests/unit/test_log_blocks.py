@@ -42,7 +42,7 @@ def read_by_kafka(body: bytes, count: int) -> list[tuple[bytes | None, bytes | N
 @given(st.lists(records, min_size=1, max_size=30), st.integers(1, 1 << 40), st.integers(1, 2_000))
 @examples(max_examples=60, deadline=None)
 def test_kafkas_reader_finds_what_was_given(given_: list[Envelope], first: int, limit: int) -> None:
-    """D5, D10, L3."""
+    """D10, L3."""
     found = []
     at = first
     for block in encode(given_, first, NAMER, 3, max_bytes=limit):

@@ -66,7 +66,7 @@ async def test_a_reading_lost_to_a_stalled_log_has_a_number_and_the_loss_says_wh
 
 
 async def test_a_run_that_ended_without_warning_leaves_numbers_that_the_next_one_tells(tmp_path: Path) -> None:
-    """Also where everything was delivered and removed: the high-water mark stands with the streams."""
+    """L10, also where everything was delivered and removed: the high-water mark stands with the streams."""
     file = LogFile(settings(tmp_path), SetClock())
     book, engine = file.open(), Engine(1 << 30)
     engine.opened(book)
@@ -102,6 +102,7 @@ async def test_what_a_crash_left_unused_is_told_even_if_the_next_run_crashes_bef
 
 
 async def test_numbers_of_a_transaction_that_was_undone_are_given_again_and_nothing_is_told(tmp_path: Path) -> None:
+    """L10: each is a record's in the end."""
     file = LogFile(settings(tmp_path), SetClock())
     book, engine = file.open(), Engine(1 << 30)
     engine.opened(book)
@@ -123,7 +124,7 @@ async def test_numbers_of_a_transaction_that_was_undone_are_given_again_and_noth
 
 
 async def test_numbers_of_a_commit_that_failed_are_told_with_the_next_one(tmp_path: Path) -> None:
-    """It may be on disk for all we know, so they cannot be given again."""
+    """L10: it may be on disk for all we know, so they cannot be given again."""
     file = LogFile(settings(tmp_path), SetClock())
     book, engine = file.open(), Engine(1 << 30)
     engine.opened(book)
