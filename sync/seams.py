@@ -150,10 +150,10 @@ class Log(Protocol):
         """Bound a lane's new blocks, in bytes before compression; kept within 16 KiB and 512 KiB."""
 
     def cursor(self, name: str) -> Awaitable[int | None]:
-        """An offset kept on disk under a name; None where none was set."""
+        """A number that outlives a restart, under a name; None where none was set."""
 
     def set_cursor(self, name: str, value: int) -> Awaitable[None]:
-        """Keep an offset; the awaitable is done once it is on disk."""
+        """Keep a number under a name, of at most 63 bits; the awaitable is done once it is on disk."""
 
     def stats(self) -> LogStats:
         """The figures of the last commit; never touches the disk."""

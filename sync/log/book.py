@@ -350,7 +350,7 @@ class Book:
         return chosen
 
     def set_cursor(self, name: str, value: int) -> None:
-        """Keep an offset."""
+        """Keep a number under a name, also beside the file."""
         self.connection.execute("INSERT OR REPLACE INTO cursors VALUES(?,?)", (name, value))
         self.cursors[name] = value
         self.names_changed = True
