@@ -1,4 +1,4 @@
-"""A metered link: the shipper within a budget (W1 to W5 of sync/shipper/shares.py), its day over kills."""
+"""A metered link: the shipper within a budget (W1 to W3 of sync/shipper/shares.py), its day over kills."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from sync.memory import MemorySink
 from sync.shipper import Shipper, ShipperSettings
 from sync.shipper.budget import DAY_S, Budget, LaneLimit
 from sync.shipper.meter import CONTROL, Meter
-from sync.shipper.shares import Shares
-from sync.values import Envelope, Lane, Pending
+from sync.values import Envelope, Lane
 
 FAST = ShipperSettings(retry_s=(0.01, 0.02), backoff_first_s=0.005, backoff_most_s=0.02, stop_s=1.0)
 ENVELOPE = 300
@@ -142,91 +141,6 @@ async def test_w3_a_lane_with_a_rate_sends_fewer_and_larger_batches_and_the_same
         assert len(ship.sink.records("sensor-data")) == 150
         batches[rate] = ship.shipper.stats().batches[Lane.LIVE]
     assert batches[20_000.0] < batches[None] / 2
-
-
-def pending(lane, age_s=0.0, records=1):
-    import time  # noqa: PLC0415
-
-    return Pending(
-        lane, "sensor-data", 0, records, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - int(age_s * 1e9), unsettled=True
-    )
-
-
-class Gate:
-    """Shares over figures that the test sets."""
-
-    def __init__(self, share=0.25, spread_s=0.0):
-        self.moved, self.streams = Counter(), []
-        self.shares = Shares(Meter(lambda: dict(self.moved)), lambda: self.streams, share, spread_s)
-
-    async def open_for(self, lane):
-        try:
-            await asyncio.wait_for(self.shares.wait(lane), 0.02)
-        except TimeoutError:
-            return False
-        return True
-
-
-async def test_w4_backfill_has_its_share_and_no_more_while_live_flows_and_is_behind():
-    gate = Gate(share=0.25)
-    gate.streams = [pending(Lane.LIVE, age_s=60), pending(Lane.BACKFILL, age_s=600)]
-    carried = Counter()
-    for _ in range(400):
-        gate.moved[Lane.LIVE] += 1_000
-        carried[Lane.LIVE] += 1_000
-        if gate.shares._hold(Lane.BACKFILL) is None:
-            gate.moved[Lane.BACKFILL] += 1_000
-            carried[Lane.BACKFILL] += 1_000
-    assert 0.2 < carried[Lane.BACKFILL] / carried.total() < 0.3
-
-
-async def test_w4_backfill_is_free_where_live_keeps_up_or_does_not_flow():
-    gate = Gate(share=0.0)
-    gate.moved.update({Lane.LIVE: 1_000, Lane.BACKFILL: 1_000_000})
-    gate.streams = [pending(Lane.LIVE, age_s=1)]
-    assert await gate.open_for(Lane.BACKFILL)
-    gate.streams = [pending(Lane.LIVE, age_s=60)]
-    assert await gate.open_for(Lane.BACKFILL), "it just flowed, and begins to count now"
-    gate.moved.update({Lane.LIVE: 1_000, Lane.BACKFILL: 1_000})
-    assert not await gate.open_for(Lane.BACKFILL)
-    gate.shares._flow[Lane.LIVE] = (gate.moved[Lane.LIVE], 0.0)
-    assert await gate.open_for(Lane.BACKFILL), "a topic that is missing holds up live, not the link"
-
-
-async def test_w4_bulk_is_last():
-    gate = Gate()
-    for lane in (Lane.LIVE, Lane.BACKFILL):
-        gate.streams = [pending(lane, age_s=60)]
-        gate.moved[lane] += 1_000
-        assert not await gate.open_for(Lane.BULK)
-    gate.streams = [pending(Lane.LIVE), pending(Lane.BACKFILL)]
-    assert await gate.open_for(Lane.BULK)
-
-
-async def test_w5_after_an_outage_backfill_begins_once_live_has():
-    gate = Gate()
-    gate.streams = [pending(Lane.LIVE), pending(Lane.BACKFILL, age_s=600)]
-    gate.shares.link_back(300.0)
-    assert not await gate.open_for(Lane.BACKFILL)
-    assert await gate.open_for(Lane.LIVE)
-    gate.moved[Lane.LIVE] += 500
-    assert await gate.open_for(Lane.BACKFILL)
-    gate.shares.link_back(300.0)
-    gate.streams = [pending(Lane.BACKFILL, age_s=600)]
-    assert await gate.open_for(Lane.BACKFILL), "there is nothing fresh to wait for"
-
-
-async def test_w5_after_an_outage_the_backlog_of_a_fleet_is_spread_and_what_is_fresh_is_not(monkeypatch):
-    drawn = []
-    monkeypatch.setattr("random.uniform", lambda low, high: drawn.append((low, high)) or high)
-    gate = Gate(spread_s=60.0)
-    gate.shares.link_back(300.0)
-    assert not await gate.open_for(Lane.BACKFILL)
-    assert not await gate.open_for(Lane.BULK)
-    assert await gate.open_for(Lane.LIVE)
-    assert await gate.open_for(Lane.ALERT)
-    gate.shares.link_back(86_400.0)
-    assert drawn == [(0.0, 30.0), (0.0, 60.0)], "a tenth of the outage, and bounded"
 
 
 async def test_the_return_of_the_link_draws_the_moment_for_the_backlog(monkeypatch):
