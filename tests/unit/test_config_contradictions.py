@@ -1,0 +1,182 @@
+"""Values that are well written and do not fit each other, what they stand for or what they name: one line each."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.document import changed, problems_of
+
+UNITS = "the unit of temperature must be degC, degF or K"
+MISTAKES = {
+    "a unit of another spelling": (
+        "unit: degC",
+        "unit: celsius",
+        f"c.yaml:15: sensors[0].unit: {UNITS}, not celsius (hint: did you mean degC?)",
+    ),
+    "a unit of another kind": (
+        "unit: degC",
+        "unit: NTU",
+        f"c.yaml:15: sensors[0].unit: {UNITS}, not NTU (hint: degC is usual; or is the type wrong?)",
+    ),
+    "limits the wrong way round": (
+        "{low: 4, high: 18}",
+        "{low: 18, high: 4}",
+        "c.yaml:17: sensors[0].limits.low: must be below high, which is 4 (hint: the two may be swapped)",
+    ),
+    "limits that cannot clear": (
+        "{low: 4, high: 18}",
+        "{low: 4, high: 18, hysteresis: 14}",
+        (
+            "c.yaml:17: sensors[0].limits.hysteresis: must be less than the 14 between low and high "
+            "(hint: else an alert could never clear)"
+        ),
+    ),
+    "a model that is not there": (
+        "model: fish",
+        "model: fisch",
+        "c.yaml:25: cameras[0].model: there is no model fisch under models (hint: did you mean fish?)",
+    ),
+    "a sensor that nothing brings": (
+        "id: pen-1_temperature",
+        "id: temperature",
+        (
+            "c.yaml:13: sensors[0].id: no subscription brings a sensor of this id "
+            "(hint: the first subscription would call it pen-1_temperature)"
+        ),
+    ),
+    "no local connection": (
+        "    local: true\n",
+        "",
+        (
+            "c.yaml:6: mqtt: one connection needs local: true "
+            "(hint: put it on the broker on the farm's own network: alerts go there)"
+        ),
+    ),
+    "two local connections": (
+        "sensors:",
+        "  - name: other\n    local: yes\nsensors:",
+        "c.yaml:13: mqtt[1].local: only one connection may be local; mqtt[0] is (hint: remove one of them)",
+    ),
+    "a name used twice": (
+        "sensors:",
+        "  - name: barge\nsensors:",
+        "c.yaml:12: mqtt[1].name: barge is the name of mqtt[0] in line 7 (hint: names are unique)",
+    ),
+    "two sessions of one name": (
+        "    local: true",
+        "    local: true\n    client_id: a\n  - name: other\n    client_id: a",
+        (
+            "c.yaml:11: mqtt[1].client_id: is the client_id of mqtt[0] at the same broker "
+            "(hint: two sessions of one name push each other out)"
+        ),
+    ),
+    "a wildcard in the middle": (
+        "farm/{site}/{tank}/{metric}",
+        "farm/#/{site}/{tank}/{metric}",
+        (
+            "c.yaml:10: mqtt[0].subscriptions[0].topic: # may only be the whole last level "
+            "(hint: + stands for any one level)"
+        ),
+    ),
+    "a placeholder within a level": (
+        "farm/{site}/{tank}/{metric}",
+        "farm/{site}/x{tank}/{tank}/{metric}",
+        (
+            "c.yaml:10: mqtt[0].subscriptions[0].topic: level 3, x{tank}: a placeholder stands for one whole level "
+            "(hint: put it between slashes)"
+        ),
+    ),
+    "a placeholder that is none": (
+        "farm/{site}/{tank}/{metric}",
+        "farm/{farm}/{tank}/{metric}",
+        (
+            "c.yaml:10: mqtt[0].subscriptions[0].topic: {farm} is no placeholder "
+            "(hint: there are {site}, {tank}, {metric}, {sensor})"
+        ),
+    ),
+    "a topic without what names are made of": (
+        "farm/{site}/{tank}/{metric}",
+        "farm/{tank}/temperature",
+        (
+            "c.yaml:10: mqtt[0].subscriptions[0].topic: has no {metric}, so sensor_id and sensor_type must be said "
+            "(hint: add sensor_id: … to this subscription)"
+        ),
+    ),
+    "a name made of nothing": (
+        "        qos: 1",
+        '        sensor_type: "{sensor}"',
+        (
+            "c.yaml:11: mqtt[0].subscriptions[0].sensor_type: {sensor} is not in the topic "
+            "(hint: the topic has {site}, {tank} and {metric})"
+        ),
+    ),
+    "the same sensors twice": (
+        "        qos: 1",
+        "        qos: 1\n      - topic: farm/{tank}/{site}/{metric}",
+        (
+            "c.yaml:12: mqtt[0].subscriptions[1].topic: brings the same sensors as mqtt[0].subscriptions[0] "
+            "(hint: give each a sensor_id of its own, or remove one)"
+        ),
+    ),
+    "a field path for plain numbers": (
+        "        qos: 1",
+        "        payload: {at: time}",
+        "c.yaml:11: mqtt[0].subscriptions[0].payload.at: has no meaning for plain numbers (hint: set format: json)",
+    ),
+    "a field path with a hole": (
+        "        qos: 1",
+        "        payload: {format: json, value: a..b}",
+        (
+            "c.yaml:11: mqtt[0].subscriptions[0].payload.value: must be a path without empty levels "
+            "(hint: such as data.temp or values.0.v)"
+        ),
+    ),
+    "a certificate without its key": (
+        "    local: true",
+        "    local: true\n    tls:\n      cert_file: /dev/null",
+        "c.yaml:10: mqtt[0].tls.cert_file: needs key_file beside it (hint: add key_file: …)",
+    ),
+    "a login without a password": (
+        "kafka:",
+        "kafka:\n  security: sasl_ssl\n  username: me",
+        "c.yaml:5: kafka.security: a login with SASL needs password_file (hint: add kafka.password_file)",
+    ),
+    "a certificate for a connection without TLS": (
+        "kafka:",
+        "kafka:\n  ca_file: /dev/null",
+        "c.yaml:5: kafka.ca_file: is not used with security plaintext (hint: set kafka.security: ssl)",
+    ),
+    "a reserve that is all of the budget": (
+        "kafka:",
+        "kafka:\n  budget: {bytes_per_day: 1_000_000, alert_reserve_bytes: 1000000}",
+        (
+            "c.yaml:5: kafka.budget.alert_reserve_bytes: must be less than bytes_per_day, which is 1000000 "
+            "(hint: else nothing but alarms would ever be sent)"
+        ),
+    ),
+    "a reserve of no budget": (
+        "kafka:",
+        "kafka:\n  budget: {alert_reserve_bytes: 1000}",
+        ("c.yaml:5: kafka.budget.alert_reserve_bytes: is a part of bytes_per_day (hint: set bytes_per_day, too)"),
+    ),
+    "a lane with more than the link": (
+        "kafka:",
+        "kafka:\n  budget:\n    bytes_per_day: 5000\n    bulk: {bytes_per_day: 6000}",
+        (
+            "c.yaml:7: kafka.budget.bulk.bytes_per_day: is more than the whole link's, which is 5000 "
+            "(hint: lower it, or remove it)"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "line"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_named_by_its_line(old, new, line):
+    assert line in problems_of(changed(old, new))
+
+
+@pytest.mark.parametrize(("old", "new", "line"), MISTAKES.values(), ids=MISTAKES)
+def test_every_line_says_what_to_do(old, new, line):
+    assert all(
+        "(hint: " in problem and not problem.endswith("(hint: )") for problem in problems_of(changed(old, new))
+    )
