@@ -153,6 +153,8 @@ def _take_in(reading: Topics, log_file: Path) -> None:
         account = reading.account(loss.log_id)
         if loss.lane is not None:
             account.lost(loss.first, loss.last, loss.records, loss.reason, loss.into_records or 0)
+        elif loss.uncounted:
+            account.lost(None, None, None, loss.reason)
         elif loss.first is not None and loss.last is not None:
             account.skipped.add(loss.first, loss.last)
     reader.undelivered(

@@ -145,16 +145,23 @@ def dead_letters(path: Path, count: int, *, as_json: bool) -> None:
 @options.as_json
 @click.pass_obj
 def losses(path: Path, count: int, *, as_json: bool) -> None:
-    """Print the newest entries of the loss ledger: records that left the log undelivered, and why."""
+    """Print the newest entries of the loss ledger: records that left the log undelivered, and why.
+
+    One whose count nobody knows says what happened, and which file it was, by the name that it was put aside as.
+    """
     for loss in _read(path, lambda reader: reader.losses(count)):
         if as_json:
-            click.echo(json.dumps(asdict(loss) | {"at": entries.time(loss.at_ms)}))
+            uncounted = {"topic": None, "records": None, "text": loss.topic} if loss.uncounted else {}
+            click.echo(json.dumps(asdict(loss) | uncounted | {"at": entries.time(loss.at_ms)}))
         else:
-            click.echo(printable(f"{entries.time(loss.at_ms)} {_loss(loss)}"))
+            at = entries.time(loss.at_ms) if loss.at_ms else "(nobody knows when)"
+            click.echo(printable(f"{at} {_loss(loss)}"))
 
 
 def _loss(loss: Loss) -> str:
     """One entry of the ledger for a person."""
+    if loss.uncounted:
+        return f"an unknown number of records: {loss.reason}, {loss.topic}"
     span = "" if loss.first is None else f", {loss.first} to {loss.last}"
     if loss.lane is None:
         return f"no record has {loss.records} numbers{span}: {loss.reason}"

@@ -27,6 +27,8 @@ _LANES: Final = {"", *(lane.value for lane in Lane)}
 _COLUMNS: Final = (
     "lane, topic, first, last, records, reason, at_ms, until_ms, log_id, into_first, into_last, into_records"
 )
+_NOISE: Final = "noise stands in the loss ledger"
+_UNREADABLE: Final = Loss(None, _NOISE, None, None, 0, "corrupt", 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +147,11 @@ def untold(connection: sqlite3.Connection) -> tuple[list[Loss], int]:
 
 
 def newest(connection: sqlite3.Connection, count: int) -> list[Loss]:
-    """The newest entries, oldest of them first, as far as they can be read."""
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM ledger ORDER BY id DESC LIMIT ?", (count,))  # noqa: S608 - as above
-    return _readable(rows.fetchall()[::-1])[0]
+    """The newest entries, oldest of them first. One that is noise is an uncounted loss; once told it has its own."""
+    query = f"SELECT reported, {_COLUMNS} FROM ledger ORDER BY id DESC LIMIT ?"  # noqa: S608 - as above
+    rows = connection.execute(query, (count,)).fetchall()
+    found = [(reported, _loss_of(row)) for reported, *row in reversed(rows)]
+    return [loss or _UNREADABLE for reported, loss in found if loss is not None or reported == 0]
 
 
 def _readable(rows: Sequence[Sequence[Any]]) -> tuple[list[Loss], int]:
@@ -180,24 +184,28 @@ def rename(book: Book, old_id: str, border: int) -> None:
 
 
 def lose_uncounted(book: Book, reason: str, log_id: str, text: str) -> None:
-    """Tell upstream, in this transaction, that records of a log are gone, and that nobody knows how many."""
-    event = notices.uncounted_loss(reason, log_id, text, at_ms=book.now_ms, settings=book.settings)
-    book.store(event.lane, event.topic, [event])
+    """Note, and tell upstream at once, that records of a log are gone, and that nobody knows how many."""
+    number = keep(book, Loss(None, text, None, None, 0, reason, book.now_ms, book.now_ms, log_id))
+    _tell(book, number)
 
 
 def report(book: Book) -> None:
     """Append what was lost as events for the centre; the entry and its event are one commit."""
     if book.unreadable_losses:
-        lose_uncounted(book, "corrupt", book.names.log_id, "noise stands in the loss ledger")
+        lose_uncounted(book, "corrupt", book.names.log_id, _NOISE)
         told = [(book.next_number - 1, number) for number in book.unreadable_losses]
         book.connection.executemany("UPDATE ledger SET reported=? WHERE id=?", told)
         book.unreadable_losses = []
     for number in [number for number, loss in book.losses.items() if _due(loss, book.now_ms)]:
-        event = notices.loss_event(book.losses[number], book.settings)
-        book.connection.execute("UPDATE ledger SET reported=? WHERE id=?", (book.next_number, number))
-        book.store(event.lane, event.topic, [event])
-        del book.losses[number]
-        book.growing.pop(number, None)
+        _tell(book, number)
+
+
+def _tell(book: Book, number: int) -> None:
+    event = notices.loss_event(book.losses[number], book.settings)
+    book.connection.execute("UPDATE ledger SET reported=? WHERE id=?", (book.next_number, number))
+    book.store(event.lane, event.topic, [event])
+    del book.losses[number]
+    book.growing.pop(number, None)
 
 
 def _tell_again(book: Book, first: int, last: int) -> None:

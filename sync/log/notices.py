@@ -33,7 +33,8 @@ class Loss:
     """Undelivered records of a lane and topic that are gone: how many, which, why and when.
 
     `first` and `last` are of the log `log_id`, and None where a damaged file no longer says them. `lane` is None
-    where no record ever had the numbers. `into_…`: the numbers of the aggregates that stand for them.
+    where no record ever had the numbers. `into_…`: the numbers of the aggregates that stand for them. Of one that is
+    `uncounted`, `topic` says what happened, and `records` nothing.
     """
 
     lane: Lane | None
@@ -49,9 +50,16 @@ class Loss:
     into_last: int | None = None
     into_records: int | None = None
 
+    @property
+    def uncounted(self) -> bool:
+        """Whether nobody knows how many records are gone, or which."""
+        return self.lane is None and self.first is None
+
 
 def loss_event(loss: Loss, settings: LogSettings) -> Envelope:
     """One entry of the loss ledger."""
+    if loss.uncounted:
+        return uncounted_loss(loss.reason, loss.log_id, loss.topic, at_ms=loss.at_ms, settings=settings)
     if loss.lane is None:
         kind, severity = "numbers_skipped", "info"
         text = f"no record has the numbers {loss.first} to {loss.last}: {loss.reason}"

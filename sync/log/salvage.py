@@ -129,7 +129,7 @@ class Salvage:
         if self._now.part >= len(self._parts):
             if self._wreck.uncounted is not None or self._now.uncounted:
                 log_id = self._wreck.uncounted or self._wreck.log_id
-                ledger.lose_uncounted(book, "corrupt", log_id, "a log file could not be read whole")
+                ledger.lose_uncounted(book, "corrupt", log_id, f"{self._wreck.path.name} could not be read whole")
             handed_on = _notes(self._wreck.connection) if self._wreck.connection is not None else {}
             notes = [(_META + name, note) for name, note in {**handed_on, self._wreck.path.name: _DONE}.items()]
         book.connection.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", notes)
