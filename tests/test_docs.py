@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from agent.cli import main
+from agent.events import SystemEventKind
 from agent.metrics.catalog import CATALOG
 
 ROOT = Path(__file__).parents[1]
@@ -88,6 +89,10 @@ def test_metrics_that_are_named_exist(page):
     for snippet in snippets(page):
         for name in re.findall(r"\btidegate_[a-z_]+\b", snippet):
             assert name in CATALOG or re.sub(r"_(bucket|count|sum)$", "", name) in CATALOG, name
+
+
+def test_every_event_stands_in_the_wire_page():
+    assert {kind.value for kind in SystemEventKind} <= set(snippets(Path("docs/WIRE.md")))
 
 
 @each_page

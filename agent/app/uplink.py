@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent.app.guarantee import Guarantee
-from agent.events import Alert, AlertState, Severity
+from agent.events import Alert, AlertState, Severity, SystemEvent, SystemEventKind
 from agent.metrics import Histogram
 from agent.reload import Part, Planned
 from agent.supervisor import Stage, Unit
@@ -191,7 +191,7 @@ class Uplink:
             case Recovered(topic):
                 self._say(f"kafka/{topic}", AlertState.CLEARED, f"{topic} is taken again")
             case AnotherCluster(cluster, records):
-                log.warning("cluster %s answers where another one did; %d records go to it marked", cluster, records)
+                self._tell_of_cluster(cluster, records)
                 self._own.tell_again()
             case Repeated(stream, records, reason):
                 # Ends with the next batch of the stream that is taken.
@@ -204,6 +204,19 @@ class Uplink:
             case _:
                 # A dead letter: the log's own figures raise the alert.
                 log.warning("%s", event)
+
+    def _tell_of_cluster(self, cluster: str, records: int) -> None:
+        text = f"cluster {cluster} answers where another one did; {records} records go to it marked possibly repeated"
+        log.warning("%s", text)
+        event = SystemEvent(
+            event=SystemEventKind.CLUSTER_CHANGED,
+            severity=Severity.WARNING,
+            source="shipper",
+            text=text,
+            at=datetime.now(UTC),
+            data={"cluster": cluster, "count": records},
+        )
+        self._outbox.post([self._encoder.system_event(event)])
 
     def _say(self, alert_id: str, state: AlertState, text: str) -> None:
         self._alerts.say(

@@ -152,6 +152,7 @@ class SystemEventKind(StrEnum):
     LOG_QUARANTINED = "log_quarantined"
     CONFIG_CHANGED = "config_changed"
     GUARANTEE_CHANGED = "guarantee_changed"
+    CLUSTER_CHANGED = "cluster_changed"
     IDENTITY_UNKNOWN = "identity_unknown"
     LOG_RESTORED = "log_restored"
     LOG_ADOPTED = "log_adopted"

@@ -92,4 +92,4 @@ async def test_what_was_not_acknowledged_goes_to_the_new_cluster_marked_and_noth
     ]
     assert sorted(number for number, _ in ours) == list(range(10, 30))
     assert {number for number, mark in ours if mark == b"1"} == set(range(10, 20))
-    assert len([event for event in events if isinstance(event, AnotherCluster)]) == 1
+    assert [event.records for event in events if isinstance(event, AnotherCluster)] == [10]

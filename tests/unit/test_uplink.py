@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -11,7 +12,9 @@ from agent.events import Encoder
 from agent.pipeline import Alerts, Outbox
 from sync.kafka import KafkaSettings
 from sync.log import LogSettings, MemoryLog
-from sync.shipper import ShipperSettings
+from sync.shipper import AnotherCluster, ShipperSettings
+from sync.values import Lane
+from tests.support.log import drain
 
 
 class Own:
@@ -21,10 +24,14 @@ class Own:
         await asyncio.Event().wait()
 
 
-async def test_a_count_of_bytes_that_fails_ends_the_unit_and_is_not_passed_over(tmp_path):
-    log = MemoryLog(LogSettings(tmp_path / "log.sqlite", "gw-1", "site-a"))
+def uplink_of(folder):
+    log = MemoryLog(LogSettings(folder / "log.sqlite", "gw-1", "site-a"))
     outbox, encoder = Outbox(log), Encoder("gw-1", "site-a")
-    uplink = Uplink(log, outbox, Alerts(outbox, encoder), encoder=encoder, own=Own(), site_id="site-a")
+    return log, Uplink(log, outbox, Alerts(outbox, encoder), encoder=encoder, own=Own(), site_id="site-a")
+
+
+async def test_a_count_of_bytes_that_fails_ends_the_unit_and_is_not_passed_over(tmp_path):
+    _, uplink = uplink_of(tmp_path)
     kafka = KafkaSettings(("127.0.0.1:1",), client_id="tidegate-gw-1")
     part = uplink._shipper(UplinkSettings(kafka, ShipperSettings(), "wait"))
 
@@ -35,3 +42,12 @@ async def test_a_count_of_bytes_that_fails_ends_the_unit_and_is_not_passed_over(
     with pytest.raises(RuntimeError, match="does not fit"):
         await asyncio.wait_for(part.unit.run(), 10)
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+async def test_another_cluster_is_told_upstream_with_how_much_goes_to_it_marked(tmp_path):
+    log, uplink = uplink_of(tmp_path)
+    uplink._reported(AnotherCluster("q8Yc", 7))
+    await log.cursor("nothing")  # behind it
+    (event,) = [json.loads(value) for value in (await drain(log))[Lane.LIVE, "system-events"]]
+    assert (event["event"], event["severity"]) == ("cluster_changed", "warning")
+    assert event["data"] == {"cluster": "q8Yc", "count": 7}
