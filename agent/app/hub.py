@@ -85,8 +85,6 @@ class Hub:
             )
 
     def _unit_changed(self, report: UnitReport) -> None:
-        if report.state is State.STARTING:
-            return
         failed = report.state is State.FAILED
         self.alerts.say(
             Alert(

@@ -162,7 +162,10 @@ class Uplink:
 
     def _fleet(self, settings: FleetSettings, on_push: OnPush) -> Part:
         fleet = DesiredState(settings.kafka, settings.desired, self._log, self.traffic)
-        return Part(Unit("fleet", Stage.SHIP, lambda: fleet.run(on_push), up=lambda: fleet.stats.waits_for))
+        unit = Unit(
+            "fleet", Stage.SHIP, lambda: fleet.run(on_push), up=lambda: fleet.stats.waits_for, again=fleet.poll_again
+        )
+        return Part(unit)
 
     def _moved(self) -> dict[str, int]:
         return {line: moved.both for line, moved in self.traffic.moved().items()}

@@ -32,7 +32,8 @@ MISCONFIGURED = (drivers.Misconfigured, models.values.Misconfigured, sync.values
 class Supervisor:
     """Starts, watches, restarts and stops units. All methods belong to the loop's thread.
 
-    `on_change(report)` is called at each change of a unit's state; it must not block or raise.
+    `on_change(report)` is called at each change of a unit's state, but for an attempt to start it again; it must not
+    block or raise.
     """
 
     def __init__(self, on_change: Callable[[UnitReport], None], policy: Policy | None = None) -> None:
@@ -98,6 +99,9 @@ class Supervisor:
         """Try every failed or waiting unit again now (at a reload)."""
         for kick in self._kicks.values():
             kick.set()
+        for unit in self._units.values():
+            if unit.again is not None:
+                unit.again()
 
     def reports(self) -> list[UnitReport]:
         """All units in order of starting."""
@@ -112,17 +116,20 @@ class Supervisor:
 
     def _report(self, unit: Unit) -> UnitReport:
         fortune = self._fortunes[unit.name]
-        state, reason = fortune.state, fortune.reason
-        if state is State.RUNNING and unit.up is not None:
-            down = unit.up()
+        state, reason, hint = fortune.state, fortune.reason, fortune.hint
+        tried_again = state is State.STARTING and fortune.troubled
+        if state is State.RUNNING or tried_again:
+            down = unit.up() if unit.up is not None else None
             if down is not None:
-                state, reason = State.WAITING, down
+                state, reason, hint = State.WAITING, down, ""
+            elif tried_again:
+                reason = f"tried again; before that: {reason}"
         return UnitReport(
             name=unit.name,
             stage=unit.stage.name.lower(),
             state=state,
             reason=reason,
-            hint=fortune.hint,
+            hint=hint,
             essential=unit.essential,
             crashes=fortune.crashes,
             waits=fortune.waits,
@@ -151,7 +158,8 @@ class Supervisor:
         """Run a unit once; return how long to pause before the next attempt, None if it has finished."""
         fortune = self._fortunes[unit.name]
         if fortune.troubled:
-            self._become(unit, State.STARTING, fortune.reason, fortune.hint)
+            # Whoever was told of the trouble hears of its end once it is one, and not at each attempt.
+            fortune.state = State.STARTING
         else:
             self._become(unit, State.RUNNING)
         self._look_later(unit)

@@ -39,7 +39,8 @@ class Unit:
     """A running thing. `run` runs until cancelled; its return means that there is nothing left to do.
 
     `up` tells whether the unit serves right now, where running alone does not say so (a session that is
-    still connecting, say): None, or why not.
+    still connecting, say): None, or why not. `again` has one that waits inside `run` look at once whether it still
+    needs to; it must not block or raise.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Unit:
     run: Callable[[], Awaitable[None]]
     essential: bool = False
     up: Callable[[], str | None] | None = None
+    again: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

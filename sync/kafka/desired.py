@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class DesiredState:
         self._cursors = cursors
         self._cursor_name = f"desired:{settings.topic}:{settings.partition}"
         self.stats = DesiredStats()
+        self._again = asyncio.Event()
         self._handing: asyncio.Future[None] | None = None
 
     async def run(self, on_document: Callable[[int, bytes], Awaitable[None]]) -> None:
@@ -102,10 +104,22 @@ class DesiredState:
                     if self.stats.waits_for is not None:
                         log.info("%s can be read again", self._settings.topic)
                     self.stats.waits_for = None
-                jitter = random.uniform(0.75, 1.25)  # noqa: S311 - spreads a fleet's polls, not a secret
-                await asyncio.sleep(self._settings.poll_interval_s * jitter)
+                await self._pause()
         finally:
             await self._client.close()
+
+    def poll_again(self) -> None:
+        """What could not be read may be there now: look at once. What can be read keeps to its interval."""
+        if self.stats.waits_for is not None:
+            self._again.set()
+
+    async def _pause(self) -> None:
+        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - spreads a fleet's polls, not a secret
+        self._again.clear()
+        with contextlib.suppress(TimeoutError):
+            # Not `wait_for`, which until Python 3.12 may swallow a cancellation.
+            async with asyncio.timeout(self._settings.poll_interval_s * jitter):
+                await self._again.wait()
 
     async def _poll(self, on_document: Callable[[int, bytes], Awaitable[None]]) -> None:
         topic, partition = self._settings.topic, self._settings.partition

@@ -54,7 +54,7 @@ async def publish(broker, topic, *documents, partition=1):
 
 @contextlib.asynccontextmanager
 async def reading(broker, topic, cursors, on_document, **changes):
-    settings = DesiredSettings(topic, 1, b"gw-1", poll_interval_s=0.2, **changes)
+    settings = DesiredSettings(topic, 1, b"gw-1", **{"poll_interval_s": 0.2, **changes})
     desired = DesiredState(KafkaSettings((broker.bootstrap,), request_timeout_s=5.0), settings, cursors)
     task = asyncio.create_task(desired.run(on_document))
     try:
@@ -211,3 +211,24 @@ async def test_no_link_is_waited_for(tmp_path):
 
     async with reading(Nowhere, "fleet-desired", Cursors(), on_document) as desired:
         await until(lambda: desired.stats.waits_for is not None)
+
+
+async def test_what_cannot_be_read_is_looked_at_again_at_once_where_that_is_asked_for(broker):
+    topic, given = f"desired-{uuid.uuid4().hex[:8]}", []
+
+    async def take(offset, document):
+        given.append(document)
+
+    async with reading(broker, topic, Cursors(), take, poll_interval_s=3_600.0) as desired:
+        await until(lambda: desired.stats.waits_for is not None)
+        broker.create_topic(topic, partitions=2)
+        await publish(broker, topic, (b"gw-1", b"new"))
+        await asyncio.sleep(0.2)
+        assert given == []
+        async with asyncio.timeout(30):
+            while not given:
+                desired.poll_again()
+                await asyncio.sleep(0.1)
+        await until(lambda: desired.stats.waits_for is None)
+        desired.poll_again()
+        assert not desired._again.is_set(), "what can be read costs the link no poll more"

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -177,6 +178,39 @@ async def test_a_unit_that_runs_but_does_not_serve_shows_what_it_waits_for():
         assert state(supervisor, "mqtt:barge").state is State.WAITING
         why = None
         assert state(supervisor, "mqtt:barge").state is State.RUNNING
+
+
+async def test_after_a_reload_it_shows_what_it_waits_for_now_and_not_why_it_failed_before():
+    why = "no answer yet"
+    tries = 0
+
+    async def fail_then_wait():
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise drivers.Misconfigured("bad password", hint="look at the file")
+        await forever()
+
+    policy = replace(QUICK, steady_s=30.0)
+    async with supervised(
+        Unit("mqtt:barge", Stage.SOURCE, fail_then_wait, up=lambda: why), policy=policy
+    ) as supervisor:
+        await until(lambda: state(supervisor, "mqtt:barge").state is State.FAILED)
+        supervisor.kick()
+        await until(lambda: tries == 2)
+        report = state(supervisor, "mqtt:barge")
+        assert (report.state, report.reason, report.hint) == (State.WAITING, "no answer yet", "")
+        why = None
+        report = state(supervisor, "mqtt:barge")
+        assert (report.state, report.reason) == (State.STARTING, "tried again; before that: bad password")
+        assert [told.state for told in supervisor.seen][-1] is State.FAILED, "an alert ends once it serves"
+
+
+async def test_a_reload_has_those_look_again_that_wait_while_they_run():
+    asked = []
+    async with supervised(Unit("fleet", Stage.SHIP, forever, again=lambda: asked.append("fleet"))) as supervisor:
+        supervisor.kick()
+    assert asked == ["fleet"]
 
 
 async def test_a_removed_unit_is_forgotten_and_its_name_free_again():
