@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import select
 import socket
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Never
 
 import click
@@ -14,11 +16,14 @@ import click
 from agent.cli import NO_DAEMON, NOT_WELL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _TIMEOUT_S = 10.0
-# A reload answers once new units are prepared, models loaded among them.
-_CHANGE_TIMEOUT_S = 120.0
+CHANGE_TIMEOUT_S = 60.0
+"""A reload answers once new units are prepared, models loaded among them. The daemon itself ends a connection that it
+has not answered for so long (H3)."""
+_PATIENT_S = 1.0
 
 
 def socket_path(config_path: Path, runtime_dir: Path | None) -> Path:
@@ -30,15 +35,23 @@ def socket_path(config_path: Path, runtime_dir: Path | None) -> Path:
     return runtime_dir / "tidegate.sock"
 
 
-def ask(path: Path, method: str, target: str) -> tuple[int, dict[str, Any]]:
-    """One question: HTTP status and answer. Ends the process, saying why, where there is no answer to be had."""
+def ask(
+    path: Path, method: str, target: str, waits: Callable[[int], str] | None = None
+) -> tuple[int, dict[str, Any]]:
+    """One question: HTTP status and answer. Ends the process, saying why, where there is no answer to be had.
+
+    Where an answer takes its time that is said at once, and again where none came: `waits` says for what, by the
+    daemon's process.
+    """
     connection = http.client.HTTPConnection("localhost")
     try:
         with contextlib.closing(connection):
             connection.sock = socket.socket(socket.AF_UNIX)
-            connection.sock.settimeout(_TIMEOUT_S if method == "GET" else _CHANGE_TIMEOUT_S)
+            connection.sock.settimeout(_TIMEOUT_S if method == "GET" else CHANGE_TIMEOUT_S)
             connection.sock.connect(str(path))
             connection.request(method, target)
+            if waits is not None:
+                _wait(connection.sock, waits)
             response = connection.getresponse()
             answer = json.loads(response.read())
             return response.status, answer if isinstance(answer, dict) else {}
@@ -50,6 +63,18 @@ def ask(path: Path, method: str, target: str) -> tuple[int, dict[str, Any]]:
         _end(NOT_WELL, f"the daemon has {path} open but does not answer")
     except (OSError, http.client.HTTPException, ValueError) as fault:
         _end(NOT_WELL, f"cannot ask on {path}: {fault}")
+
+
+def _wait(daemon: socket.socket, waits: Callable[[int], str]) -> None:
+    """Until an answer begins."""
+    if select.select([daemon], [], [], _PATIENT_S)[0]:
+        return
+    process = int.from_bytes(daemon.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), sys.byteorder)
+    until = (datetime.now(UTC) + timedelta(seconds=CHANGE_TIMEOUT_S - _PATIENT_S)).strftime("%H:%M:%S")
+    click.echo(f"{waits(process)}; waiting until {until} UTC", err=True)
+    if not select.select([daemon], [], [], CHANGE_TIMEOUT_S - _PATIENT_S)[0]:
+        later = "what was asked for is done later if the daemon runs on: see `tidegate status`"
+        _end(NOT_WELL, f"no answer after {CHANGE_TIMEOUT_S:.0f} s: {waits(process)}; {later}")
 
 
 def _end(status: int, message: str) -> Never:

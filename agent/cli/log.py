@@ -189,7 +189,15 @@ def discard(ctx: click.Context, runtime_dir: Path | None, *, as_json: bool) -> N
 
 def _decide(ctx: click.Context, runtime_dir: Path | None, what: str, done: str, *, as_json: bool) -> None:
     config_path: Path = ctx.meta[_CONFIG]
-    status, answer = ask(socket_path(config_path, runtime_dir), "POST", f"/log/{what}")
+    path: Path = ctx.obj
+
+    def waits(daemon: int) -> str:
+        from sync.log import foreign  # noqa: PLC0415 - the log's codecs; not for --help
+
+        who = " and ".join(foreign.writers(path, daemon))
+        return f"{path} is locked by another program, {who}" if who else "the daemon has not answered yet"
+
+    status, answer = ask(socket_path(config_path, runtime_dir), "POST", f"/log/{what}", waits)
     if status != HTTPStatus.OK:
         _end(f"the daemon could not: {answer.get('detail', status)}")
     if as_json:

@@ -1,4 +1,4 @@
-"""Who else reads the log's file: for people to be told, where somebody does so without end."""
+"""Who else reads or locks the log's file: for people to be told, where somebody does so without end."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ import os
 from pathlib import Path
 from typing import Final
 
+_WRITERS: Final = range(120, 121)
 _READ_MARKS: Final = range(123, 128)
-"""Bytes of SQLite's `-shm` that are locked for as long as a snapshot is read."""
+"""Bytes of SQLite's `-shm` that are locked while somebody writes, and for as long as a snapshot is read."""
 
 
 def readers(path: Path) -> list[str]:
-    """The other processes that read a snapshot of a file, as far as the kernel says.
+    """The other processes that read a snapshot of a file, as far as the kernel says."""
+    return _holders(path, _READ_MARKS, os.getpid())
 
-    The kernel's own list is read: opening `-shm` ourselves and closing it would drop our locks on it.
-    """
+
+def writers(path: Path, daemon: int) -> list[str]:
+    """The processes but for the daemon that keep all others from writing to a file, as far as the kernel says."""
+    return _holders(path, _WRITERS, daemon)
+
+
+def _holders(path: Path, locked: range, own: int) -> list[str]:
+    """The kernel's own list is read: opening `-shm` ourselves and closing it would drop our locks on it."""
     try:
         inode = path.with_name(path.name + "-shm").stat().st_ino
         listed = Path("/proc/locks").read_text().splitlines()
@@ -27,7 +35,7 @@ def readers(path: Path) -> list[str]:
         if len(words) != 8 or not words[4].isdecimal() or words[5].rpartition(":")[2] != str(inode):
             continue
         number = int(words[4])
-        if words[6].isdecimal() and int(words[6]) in _READ_MARKS and number != os.getpid():
+        if words[6].isdecimal() and int(words[6]) in locked and number != own:
             found.append(f"process {number}{_named(number)}")
     return sorted(set(found))
 
