@@ -37,7 +37,25 @@ class Standing(IntEnum):
     WAITS = 2
     """Not before somebody says whose they are (D11)."""
     RENAMED = 3
-    """Only under the log's new id: they came in before it was known that the log is a copy (D11)."""
+    """Only under the id that a fork gave: they came in before it was known that the log is a copy (D11)."""
+    RENAMED_MARKED = 4
+    """Both: the log was forked again since."""
+    RENAMED_WAITS = 5
+
+    @property
+    def marked(self) -> bool:
+        """Whether they leave with the header."""
+        return self in {Standing.MARKED, Standing.RENAMED_MARKED}
+
+    @property
+    def waits(self) -> bool:
+        """Whether they are held back until somebody says whose they are."""
+        return self in {Standing.WAITS, Standing.RENAMED_WAITS}
+
+    @property
+    def renamed(self) -> bool:
+        """Whether the names that they lie under are not those that they leave under."""
+        return self >= Standing.RENAMED
 
 
 class Envelope(NamedTuple):

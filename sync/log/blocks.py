@@ -234,18 +234,19 @@ def decode(body: bytes, records: int) -> list[Record]:
 
 def mark_repeated(block: Block, level: int) -> Block:
     """The same records, names unchanged, each saying that it may have been sent before."""
-    return rewritten(block, lambda record: record.saying(POSSIBLY_REPEATED), level)
+    return rewritten(block, marked, level)
 
 
-def rename(block: Block, old: Namer, new: Namer, level: int) -> Block:
-    """The same records under the same numbers of another log id, where they have their names from `old`."""
+def marked(record: Record) -> Record:
+    """The record as it leaves where it may have been sent before."""
+    return record.saying(POSSIBLY_REPEATED)
 
-    def renamed(record: Record) -> Record:
-        if old.source not in record.headers:
-            return record
-        return replace(record, headers=tuple(_renamed(header, old, new) for header in record.headers))
 
-    return rewritten(block, renamed, level)
+def renamed(record: Record, old: Namer, new: Namer) -> Record:
+    """The record under the same number of another log id, where it has its name from `old`."""
+    if old.source not in record.headers:
+        return record
+    return replace(record, headers=tuple(_renamed(header, old, new) for header in record.headers))
 
 
 def _renamed(header: Header, old: Namer, new: Namer) -> Header:

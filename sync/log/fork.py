@@ -2,15 +2,18 @@
 
 What it held before may have been sent by the log that it is a copy of, and keeps its names. What came in since it was
 started as a copy was sent by nobody; but its names may be taken upstream, so it leaves under the new id, as it is.
+
+A fork rewrites no block, however long the backlog: a range says that its blocks are to be renamed, which is done
+with their lease, and the lineage says under which id a number goes, also where the log was forked again since.
 """
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Final
 
-from sync.log import blocks, ledger, lineage, notices, rows
+from sync.log import blocks, ledger, lineage, notices
 from sync.log.blocks import Namer
 from sync.log.ledger import Missing
 from sync.log.lineage import Lineage
@@ -19,9 +22,17 @@ from sync.log.streams import Range
 from sync.values import Origin, Standing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sync.log.blocks import Block, Record
     from sync.log.book import Book
+    from sync.log.lineage import Renaming
+    from sync.log.settings import LogSettings
     from sync.log.streams import StreamState
+
+
+_ADOPTED: Final = {Standing.WAITS: Standing.MARKED, Standing.RENAMED_WAITS: Standing.RENAMED_MARKED}
+_TO_BE_RENAMED: Final = {Standing.MARKED: Standing.RENAMED_MARKED, Standing.WAITS: Standing.RENAMED_WAITS}
 
 
 def origin(book: Book, topic: str) -> Origin:
@@ -68,8 +79,7 @@ def adopt(book: Book) -> int:
         if state.waiting:
             adopted += state.waiting
             state.ranges = [
-                replace(part, standing=Standing.MARKED) if part.standing is Standing.WAITS else part
-                for part in state.ranges
+                replace(part, standing=_ADOPTED.get(part.standing, part.standing)) for part in state.ranges
             ]
             state.ranges_changed = True
             book.touch(state)
@@ -81,48 +91,50 @@ def discard(book: Book) -> int:
     """Give up what waits, with entries of the loss ledger; how many records. Its blocks stay as local history."""
     discarded = 0
     for state in book.streams.values():
-        waiting = [part for part in state.ranges if part.standing is Standing.WAITS]
+        waiting = [part for part in state.ranges if part.standing.waits]
         for part in waiting:
             ledger.lose(book, state, Missing(part.first, part.last, part.records, "discarded"))
             discarded += part.records
         if waiting:
-            state.ranges = [part for part in state.ranges if part.standing is not Standing.WAITS]
+            state.ranges = [part for part in state.ranges if not part.standing.waits]
             state.ranges_changed = True
             book.touch(state)
     return discarded
 
 
-def rename(book: Book, part: Range, topic: str, found: list[tuple[Block, int]]) -> list[tuple[Block, int]]:
-    """Blocks of a part as they may leave: those that came in before the fork get the names of the present id."""
-    if part.standing is not Standing.RENAMED:
-        return found
-    renamed = []
-    for block, at_ms in found:
-        fresh = renamed_block(book, topic, block, book.lineage, book.names.log_id)
-        book.replace(part.origin, block, [fresh])
-        renamed.append((fresh, at_ms))
-    return renamed
+def as_it_leaves(
+    settings: LogSettings, topic: str, block: Block, known: Lineage, log_id: str, *, renamed: bool, mark: bool
+) -> Block:
+    """A block, its records under the names that a fork gave them where they are `renamed`, and marked if so wished.
 
-
-def renamed_block(book: Book, topic: str, block: Block, known: Lineage, log_id: str) -> Block:
-    """A block that came in before a fork, under the names of the id that the fork gave.
-
-    So do the numbers of which its events and its aggregates tell, where they have the new id's names too.
+    `known` says which fork, `log_id` is what the last one gave. Where none did, nobody can say that the block was
+    never sent, and it goes marked.
     """
-    old_id, border = known.earlier[-1]
-    gateway, level, fold = book.settings.gateway_id, book.settings.compression_level, book.settings.fold
-    fresh = blocks.rename(block, Namer(gateway, old_id), Namer(gateway, log_id), level)
+    renaming = known.renaming(block.first, log_id) if renamed else None
+    rename = None if renaming is None else _rename(settings, topic, renaming)
+    mark = mark or (renamed and rename is None)
+    if rename is None and not mark:
+        return block
+
+    def change(record: Record) -> Record:
+        record = record if rename is None else rename(record)
+        return blocks.marked(record) if mark else record
+
+    return blocks.rewritten(block, change, settings.compression_level)
+
+
+def _rename(settings: LogSettings, topic: str, renaming: Renaming) -> Callable[[Record], Record]:
+    """A record under its new name; so are the numbers of which events and aggregates tell."""
+    old, new = Namer(settings.gateway_id, renaming.old_id), Namer(settings.gateway_id, renaming.log_id)
+    told_as = None
     if topic == notices.EVENTS:
         told_as = notices.told_as
-    elif fold is not None and topic in fold.topics:
-        told_as = fold.told_as
-    else:
-        return fresh
-
-    def told_anew(record: Record) -> Record:
-        return replace(record, value=told_as(record.value, old_id=old_id, border=border, log_id=log_id))
-
-    return blocks.rewritten(fresh, told_anew, level)
+    elif settings.fold is not None and topic in settings.fold.topics:
+        told_as = settings.fold.told_as
+    if told_as is None:
+        return lambda record: blocks.renamed(record, old, new)
+    numbers = asdict(renaming)
+    return lambda record: replace(blocks.renamed(record, old, new), value=told_as(record.value, **numbers))
 
 
 def _fork_stream(book: Book, state: StreamState, border: int, standing: Standing) -> int:
@@ -136,25 +148,11 @@ def _fork_stream(book: Book, state: StreamState, border: int, standing: Standing
         parts.append(Range(state.id, state.head, book.next_number - 1, state.open_records))
         state.head = book.next_number
         state.open_records = 0
-    parts = [_named(book, state, part) for part in parts]
     # What was acknowledged to the log that this one is a copy of was not acknowledged to us.
     state.acked = -1
     state.ranges = []
     state.give_back([piece for part in parts for piece in _divided(book, part, border, standing)])
     return sum(part.records for part in state.ranges if part.standing is not Standing.RENAMED)
-
-
-def _named(book: Book, state: StreamState, part: Range) -> Range:
-    """A part of an earlier fork that nobody has leased yet: it gets its names before the id changes again."""
-    if part.standing is not Standing.RENAMED:
-        return part
-    at, last_key = part.first, key_of(part.origin, part.last)
-    while (row := rows.first(book.connection, book.timeline, key_of(part.origin, at), last_key)) is not None:
-        block, at_ms, intact = row
-        if intact:
-            rename(book, part, state.topic, [(block, at_ms)])
-        at = block.last + 1
-    return replace(part, standing=Standing.PLAIN)
 
 
 def _divided(book: Book, part: Range, border: int, standing: Standing) -> list[Range]:
@@ -183,4 +181,6 @@ def _divided(book: Book, part: Range, border: int, standing: Standing) -> list[R
 
 
 def _stricter(present: Standing, wanted: Standing) -> Standing:
-    return Standing.WAITS if Standing.WAITS in {present, wanted} else wanted
+    """How a part stands that may have been sent; what an earlier fork renames is renamed all the same."""
+    standing = Standing.WAITS if present.waits else wanted
+    return _TO_BE_RENAMED[standing] if present.renamed else standing

@@ -51,9 +51,8 @@ def lease(book: Book, claim: Claim, max_bytes: int) -> Batch | None:
         if len(first.body) > max_bytes and first.records > 1:
             _divide(book, part.origin, first, max_bytes)
             continue
-        found = fork.rename(book, part, state.topic, found)
-        if part.standing is Standing.MARKED:
-            found = [(_marked(book, part.origin, block), at_ms) for block, at_ms in found]
+        if part.standing.renamed or part.standing.marked:
+            found = [(_as_it_leaves(book, part, state.topic, block), at_ms) for block, at_ms in found]
         found = restamp.correct(book, part.origin, state.topic, found)
         count = sum(block.records for block, _ in found)
         last = found[-1][0].last
@@ -278,11 +277,19 @@ def _gather(book: Book, state: StreamState, part: Range, max_bytes: int) -> list
     return found
 
 
-def _marked(book: Book, origin: int, block: Block) -> Block:
-    """The block on the disk as it may leave where its records may stand already."""
-    marked = blocks.mark_repeated(block, book.settings.compression_level)
-    book.replace(origin, block, [marked])
-    return marked
+def _as_it_leaves(book: Book, part: Range, topic: str, block: Block) -> Block:
+    """A block of a part, on the disk as it may leave: under its names for ever, and marked where they may stand."""
+    fresh = fork.as_it_leaves(
+        book.settings,
+        topic,
+        block,
+        book.lineage,
+        book.names.log_id,
+        renamed=part.standing.renamed,
+        mark=part.standing.marked,
+    )
+    book.replace(part.origin, block, [fresh])
+    return fresh
 
 
 def _divide(book: Book, origin: int, block: Block, max_bytes: int) -> None:

@@ -20,6 +20,15 @@ _META: Final = "lineage"
 
 
 @dataclass(frozen=True, slots=True)
+class Renaming:
+    """What one fork did to names: numbers of `old_id` from `border` on are of `log_id`."""
+
+    old_id: str
+    border: int
+    log_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage:
     """The ids that this log had before, each with the number at which the next one begins.
 
@@ -47,6 +56,19 @@ class Lineage:
                 if number < until:
                     return log_id
         return present
+
+    def renaming(self, number: int, present: str) -> Renaming | None:
+        """What a fork did to the name of a record that came in before it; None where all forks lie behind the number.
+
+        Of several forks it is the one that gave the number the id that it has now: what forks after it changed begins
+        further on. `present` is the log's own id now.
+        """
+        log_id = present
+        for old_id, border in reversed(self.earlier):
+            if number >= border:
+                return Renaming(old_id, border, log_id)
+            log_id = old_id
+        return None
 
 
 def opened(meta: Mapping[str, Any], names: Names, first: int, *, compared: bool) -> Lineage:

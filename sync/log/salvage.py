@@ -21,7 +21,7 @@ from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER
 from sync.log.streams import Range
 from sync.log.wreck import MISREAD, Wreck
-from sync.values import Lane, Standing
+from sync.values import Lane
 
 if TYPE_CHECKING:
     import sqlite3
@@ -157,11 +157,8 @@ class Salvage:
         if found is None:
             return False
         number, block, taken = found
-        renamed = part.blocks.standing is Standing.RENAMED
-        if renamed and self._wreck.lineage.earlier:
-            block = fork.renamed_block(book, part.topic, block, self._wreck.lineage, self._wreck.log_id)
-        if part.mark or (renamed and not self._wreck.lineage.earlier):
-            block = blocks.mark_repeated(block, book.settings.compression_level)
+        known, log_id, renamed = self._wreck.lineage, self._wreck.log_id, part.blocks.standing.renamed
+        block = fork.as_it_leaves(book.settings, part.topic, block, known, log_id, renamed=renamed, mark=part.mark)
         lane = Lane.BACKFILL if part.lane is Lane.LIVE else part.lane
         self._add(book, book.stream(lane, part.topic), block, taken)
         self._now = replace(

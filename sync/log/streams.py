@@ -109,12 +109,12 @@ class StreamState:
     @property
     def pending(self) -> int:
         """Records that can be leased."""
-        return self.open_records + sum(part.records for part in self.ranges if part.standing is not Standing.WAITS)
+        return self.open_records + sum(part.records for part in self.ranges if not part.standing.waits)
 
     @property
     def waiting(self) -> int:
         """Records that wait for `tidegate log adopt` or `discard` (D11)."""
-        return sum(part.records for part in self.ranges if part.standing is Standing.WAITS)
+        return sum(part.records for part in self.ranges if part.standing.waits)
 
     @property
     def depth(self) -> int:
@@ -129,7 +129,7 @@ class StreamState:
 
     def next_part(self) -> Range | None:
         """Where the next lease is taken from; what waits for a decision is passed over (D11)."""
-        return next((part for part in self.parts if part.standing is not Standing.WAITS), None)
+        return next((part for part in self.parts if not part.standing.waits), None)
 
     def oldest_part(self) -> Range | None:
         """What goes first where space is short: what waits for a decision too."""

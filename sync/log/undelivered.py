@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from sync.log import blocks, lineage, notices, rows, streams
-from sync.log.schema import key_of
+from sync.log.schema import MAX_NUMBER, key_of
 from sync.log.streams import Range
-from sync.values import Standing
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
     from sync.log.blocks import Record
-    from sync.log.lineage import Lineage
+    from sync.log.lineage import Renaming
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +45,28 @@ def undelivered(connection: sqlite3.Connection) -> Iterator[Undelivered]:
         if state.lease is not None:
             parts.append(Range(state.lease.origin, state.lease.first, state.lease.last, state.lease.records))
         for part in parts:
-            renamed = log_id if part.standing is Standing.RENAMED else None
-            for records, body in connection.execute(
-                "SELECT records, body FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key",
+            for key, records, body in connection.execute(
+                "SELECT key, records, body FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key",
                 (key_of(part.origin, part.first), key_of(part.origin, part.last)),
             ):
-                named = _named(body, records, state.topic, renamed)
-                if named is not None:
-                    yield named if renamed is None else _told_anew(named, known, log_id)
+                found = _named(body, records, state.topic)
+                renaming = known.renaming(key & MAX_NUMBER, log_id) if part.standing.renamed else None
+                if found is not None:
+                    yield found if renaming is None else _renamed(found, renaming)
 
 
-def _told_anew(found: Undelivered, known: Lineage, log_id: str) -> Undelivered:
-    """What waits to be renamed, its events as they will tell of the numbers of the present id (D11)."""
-    if found.topic != notices.EVENTS or not known.earlier:
+def _renamed(found: Undelivered, renaming: Renaming) -> Undelivered:
+    """What waits to be renamed, its events as they will tell of the numbers of the new id (D11)."""
+    if found.log_id == renaming.old_id:
+        found = replace(found, log_id=renaming.log_id)
+    if found.topic != notices.EVENTS:
         return found
-    old_id, border = known.earlier[-1]
-    told = (
-        replace(record, value=notices.told_as(record.value, old_id=old_id, border=border, log_id=log_id))
-        for record in found.records
-    )
+    numbers = asdict(renaming)
+    told = (replace(record, value=notices.told_as(record.value, **numbers)) for record in found.records)
     return replace(found, records=tuple(told))
 
 
-def _named(body: bytes, records: int, topic: str, renamed: str | None) -> Undelivered | None:
+def _named(body: bytes, records: int, topic: str) -> Undelivered | None:
     """A block under its records' own names, which a salvage does not change; None where it does not read."""
     try:
         found = blocks.decode(body, records)
@@ -77,4 +75,4 @@ def _named(body: bytes, records: int, topic: str, renamed: str | None) -> Undeli
         first = int(number)
     except (ValueError, TypeError, IndexError):
         return None
-    return Undelivered(renamed or log_id, first, first + records - 1, topic, tuple(found))
+    return Undelivered(log_id, first, first + records - 1, topic, tuple(found))

@@ -158,9 +158,9 @@ def _named(connection: sqlite3.Connection | None) -> tuple[str, lineage.Lineage,
 
 
 def _parts_of(names: Names) -> list[Part]:
-    """All that is in the blocks of the streams that there were."""
+    """All that is in the blocks of the streams that there were; which of it a fork was to rename, its names say."""
     return [
-        Part(Lane(lane), topic, Range(number, 1, MAX_NUMBER, 0), None, mark=True)
+        Part(Lane(lane), topic, Range(number, 1, MAX_NUMBER, 0, Standing.RENAMED_MARKED), None, mark=True)
         for number, (lane, topic) in names.streams.items()
     ]
 
@@ -182,7 +182,7 @@ def _parts(states: dict[int, StreamState]) -> list[Part]:
     for state in ordered:
         parts += [
             # What waits for a decision cannot wait in the new file; it goes marked, as if it had been adopted (D11).
-            Part(state.lane, state.topic, part, part.records, mark=part.standing in {Standing.MARKED, Standing.WAITS})
+            Part(state.lane, state.topic, part, part.records, mark=part.standing.marked or part.standing.waits)
             for part in state.ranges
         ]
         if state.open_records:
