@@ -146,8 +146,7 @@ def _fork_stream(book: Book, state: StreamState, border: int, standing: Standing
         state.holder = None
     if state.open_records:
         parts.append(Range(state.id, state.head, book.next_number - 1, state.open_records))
-        state.head = book.next_number
-        state.open_records = 0
+    state.head, state.open_records = book.next_number, 0
     # What was acknowledged to the log that this one is a copy of was not acknowledged to us.
     state.acked = -1
     state.ranges = []
@@ -156,28 +155,38 @@ def _fork_stream(book: Book, state: StreamState, border: int, standing: Standing
 
 
 def _divided(book: Book, part: Range, border: int, standing: Standing) -> list[Range]:
-    """A part as one or two: what may have been sent before the border, and what cannot have been from there on."""
+    """A part as one or two: what may have been sent before the border, and what cannot have been from there on.
+
+    So each is of numbers of one log id, by which it is told if it is lost (L10).
+    """
     older = replace(part, standing=_stricter(part.standing, standing))
     newer = replace(part, standing=Standing.RENAMED if part.standing is Standing.PLAIN else part.standing)
     if part.first >= border:
         return [newer]
-    if part.last < border:
-        return [older]
     # A block lies on one side, for no block of an earlier run ends past the border.
-    row = book.connection.execute(
-        "SELECT key FROM blocks WHERE key BETWEEN ? AND ? LIMIT 1",
-        (key_of(part.origin, border), key_of(part.origin, part.last)),
-    ).fetchone()
-    records = book.records_in(part.origin, border, part.last) if row else 0
+    number = _next(book, part.origin, border, part.last)
+    if number is None:
+        return [replace(older, last=min(part.last, border - 1))]
+    if _next(book, part.origin, part.first, border - 1) is None:
+        return [replace(newer, first=number)]
+    records = book.records_in(part.origin, number, part.last)
     if not records:
         return [older]
     if records >= part.records:
         return [newer]
-    number = row[0] & MAX_NUMBER
     return [
-        replace(older, last=number - 1, records=part.records - records),
+        replace(older, last=border - 1, records=part.records - records),
+        # Not from the border on: no two ranges of a stream begin with one number.
         replace(newer, first=number, records=records),
     ]
+
+
+def _next(book: Book, origin: int, first: int, last: int) -> int | None:
+    row = book.connection.execute(
+        "SELECT key FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+        (key_of(origin, first), key_of(origin, last)),
+    ).fetchone()
+    return row[0] & MAX_NUMBER if row else None
 
 
 def _stricter(present: Standing, wanted: Standing) -> Standing:

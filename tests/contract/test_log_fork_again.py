@@ -108,6 +108,47 @@ async def test_what_is_discarded_after_two_forks_is_told_under_the_id_that_the_f
     assert (loss.log_id, loss.first, loss.records) == (once, 1, 1)
 
 
+async def test_what_is_discarded_is_told_by_its_numbers_of_one_log_id_each(tmp_path: Path) -> None:
+    """Whatever a stream held, or did not, when the log was forked: others gave and took numbers meanwhile."""
+    topics = ("camera-events", "farm-figures")
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.compared()
+        await log.append([*envelopes("a", "b"), *envelopes("c", topic=topics[0]), *envelopes("d", topic=topics[1])])
+        for topic in topics:
+            await log.assign_partition(topic, 1)
+            await all_of(log, Stream(Lane.LIVE, topic, 0))
+        old = log.stats().log_id
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("e", topic=topics[0]))
+        await log.fork(Standing.WAITS)
+        new = log.stats().log_id
+        await log.append(envelopes("f", topic=topics[1]))
+        await log.fork(Standing.WAITS)
+        assert await log.discard() == 4
+    told = [(loss.topic, loss.log_id, loss.first, loss.last) for loss in LogReader(tmp_path / "log.sqlite").losses(9)]
+    assert sorted(told) == [(topics[0], new, 5, 5), (topics[1], new, 6, 6), (TOPIC, old, 1, 4)]
+
+
+async def test_two_ranges_of_a_stream_that_a_fork_divides_stay_apart(tmp_path: Path) -> None:
+    """What `live` handed over, and what came in by `backfill` itself."""
+    lanes = (Lane.LIVE, Lane.BACKFILL)
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.assign_partition(TOPIC, 1)
+        await log.compared()
+        await log.append([record for lane in lanes for record in envelopes(f"{lane}-old", lane=lane)])
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append([record for lane in lanes for record in envelopes(f"{lane}-new", lane=lane)])
+        await log.hand_to_backfill(-1.0)
+        assert await log.fork(Standing.MARKED) == 2
+        found = await all_of(log, Stream(Lane.BACKFILL, TOPIC, 0))
+    assert {value: "possibly_repeated" in headers for value, headers in found.items()} == {
+        "live-old": True,
+        "backfill-old": True,
+        "live-new": False,
+        "backfill-new": False,
+    }
+
+
 async def test_a_fork_writes_the_same_few_rows_however_much_is_to_be_renamed() -> None:
     """So that nothing waits for it, and a kill finds it done or not begun."""
     rows: dict[int, list[int]] = {}

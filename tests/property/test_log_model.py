@@ -18,15 +18,14 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sync.log import leases
+from sync.log import fork, leases
 from sync.log.blocks import decode
-from sync.log.clock import Clock
 from sync.log.engine import Engine
 from sync.log.file import LogFile
 from sync.log.schema import MAX_NUMBER
 from sync.log.work import Append, Offer, Request, Work, carry_out
 from sync.values import Batch, Lane, Stream
-from tests.support.log import claim, envelope, names, opened, settings, values
+from tests.support.log import StillClock, claim, envelope, names, opened, settings, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,27 +39,11 @@ LETTERS: list[Where] = [(Lane.LIVE, "dead-letters"), (Lane.BACKFILL, "dead-lette
 LEASABLE: list[Where] = [*STREAMS, (Lane.BACKFILL, "data"), (Lane.BACKFILL, "events")]
 
 
-class StillClock(Clock):
-    """Moves only when told, so that nothing is reported or aged by itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_ms = 1_900_000_000_000
-        self.set_by_ms = 0
-        self.trusted = True
-
-    def wall_ms(self) -> int:
-        return self.now_ms + self.set_by_ms
-
-    def mono_ms(self) -> int:
-        return self.now_ms - 1_900_000_000_000 + 86_400_000
-
-    def synced(self) -> bool:
-        return self.trusted
-
-
 class LogMachine(RuleBasedStateMachine):
-    """`pending` and `leased` are what must be on disk now; `queued` takes effect with the next commit."""
+    """`pending`, `waiting` and `leased` are what must be on disk now; `effects` come with the next commit.
+
+    `since` is what came in since the log was last known to be no copy (D11).
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,6 +57,8 @@ class LogMachine(RuleBasedStateMachine):
         self.sent: dict[Where, list[Batch]] = {where: [] for where in LEASABLE}
         self.marked: set[str] = set()
         self.pending: dict[Where, list[str]] = {where: [] for where in LEASABLE}
+        self.waiting: dict[Where, list[str]] = {where: [] for where in LEASABLE}
+        self.since: set[str] = set()
         self.leased: dict[Where, Batch] = {}
         self.done: Counter[str] = Counter()
         self.named: dict[bytes, str] = {}
@@ -96,7 +81,12 @@ class LogMachine(RuleBasedStateMachine):
         self.number += count
         records = [envelope(value, lane, topic, size) for value in fresh]
         self.work.appends.append(Append(records, self.loop.create_future(), 0.0))
-        self.effects.append(lambda: self.pending[where].extend(fresh))
+
+        def taken() -> None:
+            self.pending[where].extend(fresh)
+            self.since.update([] if self.book.compared else fresh)
+
+        self.effects.append(taken)
 
     @rule()
     def commit(self) -> None:
@@ -106,6 +96,7 @@ class LogMachine(RuleBasedStateMachine):
     def lease(self, where: Where, max_bytes: int, offered: bool) -> None:  # noqa: FBT001 - as hypothesis gives it
         if where in self.leased or where in self.settling:
             return
+        self._compare()
         producer, sequence = self.sequences.get(where) or self._fresh_id(where)
         wanted = claim(Stream(*where, 0), sequence, producer)
         answer: asyncio.Future[Any] = self.loop.create_future()
@@ -131,6 +122,7 @@ class LogMachine(RuleBasedStateMachine):
         where = data.draw(st.sampled_from(sorted(set(self.leased) - self.settling) or [None]))
         if where is None:
             return
+        self._compare()
         batch = self.leased[where]
         self.settling.add(where)
         self.work.requests.append(Request(lambda book: leases.settle(book, batch, 5)))
@@ -150,6 +142,7 @@ class LogMachine(RuleBasedStateMachine):
         where = data.draw(st.sampled_from(sorted(set(self.leased) - self.settling) or [None]))
         if where is None:
             return
+        self._compare()
         batch = self.leased.pop(where)
         self.work.requests.append(Request(lambda book: leases.cut(book, batch, "too large")))
         if batch.count == 1:
@@ -166,6 +159,7 @@ class LogMachine(RuleBasedStateMachine):
         where = data.draw(st.sampled_from(sorted(set(self.leased) - self.settling) or [None]))
         if where is None:
             return
+        self._compare()
         self._commit()
         batch, gone = self.leased[where], self.sent[where][-lost:] if lost else []
         last_sequence = None
@@ -229,11 +223,12 @@ class LogMachine(RuleBasedStateMachine):
             assert after == before[where][len(before[where]) - len(after) :], "not the oldest went"
             gone += len(before[where]) - len(after)
             self.done.update(before[where][: len(before[where]) - len(after)])
-            self.pending[where] = after
+            self.pending[where] = self._on_disk(where, waits=False)
+            self.waiting[where] = self._on_disk(where, waits=True)
         assert self.engine.figures.stats.lost.get("evicted", 0) - self.evicted == gone
         self.evicted += gone
-        if gone and len(self.pending[Lane.ALERT, "alerts"]) < len(before[Lane.ALERT, "alerts"]):
-            assert not any(self.pending[where] for where in LEASABLE if where[0] is not Lane.ALERT)
+        if gone and len(self._on_disk((Lane.ALERT, "alerts"))) < len(before[Lane.ALERT, "alerts"]):
+            assert not any(self._on_disk(where) for where in LEASABLE if where[0] is not Lane.ALERT)
 
     # What happens to it -----------------------------------------------------------------------------------
 
@@ -256,13 +251,15 @@ class LogMachine(RuleBasedStateMachine):
     def disk_and_model_agree(self) -> None:
         """L3, L4: each committed record is in one place, in order; figures say the same."""
         for where in LEASABLE:
-            assert self._on_disk(where) == self.pending[where], where
+            assert self._on_disk(where, waits=False) == self.pending[where], where
+            assert self._on_disk(where, waits=True) == self.waiting[where], where
         described = {(found.lane, found.topic): found for found in self.engine.figures.streams}
         for where, expected in self.pending.items():
             found = described.get(where)
             assert (found.records if found else 0) == len(expected)
             assert (found.unsettled if found else False) == (where in self.leased)
         places = Counter(value for pending in self.pending.values() for value in pending)
+        places.update(value for waiting in self.waiting.values() for value in waiting)
         places.update(value for batch in self.leased.values() for value in values(batch))
         places.update(self.done)
         assert all(count == 1 for count in places.values())
@@ -330,7 +327,7 @@ class LogMachine(RuleBasedStateMachine):
     def disk_and_model_agree_but_for_a_lease(self, answers: list[Any]) -> None:
         """Nothing outside what was asked for changed."""
         taken = sum(answer.value.count for answer in answers if isinstance(answer.value, Batch))
-        depth = sum(len(pending) for pending in self.pending.values())
+        depth = sum(len(values) for values in (*self.pending.values(), *self.waiting.values()))
         on_disk = sum(len(self._on_disk(where)) for where in LEASABLE)
         assert on_disk == depth - taken
 
@@ -353,18 +350,22 @@ class LogMachine(RuleBasedStateMachine):
         """All that the file still holds, delivered or not."""
         return {value for origin in self.book.streams for value in self._decoded(origin, 0, MAX_NUMBER)}
 
-    def _on_disk(self, where: Where) -> list[str]:
-        """What the file holds pending for a stream, read block by block."""
+    def _on_disk(self, where: Where, *, waits: bool | None = None) -> list[str]:
+        """What the file holds pending for a stream, waits for a decision or (None) both, read block by block."""
         state = self.book.by_name.get((where[0].value, where[1]))
-        if state is None:
-            return []
-        found: list[str] = []
-        for part in [*state.ranges, *([state.next_part()] if not state.ranges else [])]:
-            if part is not None:
-                found += self._decoded(part.origin, part.first, part.last)
-        if state.ranges and state.open_records:
-            found += self._decoded(state.id, state.head, MAX_NUMBER)
-        return found
+        return [
+            value
+            for part in (state.parts if state else [])
+            if waits in {None, part.standing.waits}
+            for value in self._decoded(part.origin, part.first, part.last)
+        ]
+
+    def _compare(self) -> None:
+        """Before anything is sent the log is known to be no copy, or is forked (D11)."""
+        if not self.book.compared:
+            self.work.requests.append(Request(fork.compared))
+            self._commit()
+            self.since.clear()
 
     def _events_lost(self) -> int:
         """What told of losses can itself be lost; when it is told is a matter of the clock."""

@@ -125,6 +125,25 @@ class SetClock(Clock):
         return self.trusted
 
 
+class StillClock(Clock):
+    """Moves only when told, so that nothing is reported or aged by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_ms = 1_900_000_000_000
+        self.set_by_ms = 0
+        self.trusted = True
+
+    def wall_ms(self) -> int:
+        return self.now_ms + self.set_by_ms
+
+    def mono_ms(self) -> int:
+        return self.now_ms - 1_900_000_000_000 + 86_400_000
+
+    def synced(self) -> bool:
+        return self.trusted
+
+
 def bulky(count: int, lane: Lane = Lane.LIVE, topic: str = TOPIC) -> list[Envelope]:
     """Records that zstd cannot make smaller."""
     random_bytes = random.Random(count)
