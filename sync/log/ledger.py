@@ -176,11 +176,15 @@ def _loss_of(row: Sequence[Any]) -> Loss | None:
 
 
 def rename(book: Book, old_id: str, border: int) -> None:
-    """Let what is not told yet of numbers from the border on be told under the log's present id (D11)."""
+    """Let what is or was told of numbers from the border on be of the log's present id (D11).
+
+    What was told may be told again; it is no more than the ledger keeps.
+    """
+    log_id = book.names.log_id
+    book.connection.execute("UPDATE ledger SET log_id=? WHERE log_id=? AND first>=?", (log_id, old_id, border))
     for number, loss in book.losses.items():
         if loss.log_id == old_id and loss.first is not None and loss.first >= border:
-            book.losses[number] = replace(loss, log_id=book.names.log_id)
-            book.connection.execute("UPDATE ledger SET log_id=? WHERE id=?", (book.names.log_id, number))
+            book.losses[number] = replace(loss, log_id=log_id)
 
 
 def lose_uncounted(book: Book, reason: str, log_id: str, text: str) -> None:

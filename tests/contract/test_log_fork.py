@@ -212,6 +212,24 @@ async def test_what_a_copy_told_of_its_own_numbers_is_told_under_its_new_id(tmp_
     assert new_id != old_id
 
 
+async def test_what_a_copy_told_is_told_again_under_its_new_id_where_the_event_is_lost(tmp_path: Path) -> None:
+    file = LogFile(settings(tmp_path), SetClock())
+    border = file.open().first_number
+    file.close(clean=False)
+    async with running(SqliteLog(settings(tmp_path), clock := SetClock())) as log:
+        clock.ahead_ms += 2 * REPORT_AFTER_MS
+        await log.append(envelopes("new"))
+        await until(lambda: not LogReader(tmp_path / "log.sqlite").untold())
+        await log.fork(Standing.WAITS)
+        new_id = log.stats().log_id
+        await log.fork(Standing.WAITS)
+        assert await log.discard() == 2
+        await log.append(envelopes("newer"))
+        found = (await drain(log))[Lane.ALERT, "system-events"]
+    told = [data for value in found if (data := json.loads(value)["data"])["reason"] == "unclosed"]
+    assert [(data["log_id"], data["first"]) for data in told] == [(new_id, border)]
+
+
 async def test_what_came_in_before_the_fork_has_its_new_names_after_a_salvage_too(tmp_path: Path) -> None:
     given = settings(tmp_path)
     async with running(SqliteLog(given)) as log:
