@@ -106,6 +106,11 @@ def settle(book: Book, batch: Batch, offset: int) -> None:
         return
     if offset >= 0:
         state.acked = offset + batch.count - 1
+        for other in book.streams.values():
+            # As safe a bound as its own; and where the topic was made anew, its own is of one that is no more.
+            if other.topic == state.topic and other.acked > state.acked:
+                other.acked = state.acked
+                book.touch(other)
     sent.extend(book, state, state.lease)
     book.delivered[state.lane] += state.lease.records
     state.lease = None

@@ -139,6 +139,20 @@ async def test_a_settled_batch_is_gone_and_the_next_lease_knows_its_offset(assig
     assert assigned.stats().depth[Lane.LIVE] == 1
 
 
+async def test_the_newest_acknowledgement_bounds_all_lanes_of_a_topic(assigned: Log) -> None:
+    """D1: where the topic was made anew, an idle lane's offset is of one that is no more."""
+    bulk = Stream(Lane.BULK, TOPIC, 0)
+    for stream, offset in ((bulk, 900), (LIVE, 7)):
+        await assigned.append(envelopes("x", lane=stream.lane))
+        batch = await assigned.lease(claim(stream), 1 << 20)
+        assert batch is not None
+        assigned.settle(batch, offset)
+    await assigned.append(envelopes("y"))
+    after = await assigned.lease(claim(LIVE, sequence=1), 1 << 20)
+    assert after is not None
+    assert after.acked_offset == 7
+
+
 async def test_settling_twice_counts_once(assigned: Log) -> None:
     await assigned.append(envelopes("x"))
     batch = await assigned.lease(claim(LIVE), 1 << 20)

@@ -20,8 +20,14 @@ from tests.support.log import drain
 class Own:
     """Whose log it is is never known."""
 
+    def __init__(self) -> None:
+        self.told_again = 0
+
     async def before_first_send(self, *_: object) -> None:
         await asyncio.Event().wait()
+
+    def tell_again(self) -> None:
+        self.told_again += 1
 
 
 def uplink_of(folder):
@@ -51,3 +57,4 @@ async def test_another_cluster_is_told_upstream_with_how_much_goes_to_it_marked(
     (event,) = [json.loads(value) for value in (await drain(log))[Lane.LIVE, "system-events"]]
     assert (event["event"], event["severity"]) == ("cluster_changed", "warning")
     assert event["data"] == {"cluster": "q8Yc", "count": 7}
+    assert uplink._own.told_again == 1
