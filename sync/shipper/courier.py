@@ -174,8 +174,8 @@ class Courier:
         """Whether a broker that took the batch cannot have forgotten it yet: it was leased before it first left."""
         if batch.leased_at_ns is None:
             return False
-        age_s = _now_s() - batch.leased_at_ns / 1e9
-        return 0 <= age_s <= (await self._harbour.sink.id_expiration_s() or _EXPIRATION_S) / 2
+        expiration_s = await self._harbour.sink.id_expiration_s() or _EXPIRATION_S
+        return 0 <= _now_s() - batch.leased_at_ns / 1e9 <= expiration_s / 2
 
     async def _changed(self, ask: Callable[[], Awaitable[int | None]]) -> int | None:
         """A change of the log's, asked for once only, also where the wait for it is broken off and resumed."""
@@ -192,7 +192,8 @@ class Courier:
 
     async def _answered(self, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
         """Ask until there is an answer, while the circuit is closed, and less and less often."""
-        harbour = self._harbour
+        harbour, topic = self._harbour, self.state.stream.topic
+        reasons: set[str] = set()
         while True:
             await harbour.circuit.wait_closed()
             try:
@@ -201,17 +202,27 @@ class Courier:
                 if isinstance(error, Unreachable):
                     harbour.circuit.doubt(error.reason)
                 harbour.tally.last_error = error.reason
+                reasons.add(error.reason)
                 await self._pause(error.reason, error.hint)
             else:
                 self._attempts = 0
+                if harbour.tally.waiting.get(topic) in reasons:
+                    # Nothing need be pending, whose delivery would say so. What a batch was refused for stays said.
+                    self._recovered(topic)
                 return answer
 
     async def _send(self, batch: Batch) -> Outcome | Aged:
         harbour, stream = self._harbour, self.state.stream
         await harbour.cleared(stream.lane)
-        if await self._aged():
-            return Aged()
         await harbour.precedence.enter(stream.lane)
+        try:
+            # Judged last of all: each wait makes it older.
+            return Aged() if await self._aged() else await self._attempt(batch)
+        finally:
+            harbour.precedence.leave(stream.lane)
+
+    async def _attempt(self, batch: Batch) -> Outcome:
+        harbour = self._harbour
         harbour.tally.in_flight += 1
         started_s = _now_s()
         sending = asyncio.ensure_future(harbour.sink.send(batch))
@@ -222,7 +233,6 @@ class Courier:
             raise
         finally:
             harbour.tally.in_flight -= 1
-            harbour.precedence.leave(stream.lane)
         if isinstance(outcome, Unknown) and outcome.left:
             self._unanswered_since_s = started_s if self._unanswered_since_s is None else self._unanswered_since_s
             self._untimed = sending_ms() < 0
@@ -238,14 +248,13 @@ class Courier:
         since_s = self._unanswered_since_s
         if not self.state.unanswered or since_s is None or not self._harbour.sink.idempotent:
             return False
-        age_s = _now_s() - since_s
-        if self._untimed or age_s > self._harbour.look_up_after_s:
+        if self._untimed or _now_s() - since_s > self._harbour.look_up_after_s:
             return True
         try:
             expiration_s = await self._harbour.sink.id_expiration_s()
         except NotReady:
             return True  # the look-up waits until it is answered
-        return expiration_s is not None and age_s > expiration_s / 2
+        return expiration_s is not None and _now_s() - since_s > expiration_s / 2
 
     async def _let_land(self, sending: asyncio.Future[Outcome]) -> None:
         """The orderly stop: give the batch in flight its time, and settle it if its acknowledgement comes."""

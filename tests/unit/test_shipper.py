@@ -124,6 +124,28 @@ async def test_a_topic_that_is_not_there_is_waited_for_and_said_once():
     assert ship.events[0].topic == "sensor-data"
 
 
+async def test_a_topic_that_is_there_again_is_said_so_though_nothing_is_pending_for_it():
+    ship = Ship()
+    async with ship.under_way():
+        await append(ship.log, range(5))
+        await until(ship.stood(range(5)))
+    again = Ship(ship.log, ship.sink)
+    log_end, gone = ship.sink.log_end, True
+
+    async def asked(stream):
+        if gone:
+            raise NotReady("topic sensor-data: UnknownTopicOrPartition (3)")
+        return await log_end(stream)
+
+    ship.sink.log_end = asked
+    async with again.under_way():
+        await until(lambda: again.events)
+        gone = False
+        await until(lambda: len(again.events) == 2)
+        assert again.shipper.waits_for() is None
+    assert [type(event) for event in again.events] == [Waiting, Recovered]
+
+
 AN_HOUR = 1_100
 """So many pauses are more than an hour of them."""
 AT_ONCE = replace(FAST, backoff_first_s=1e-6, backoff_most_s=1e-6)
