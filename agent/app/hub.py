@@ -103,7 +103,8 @@ class Hub:
 def log_settings(config: Config) -> LogSettings:
     """The log as its spoke takes it."""
     return LogSettings(
-        path=config.gateway.state_dir / "log.sqlite",
+        # The file itself: its lock lies beside it, and keeps out who comes by a link, too.
+        path=(config.gateway.state_dir / "log.sqlite").resolve(),
         gateway_id=config.gateway.id,
         site_id=config.gateway.site,
         commit_interval_s=config.log.commit_interval_ms / 1000,

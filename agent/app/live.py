@@ -15,7 +15,7 @@ from drivers.mqtt.probe import TOPIC, probe
 from drivers.values import Misconfigured as DriverMisconfigured
 from drivers.values import NotReady as DriverNotReady
 from sync.kafka import EXISTS, KafkaSink, Role, Weight
-from sync.values import Misconfigured, NotReady
+from sync.values import ClusterChanged, Misconfigured, NotReady
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -76,6 +76,10 @@ async def _kafka(config: Config) -> BrokerPart:
         assessed = await sink.assess(_topics(config))
     except NotReady as fault:
         return BrokerPart("kafka", (Line("kafka", None, f"cannot be asked: {fault.reason}", _hints(fault.hint)),))
+    except ClusterChanged as fault:
+        text = f"cannot be asked: {fault}"
+        hint = "kafka.brokers lead to two clusters: name the brokers of one"
+        return BrokerPart("kafka", (Line("kafka", None, text, _hints(hint)),))
     except Misconfigured as fault:
         text = f"{fault.field}: {fault.reason}" if fault.field else fault.reason
         return BrokerPart("kafka", (Line("kafka", False, text, _hints(fault.hint)),))
