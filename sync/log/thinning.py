@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sync.log.streams import Range, StreamState
     from sync.values import Envelope
 
-SLICE_S: Final = 0.003
+SLICE_S: Final = 0.0025
 MINUTE_MS: Final = 60_000
 _MOST_RECORDS: Final = 200_000
 """A minute of more is thinned in parts, so that what it is folded into stays small."""
