@@ -105,11 +105,11 @@ class Client:
             self._connections[key] = connection
             return connection
 
-    async def _dial(self, host: str, port: int, line: str) -> Any:
-        """A new connection, to the cluster known; raises what `connection` raises."""
+    async def _dial(self, host: str, port: int, line: str, *, first: bool = False) -> Any:
+        """A new connection, to the cluster known; raises what `connection` raises. The `first` is asked next."""
         connection = await self._connector.dial(host, port, line)
         try:
-            if self._one_cluster and self.cluster is not None:
+            if self._one_cluster and not (first and self.cluster is None):
                 await self._ask_cluster(connection, [])
         except BaseException:
             connection.close()
@@ -142,7 +142,7 @@ class Client:
                 return kept  # another question dialled meanwhile
             for host, port, _ in collect_hosts(self._brokers):
                 try:
-                    connection = await self._dial(host, port, CONTROL)
+                    connection = await self._dial(host, port, CONTROL, first=True)
                 except Unreachable as error:
                     reasons.append(error.reason)
                     continue

@@ -144,13 +144,19 @@ class Shipper:
                 present = asyncio.current_task()
                 if present is not None and present.cancelling():
                     raise asyncio.CancelledError from None
-                # What we knew of the brokers is nothing that these know.
-                self._couriers.clear()
-                self._producers.clear()
-                self._anew = True
+                self._forget_brokers()
             finally:
                 await self.sink.close()
             await self._pause_between_clusters()
+
+    def _forget_brokers(self) -> None:
+        """What we knew of them is nothing that those of another cluster know."""
+        self._couriers.clear()
+        self._producers.clear()
+        for topic in list(self.tally.waiting):
+            del self.tally.waiting[topic]
+            self.on_event(Recovered(topic))
+        self._anew = True
 
     async def _pause_between_clusters(self) -> None:
         """Longer each time: where a name leads to two clusters in turn, each change costs commits and an event."""

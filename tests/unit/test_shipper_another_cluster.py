@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sync.memory import Fault, MemorySink
-from sync.shipper import AnotherCluster, Repeated
+from sync.shipper import AnotherCluster, Recovered, Repeated
 from sync.values import Claim, Lane, Producer, Stream
 from tests.support.batches import batch_of
 from tests.support.ship import FAST, Ship, append, until
@@ -82,6 +82,21 @@ async def test_an_offset_of_the_old_cluster_bounds_no_read_back():
         await until(lambda: sum(again.log.stats().depth.values()) == 0)
     found = [number for number in again.values() if number >= 5_000]
     assert found == list(range(5_000, 5_005)), (found, again.marked())
+
+
+async def test_what_the_old_one_lacked_is_not_said_of_the_new_one():
+    ship = Ship()
+    ship.sink.missing_topics.add("camera-events")
+    async with ship.under_way():
+        await append(ship.log, range(10))
+        await append(ship.log, range(10), topic="camera-events")
+        await until(ship.shipper.waits_for)
+        ship.sink.missing_topics.clear()
+        ship.sink.rebuild("another")
+        await append(ship.log, range(10))
+        await until(lambda: any(isinstance(event, AnotherCluster) for event in ship.events))
+        assert ship.shipper.waits_for() is None
+    assert ship.events.count(Recovered("camera-events")) == 1
 
 
 async def test_a_lease_that_nobody_waited_for_is_not_marked():
