@@ -138,6 +138,8 @@ class Voyage:
     async def live(self, log: SqliteLog, goes_on: object) -> None:
         """Load and ship until the disk stands still; whatever was acknowledged is noted."""
         assert callable(goes_on)
+        # What was in flight at the last cut may be looked up and settled now, and so never leave again.
+        self.shore.flying.clear()
         tasks = [asyncio.create_task(log.run()), asyncio.create_task(Shipper(log, self.shore, _FAST).run())]
         waiting: set[asyncio.Future[None]] = set()
         while goes_on():
