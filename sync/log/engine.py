@@ -119,11 +119,13 @@ class Engine:
             if salvage is not None:
                 salvage.step(book)
             answers += self.thinner.apply(book)
-            trim_more = self._trim(book)
+            # A large minute's aggregates are work enough for one commit. The next one removes what they stand for,
+            # ahead of another such minute: none is thinned for want of the space that this frees.
+            trim_more = self.thinner.laden or self._trim(book)
             if self._commits % _TRIM_DEAD_LETTERS_EVERY == 0:
                 retention.trim_dead_letters(book)
             book.commit()
-        except BaseException:
+        except BaseException:  # raised on at once; nothing of a commit that failed may stay
             if salvage is not None:
                 salvage.rewind()
             book.rollback()
@@ -170,7 +172,7 @@ class Engine:
             book.begin()
             more = retention.trim(book, self.max_bytes, going_on=True, aging=False)
             book.commit()
-        except BaseException:
+        except BaseException:  # as above
             book.rollback()
             raise
         self._count(book)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sync.log.streams import Range, StreamState
     from sync.values import Envelope
 
-SLICE_S: Final = 0.0025
+SLICE_S: Final = 0.003
 MINUTE_MS: Final = 60_000
 _MOST_RECORDS: Final = 200_000
 """A minute of more is thinned in parts, so that what it is folded into stays small."""
@@ -46,7 +46,8 @@ _SAMPLES: Final = 16
 class _Minute:
     """What is read of one minute: blocks `first` to `last` of a pending part, and how many records they had.
 
-    `taken` is the stamp of the newest, `wrong_ms` what its clock is to be set right by, None where it is not.
+    `taken` is the stamp of the newest, `wrong_ms` what its clock is to be set right by, None where it is not. It took
+    `slices` to read.
     """
 
     stream: int
@@ -64,6 +65,7 @@ class _Minute:
     records: int = 0
     unreadable: int = 0
     damaged: int = 0
+    slices: int = 1
     aggregates: list[Envelope] = field(default_factory=list)
     ready: bool = False
 
@@ -101,6 +103,11 @@ class Thinner:
         """Whether there is something to do between commits."""
         return self.pressing or bool(self._wishes)
 
+    @property
+    def laden(self) -> bool:
+        """Whether this commit lets aggregates stand for a minute that took more than one slice to read."""
+        return self._applied is not None and self._applied.slices > 1
+
     def wish(self, to_bytes: int, done: asyncio.Future[int]) -> None:
         """Thin `backfill` until its pending blocks hold about so many bytes; then `done` gets how many records."""
         self._wishes.append(_Wish(to_bytes, done))
@@ -116,6 +123,8 @@ class Thinner:
             sqlite3.Error: as the disk or the file has it.
         """
         until = time.monotonic() + SLICE_S
+        if self._minute is not None:
+            self._minute.slices += 1
         while self.busy and time.monotonic() < until:
             if self._minute is None:
                 lanes = _LANES if self.pressing else (Lane.BACKFILL,)
