@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -191,18 +192,25 @@ async def test_what_waits_is_evicted_where_space_is_short_and_told(tmp_path: Pat
         await until(lambda: log.stats().lost.get("evicted", 0) > 0 and log.stats().waiting < 2_000)
 
 
+@contextlib.asynccontextmanager
+async def _told_of_unused_numbers(folder: Path) -> AsyncIterator[tuple[SqliteLog, int]]:
+    """A log after a start that a power cut ended, with its first number; it has told of those."""
+    file = LogFile(settings(folder), SetClock())
+    border = file.open().first_number
+    file.close(clean=False)
+    async with running(SqliteLog(settings(folder), clock := SetClock())) as log:
+        clock.ahead_ms += 2 * REPORT_AFTER_MS
+        await log.append(envelopes("new"))
+        await until(lambda: not LogReader(folder / "log.sqlite").untold())
+        yield log, border
+
+
 async def test_what_a_copy_told_of_its_own_numbers_is_told_under_its_new_id(tmp_path: Path) -> None:
     """Two starts without upstream, the first ended by a power cut: its unused numbers are the copy's."""
     async with running(SqliteLog(settings(tmp_path))) as log:
         await _fill(log)
         old_id, last = log.stats().log_id, log.stats().next_seq - 1
-    file = LogFile(settings(tmp_path), SetClock())
-    border = file.open().first_number
-    file.close(clean=False)
-    async with running(SqliteLog(settings(tmp_path), clock := SetClock())) as log:
-        clock.ahead_ms += 2 * REPORT_AFTER_MS
-        await log.append(envelopes("new"))
-        await until(lambda: not LogReader(tmp_path / "log.sqlite").untold())
+    async with _told_of_unused_numbers(tmp_path) as (log, border):
         await log.fork(Standing.MARKED)
         found = (await drain(log))[Lane.ALERT, "system-events"]
         new_id = log.stats().log_id
@@ -213,13 +221,7 @@ async def test_what_a_copy_told_of_its_own_numbers_is_told_under_its_new_id(tmp_
 
 
 async def test_what_a_copy_told_is_told_again_under_its_new_id_where_the_event_is_lost(tmp_path: Path) -> None:
-    file = LogFile(settings(tmp_path), SetClock())
-    border = file.open().first_number
-    file.close(clean=False)
-    async with running(SqliteLog(settings(tmp_path), clock := SetClock())) as log:
-        clock.ahead_ms += 2 * REPORT_AFTER_MS
-        await log.append(envelopes("new"))
-        await until(lambda: not LogReader(tmp_path / "log.sqlite").untold())
+    async with _told_of_unused_numbers(tmp_path) as (log, border):
         await log.fork(Standing.WAITS)
         new_id = log.stats().log_id
         await log.fork(Standing.WAITS)

@@ -7,11 +7,9 @@ import contextlib
 import json
 import os
 import pty
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,14 +27,6 @@ def tidegate(*words, **how):
     return subprocess.run(
         [TIDEGATE, *words], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT, env=env, **how
     )
-
-
-@pytest.fixture
-def folder():
-    # A socket's path may have 107 bytes, which pytest's own folders may be past.
-    path = Path(tempfile.mkdtemp(prefix="tg-"))
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture

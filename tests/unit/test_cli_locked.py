@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -35,14 +32,6 @@ class Hub:
 
     async def decide_log(self, *, adopt):
         return {"records": await (self.log.adopt() if adopt else self.log.discard())}
-
-
-@pytest.fixture
-def folder():
-    # A socket's path may have 107 bytes, which pytest's own folders may be past.
-    path = Path(tempfile.mkdtemp(prefix="tg-"))
-    yield path
-    shutil.rmtree(path)
 
 
 @contextlib.asynccontextmanager

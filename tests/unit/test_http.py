@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import socket
 import stat
-import tempfile
-from pathlib import Path
 
 import httpx
 import pytest
@@ -53,14 +50,6 @@ class Hub:
 @pytest.fixture
 def hub():
     return Hub()
-
-
-@pytest.fixture
-def folder():
-    # A socket's path may have 107 bytes, which pytest's own folders may be past.
-    path = Path(tempfile.mkdtemp(prefix="tg-"))
-    yield path
-    shutil.rmtree(path)
 
 
 @contextlib.asynccontextmanager
