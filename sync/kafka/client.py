@@ -111,7 +111,7 @@ class Client:
         try:
             if self._one_cluster and not (first and self.cluster is None):
                 await self._ask_cluster(connection, [])
-        except BaseException:
+        except BaseException:  # raised on at once; a connection that nobody vouched for must not stay open
             connection.close()
             raise
         return connection

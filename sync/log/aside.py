@@ -29,10 +29,9 @@ _SALVAGED: Final = "salvaged"
 _KEEP: Final = 2
 _KIND: Final = re.compile(r"(?P<kind>damaged|held|salvaged|replaced|format-(?P<format>\d+))-(?P<time>\d{8}T\d{12}Z)")
 _TIME: Final = "%Y%m%dT%H%M%S%fZ"
-NAMES: Final = SUFFIX
 _SHARED: Final = "-shm"
 _WAL: Final = "-wal"
-_WITH: Final = (_WAL, _SHARED, NAMES)
+_WITH: Final = (_WAL, _SHARED, SUFFIX)
 
 
 def later(number: int) -> str:
@@ -50,7 +49,7 @@ def place(path: Path, kind: str) -> Path:
 
 def log_ids(path: Path) -> set[str]:
     """Whose files lie here, as far as what lies beside them says it."""
-    return {Names.read(_beside(file, NAMES)).log_id for file in files(path)}
+    return {Names.read(_beside(file, SUFFIX)).log_id for file in files(path)}
 
 
 def files(path: Path) -> list[Path]:
@@ -81,7 +80,7 @@ def move(path: Path, to: Path, names: Names) -> None:
     Raises:
         OSError: it cannot be moved.
     """
-    names.write(_beside(to, NAMES))
+    names.write(_beside(to, SUFFIX))
     with contextlib.suppress(FileNotFoundError):
         path.rename(to)
     sync_folder(path.parent)  # the file before its WAL: without one, it would be taken for whole

@@ -209,7 +209,7 @@ class Book:
         try:
             self._meta(probed_ms=self.clock.wall_ms())
             self.connection.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # raised on at once; the next commit must not find this transaction open
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise

@@ -112,7 +112,7 @@ class LogFile:
             names = Names.read(self._names)
             book = open_book(connection, self._settings, self._clock, names, compared=self._compared)
             self._identity = _identity(self.path)
-        except BaseException:
+        except BaseException:  # raised on at once; a half-opened file must not keep its locks
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
             raise

@@ -156,7 +156,7 @@ def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
         connection.execute("PRAGMA cache_size=-2048")
         connection.execute("PRAGMA cell_size_check=1")
         _create_or_check(connection, path, version)
-    except BaseException:
+    except BaseException:  # raised on at once; a half-opened file must not keep its locks
         with contextlib.suppress(sqlite3.Error):
             connection.close()
         raise

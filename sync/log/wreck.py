@@ -10,10 +10,10 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sync.log import aside, blocks, counts, faults, ledger, lineage, schema, streams
+from sync.log import blocks, counts, faults, ledger, lineage, schema, streams
 from sync.log.blocks import Block
 from sync.log.clock import Stamp
-from sync.log.names import Names
+from sync.log.names import SUFFIX, Names
 from sync.log.schema import MAX_NUMBER, key_of
 from sync.log.streams import Range
 from sync.values import Lane, Standing
@@ -65,7 +65,7 @@ class Wreck:
                 read for lost.
         """
         connection = None
-        names = Names.read(path.with_name(path.name + aside.NAMES))
+        names = Names.read(path.with_name(path.name + SUFFIX))
         try:
             connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
             connection.execute("PRAGMA cell_size_check=1")
