@@ -111,6 +111,10 @@ bench: $(VENV)/.installed tools ## measure, and write docs/BENCHMARKS.md
 bench-backlog: $(VENV)/.installed ## ten million records pending beside a thousand: what commits cost (ARGS=blocks)
 	@$(BIN)/python -m tests.bench.bench_backlog $(ARGS)
 
+.PHONY: bench-versions
+bench-versions: $(VENV)/.installed tools ## this tree beside another in interleaved rounds: ARGS="--other TREE"
+	@$(BIN)/python -m tests.bench.bench_versions $(ARGS)
+
 .PHONY: bench-compression
 bench-compression: $(VENV)/.installed ## zstd levels against CPU and bytes, on real readings
 	@$(BIN)/python -m tests.bench.bench_compression $(ARGS)

@@ -9,19 +9,19 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.support.account import arrival
 from tests.support.children import spawn
-from tests.support.daemon import Daemon, document
+from tests.support.daemon import EXECUTABLE, Daemon, document
 from tests.support.farm import TOPICS
 from tests.support.kafka import ApacheKafka
 from tests.support.mosquitto import Mosquitto
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 FAST_MOSQUITTO = (
     "max_inflight_messages 65535",
@@ -33,7 +33,31 @@ FAST_MOSQUITTO = (
 would be all that is measured.
 """
 GATEWAY = "gw-bench"
-_PATTERN = {"topic": "farm/{site}/{tank}/{metric}", "unit": "1", "payload": {"format": "json", "value": "value"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the publisher sends: its topics, the payload (`%d` is the message's number, `%t` its time), and how the
+    daemon is to read it.
+    """
+
+    topics: tuple[str, ...]
+    payload: str
+    pattern: Mapping[str, object]
+
+
+_TOPIC = "farm/{site}/{tank}/{metric}"
+ONE_FIELD = Sent(
+    TOPICS,
+    '{"value": %d}',
+    {"topic": _TOPIC, "unit": "1", "payload": {"format": "json", "value": "value"}},
+)
+FIVE_FIELDS = Sent(
+    tuple(f"farm/site/tank-{number // 5 + 1:02}/metric{number % 5}" for number in range(150)),
+    '{"sensor_id": "tank-01_metric0", "sensor_type": "count", "value": %d, "tank_id": "tank-01", "ts": "%t"}',
+    {"topic": _TOPIC, "unit": "1", "payload": {"format": "json", "value": "value", "at": "ts"}},
+)
+"""150 sensors, each with the device's own time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +78,18 @@ class Rate:
 class Bench:
     """Brokers and a daemon, ready to be started; one document for all measurements."""
 
-    def __init__(self, *, prefix: Sequence[str] = (), **sections: object) -> None:
+    def __init__(
+        self,
+        *,
+        prefix: Sequence[str] = (),
+        executable: Path = EXECUTABLE,
+        sent: Sent = ONE_FIELD,
+        **sections: object,
+    ) -> None:
         self._stack = ExitStack()
         self._prefix = prefix
+        self._executable = executable
+        self.sent = sent
         self._sections = sections
 
     def __enter__(self) -> Self:
@@ -64,7 +97,9 @@ class Bench:
             self.mosquitto = stack.enter_context(Mosquitto(lines=FAST_MOSQUITTO))
             self.kafka = stack.enter_context(ApacheKafka())
             self.kafka.create_topic("sensor-data")
-            self.daemon = stack.enter_context(Daemon(self._document, prefix=self._prefix))
+            self.daemon = stack.enter_context(
+                Daemon(self._document, prefix=self._prefix, executable=self._executable)
+            )
             self._stack = stack.pop_all()
         return self
 
@@ -76,7 +111,7 @@ class Bench:
             mqtt_port=self.mosquitto.port,
             kafka=self.kafka.bootstrap,
             folder=folder,
-            subscriptions=[_PATTERN],
+            subscriptions=[self.sent.pattern],
             **{"gateway": {"id": GATEWAY}, **self._sections},
         )
 
@@ -106,11 +141,13 @@ async def reach(bootstrap: str, topic: str, count: int, timeout_s: float) -> tup
 
 
 @contextmanager
-def publishing(port: int, count: int, per_second: float = 0.0) -> Iterator[subprocess.Popen[bytes]]:
+def publishing(
+    port: int, count: int, per_second: float = 0.0, sent: Sent = ONE_FIELD
+) -> Iterator[subprocess.Popen[bytes]]:
     """The publisher of pre-encoded packets, in a process of its own, that waits for a line to begin."""
-    topics = [option for topic in TOPICS for option in ("--topic", topic)]
+    topics = [option for topic in sent.topics for option in ("--topic", topic)]
     command = [sys.executable, "-m", "tests.support.publisher", str(port), "--count", str(count)]
-    command += ["--per-second", str(per_second), *topics]
+    command += ["--per-second", str(per_second), "--payload", sent.payload, *topics]
     root = Path(__file__).parents[2]
     process = spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root)
     try:
@@ -129,12 +166,15 @@ def begin(process: subprocess.Popen[bytes]) -> None:
     process.stdin.flush()
 
 
-def waiting_session(readings: int, *, prefix: Sequence[str] = ()) -> Rate:
-    """All readings wait in the daemon's session when it comes back: from its TCP connection until Kafka has them."""
-    with Bench(prefix=prefix) as bench:
+def waiting_session(readings: int, **options: Any) -> Rate:
+    """All readings wait in the daemon's session when it comes back: from its TCP connection until Kafka has them.
+
+    `options` are those of `Bench`.
+    """
+    with Bench(**options) as bench:
         bench.daemon.start().until_ready()
         bench.daemon.stop()
-        with publishing(bench.mosquitto.port, readings) as publisher:
+        with publishing(bench.mosquitto.port, readings, sent=bench.sent) as publisher:
             begin(publisher)
             publisher.wait()
         bench.daemon.start()
@@ -147,11 +187,11 @@ def waiting_session(readings: int, *, prefix: Sequence[str] = ()) -> Rate:
         return bench.counted(readings, ended - begun, cpu)
 
 
-def beside_publisher(readings: int, *, prefix: Sequence[str] = ()) -> Rate:
+def beside_publisher(readings: int, **options: Any) -> Rate:
     """The publisher publishes as fast as mosquitto takes it: from its first packet until Kafka has all."""
-    with Bench(prefix=prefix) as bench:
+    with Bench(**options) as bench:
         bench.daemon.start().until_ready()
-        with publishing(bench.mosquitto.port, readings) as publisher:
+        with publishing(bench.mosquitto.port, readings, sent=bench.sent) as publisher:
             begun, cpu_begun = time.monotonic(), bench.daemon.cpu_s()
             begin(publisher)
             ended, _ = bench.until_in_kafka(readings)

@@ -86,7 +86,9 @@ class Daemon:
         *,
         environment: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
+        executable: Path = EXECUTABLE,
     ) -> None:
+        self._executable = executable
         self.folder = Path(tempfile.mkdtemp(prefix="tg-"))
         (self.folder / "synchronised").touch()
         self.state = self.folder / "state"
@@ -120,7 +122,7 @@ class Daemon:
             "NOTIFY_SOCKET": str(self.folder / "notify"),
             **self.environment,
         }
-        command = [*self._prefix, str(EXECUTABLE), "run", "--config", str(self.config_file)]
+        command = [*self._prefix, str(self._executable), "run", "--config", str(self.config_file)]
         with (self.folder / "output").open("ab") as output:
             self.process = spawn(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=ROOT

@@ -14,6 +14,7 @@ import struct
 import sys
 import time
 from collections import deque
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 import paho.mqtt.client as mqtt
@@ -113,13 +114,22 @@ def _publish_packet(topic: bytes, packet_id: int, payload: bytes) -> bytes:
 def blast(port: int, count: int, *, topics: Sequence[str], payload: str, per_second: float, window: int) -> float:
     """Publish `count` packets made beforehand, at most `window` unacknowledged; seconds from first to last PUBACK.
 
-    `payload` is a template in which `%d` becomes the message's number. A rate of 0 is as fast as it goes.
+    `payload` is a template in which `%d` becomes the message's number and `%t` a time, a millisecond later for each
+    hundred from the time at which the packets are made. A rate of 0 is as fast as it goes.
     """
     names = [topic.encode() for topic in topics]
     template = payload.encode()
+    made_at = datetime.now(UTC)
+
+    def body(number: int) -> bytes:
+        filled = template.replace(b"%d", b"%d" % number)
+        if b"%t" not in filled:
+            return filled
+        at = made_at + timedelta(milliseconds=number // 100)
+        return filled.replace(b"%t", at.isoformat(timespec="milliseconds").encode())
+
     packets = [
-        _publish_packet(names[number % len(names)], number % 65_000 + 1, template.replace(b"%d", b"%d" % number))
-        for number in range(count)
+        _publish_packet(names[number % len(names)], number % 65_000 + 1, body(number)) for number in range(count)
     ]
     link = socket.create_connection(("127.0.0.1", port))
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
