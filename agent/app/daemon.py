@@ -106,6 +106,7 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.hub.alerts.run(), name="alerts")
             group.create_task(self.hub.watch.run(), name="log-watch")
+            group.create_task(self.hub.certificates.run(), name="certificate-dates")
 
     async def _model_host(self) -> None:
         """Ends the models' process when the stage stops, so that a model that hangs holds nobody up."""

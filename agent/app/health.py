@@ -13,6 +13,7 @@ from agent.supervisor import State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent.app.certificates import CertificateDates
     from agent.app.control import Reloads
     from agent.app.hub import Hub
     from agent.metrics import Metrics
@@ -72,6 +73,7 @@ class HubHealth:
                 "refused": hub.reload.refused,
             },
             "units": [unit(report) for report in reports],
+            "clock": clock(hub.certificates),
             "log": durable(hub.log.stats()),
             "uplink": uplink(hub.uplink.shipper),
             "link": link(hub.uplink.meter.stats()),
@@ -109,6 +111,11 @@ def unit(report: UnitReport) -> dict[str, Any]:
         "crashes": report.crashes,
         "waits": report.waits,
     }
+
+
+def clock(dates: CertificateDates) -> dict[str, Any]:
+    """Whether the wall clock is trusted, and the floor that certificates are held against while it is not."""
+    return {"trusted": dates.clock_trusted, "certificate_floor": dates.floor.isoformat(timespec="seconds")}
 
 
 def durable(stats: LogStats) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent import logs
+from agent.app.certificates import CertificateDates, TimeFloor
 from agent.app.identity import Identity
 from agent.app.sources import Sources
 from agent.app.uplink import Uplink
@@ -18,6 +19,8 @@ from agent.reload import Hooks, Reload, Topology
 from agent.supervisor import State, Supervisor
 from models.host import ModelHost
 from sync.log import LogSettings, SqliteLog
+from sync.log.clock import Clock
+from sync.values import EARLIEST_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,10 +53,22 @@ class Hub:
         self.intake = Intake(self.outbox, self.alerts, self.encoder, self.ack_latency.observe)
         self.watch = LogWatch(self.log, self.outbox, self.alerts, self.encoder, config.gateway.site)
         self.models = ModelHost()
-        self.sources = Sources(self.intake, self.alerts, self.outbox, self.encoder, self.models)
+        self._clock = Clock(config.log.clock_file)
+        self.certificates = CertificateDates(self._clock_trusted, time_floor(config))
+        self.sources = Sources(
+            self.intake, self.alerts, self.outbox, self.encoder, self.models, dates=self.certificates
+        )
         self.own = Identity(self.log, self.outbox, self.encoder, config.gateway)
         site_id = config.gateway.site
-        self.uplink = Uplink(self.log, self.outbox, self.alerts, encoder=self.encoder, own=self.own, site_id=site_id)
+        self.uplink = Uplink(
+            self.log,
+            self.outbox,
+            self.alerts,
+            encoder=self.encoder,
+            own=self.own,
+            site_id=site_id,
+            dates=self.certificates,
+        )
         self.supervisor = Supervisor(self._unit_changed)
         hooks = Hooks(plan, refusals, self._adopt, self._report)
         self.reload = Reload(path, Topology(self.supervisor), hooks, choice)
@@ -65,6 +80,11 @@ class Hub:
             event=kind, severity=Severity.INFO, source="daemon", text=text, at=datetime.now(UTC), data=data
         )
         self.outbox.post([self.encoder.system_event(event)])
+
+    def _clock_trusted(self) -> bool:
+        """By the log's rules (C1 to C3); before it is open, by what the machine says right now."""
+        stats = self.log.stats()
+        return stats.clock_trusted if stats.log_id else clock_synchronised(self._clock)
 
     def _adopt(self, config: Config) -> None:
         logs.configure(config.logging.level, config.logging.format)
@@ -98,6 +118,16 @@ class Hub:
                 site_id=self.identity.site,
             )
         )
+
+
+def time_floor(config: Config) -> TimeFloor:
+    """The file is beside the log, and outlives it."""
+    return TimeFloor(config.gateway.state_dir / "time-floor")
+
+
+def clock_synchronised(clock: Clock) -> bool:
+    """Whether the wall clock is said to be synchronised, and does not show a time that cannot be."""
+    return clock.wall_ms() >= EARLIEST_MS and clock.synced()
 
 
 def log_settings(config: Config) -> LogSettings:

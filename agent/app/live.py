@@ -7,7 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.app.certificates import CertificateDates
 from agent.app.guarantee import COMPACTED
+from agent.app.hub import clock_synchronised, time_floor
 from agent.app.sources import mqtt_settings
 from agent.app.uplink import kafka_settings
 from agent.events import TOPICS
@@ -15,6 +17,7 @@ from drivers.mqtt.probe import TOPIC, probe
 from drivers.values import Misconfigured as DriverMisconfigured
 from drivers.values import NotReady as DriverNotReady
 from sync.kafka import EXISTS, KafkaSink, Role, Weight
+from sync.log.clock import Clock
 from sync.values import ClusterChanged, Misconfigured, NotReady
 
 if TYPE_CHECKING:
@@ -71,7 +74,7 @@ async def _ask(config: Config, rate_hz: float, fill: int | None) -> Live:
 
 
 async def _kafka(config: Config) -> BrokerPart:
-    sink = KafkaSink(kafka_settings(config))
+    sink = KafkaSink(kafka_settings(config, _dates(config)))
     try:
         assessed = await sink.assess(_topics(config))
     except NotReady as fault:
@@ -89,6 +92,12 @@ async def _kafka(config: Config) -> BrokerPart:
     if any(finding.name.startswith("right:") for topic in assessed for finding in topic.wanting(Weight.ADVICE)):
         lines[-1] = Line(lines[-1].subject, lines[-1].well, lines[-1].text, (*lines[-1].why, _RIGHTS))
     return BrokerPart("kafka", tuple(lines))
+
+
+def _dates(config: Config) -> CertificateDates:
+    """As the daemon judges them; whether this command's user may read its file or not."""
+    clock = Clock(config.log.clock_file)
+    return CertificateDates(lambda: clock_synchronised(clock), time_floor(config))
 
 
 def _topics(config: Config) -> dict[str, Role]:
@@ -122,7 +131,7 @@ async def _mqtt(config: Config, connection: Mqtt, rate_hz: float, fill: int | No
     window_needed = math.ceil(config.log.log_stall_s * rate_hz)
     count = fill or max(_LEAST_FILL, 2 * window_needed)
     try:
-        kept = await probe(mqtt_settings(connection, config), count)
+        kept = await probe(mqtt_settings(connection, config, _dates(config)), count)
     except DriverNotReady as fault:
         return BrokerPart(name, (Line(name, None, f"cannot be asked: {fault.reason}", _hints(fault.hint)),))
     except DriverMisconfigured as fault:

@@ -24,6 +24,7 @@ from drivers.mqtt.topics import Routes
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.app.certificates import CertificateDates
     from agent.config import Config
     from agent.config.schema import Mqtt, Subscription
     from agent.events import Encoder
@@ -58,12 +59,22 @@ class WatchedCamera:
 class Sources:
     """Builds MQTT connections, cameras and models, and knows those of the plan, for figures and status."""
 
-    def __init__(self, intake: Intake, alerts: Alerts, outbox: Outbox, encoder: Encoder, host: ModelHost) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        alerts: Alerts,
+        outbox: Outbox,
+        encoder: Encoder,
+        host: ModelHost,
+        *,
+        dates: CertificateDates | None = None,
+    ) -> None:
         self._intake = intake
         self._alerts = alerts
         self._outbox = outbox
         self._encoder = encoder
         self._host = host
+        self._dates = dates
         self.slots: dict[str | None, FrameSlots] = {}
         self.connections: dict[str, MqttDriver] = {}
         self.cameras: dict[str, CameraDriver] = {}
@@ -84,7 +95,11 @@ class Sources:
                 for model in config.models
             ),
             *(
-                Planned(f"mqtt:{connection.name}", (connection.local, mqtt_settings(connection, config)), self._mqtt)
+                Planned(
+                    f"mqtt:{connection.name}",
+                    (connection.local, mqtt_settings(connection, config, self._dates)),
+                    self._mqtt,
+                )
                 for connection in config.mqtt
             ),
             *(
@@ -193,7 +208,7 @@ class Sources:
         return self.slots.setdefault(model, FrameSlots())
 
 
-def mqtt_settings(connection: Mqtt, config: Config) -> MqttSettings:
+def mqtt_settings(connection: Mqtt, config: Config, dates: CertificateDates | None = None) -> MqttSettings:
     """A connection as the driver takes it, with the sensors that config knows by name."""
     tls = connection.tls
     return MqttSettings(
@@ -205,7 +220,7 @@ def mqtt_settings(connection: Mqtt, config: Config) -> MqttSettings:
         version=connection.version,
         username=connection.username,
         password_file=connection.password_file,
-        tls=TlsSettings(tls.ca_file, tls.cert_file, tls.key_file, tls.insecure_skip_verify) if tls else None,
+        tls=TlsSettings(tls.ca_file, tls.cert_file, tls.key_file, tls.insecure_skip_verify, dates) if tls else None,
         keepalive_s=connection.keepalive_s,
         session_expiry_s=connection.session_expiry_s,
         receive_maximum=connection.receive_maximum,

@@ -26,6 +26,7 @@ from sync.values import Lane, NotReady
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from agent.app.certificates import CertificateDates
     from agent.app.identity import Identity, RestoredLog
     from agent.config import Config
     from agent.config.schema import LaneBudget
@@ -73,7 +74,15 @@ class Uplink:
     """Builds shipper and fleet, and turns what the shipper reports into alerts."""
 
     def __init__(
-        self, durable: Log, outbox: Outbox, alerts: Alerts, *, encoder: Encoder, own: Identity, site_id: str
+        self,
+        durable: Log,
+        outbox: Outbox,
+        alerts: Alerts,
+        *,
+        encoder: Encoder,
+        own: Identity,
+        site_id: str,
+        dates: CertificateDates | None = None,
     ) -> None:
         self._log = durable
         self._outbox = outbox
@@ -81,6 +90,7 @@ class Uplink:
         self._encoder = encoder
         self._own = own
         self._site_id = site_id
+        self._dates = dates
         self._flowing: set[Stream] = set()
         self.traffic = Traffic()
         self.meter = Meter(self._moved)
@@ -90,7 +100,7 @@ class Uplink:
 
     def plan(self, config: Config, on_push: OnPush) -> list[Planned]:
         """The shipper, what the cluster grants it, and the fleet where config names it."""
-        kafka = kafka_settings(config)
+        kafka = kafka_settings(config, self._dates)
         shipping = UplinkSettings(kafka, shipper_settings(config), config.kafka.restored_log)
         planned = [Planned("shipper", shipping, self._shipper)]
         if kafka.idempotent:
@@ -240,7 +250,7 @@ def _repeated(stream: Stream) -> str:
     return f"repeated_{stream.lane}_{stream.topic}"
 
 
-def kafka_settings(config: Config) -> KafkaSettings:
+def kafka_settings(config: Config, dates: CertificateDates | None = None) -> KafkaSettings:
     """The cluster as the spoke takes it."""
     kafka = config.kafka
     return KafkaSettings(
@@ -255,6 +265,7 @@ def kafka_settings(config: Config) -> KafkaSettings:
         sasl_mechanism=kafka.sasl_mechanism,
         username=kafka.username,
         password_file=kafka.password_file,
+        dates=dates,
     )
 
 

@@ -43,6 +43,7 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         ("uplink", _uplink(answer)),
         ("link", _link(answer)),
         ("log", _log(answer)),
+        ("clock", _clock_trust(answer)),
     ]
     lines += [f"{name:<8}{printable(fact) if name != 'ready' else fact}" for name, fact in facts]
     lines += ["", *_units(answer), "", *_lanes(answer)]
@@ -73,6 +74,14 @@ def _uplink(answer: dict[str, Any]) -> str:
         return "not started"
     why = uplink.get("reason") or uplink.get("last_error") if circuit != "closed" else ""
     return ("connected" if circuit == "closed" else "not connected") + (f": {why}" if why else "")
+
+
+def _clock_trust(answer: dict[str, Any]) -> str:
+    clock = answer.get("clock", {})
+    if clock.get("trusted", True):
+        return "trusted"
+    floor = str(clock.get("certificate_floor", ""))[:10]
+    return f"not trusted; a TLS certificate is refused only if it expired before {floor}"
 
 
 def _link(answer: dict[str, Any]) -> str:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
+
+
+class CertificateDates(Protocol):
+    """Judges the dates of certificates on a machine whose clock may be wrong."""
+
+    def prepare(self, context: ssl.SSLContext) -> None:
+        """Called before each handshake; one that fails for a date then raises ssl.SSLCertVerificationError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +54,13 @@ class KnownSensor:
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """TLS of the connection. Without `ca_file` the system's authorities are trusted."""
+    """TLS of the connection. Without `ca_file` the system's authorities are trusted, without `dates` the clock is."""
 
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
     insecure_skip_verify: bool = False
+    dates: CertificateDates | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

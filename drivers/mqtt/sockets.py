@@ -134,6 +134,8 @@ def _context(tls: TlsSettings) -> ssl.SSLContext:
     if tls.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    elif tls.dates is not None:
+        tls.dates.prepare(context)
     return context
 
 

@@ -44,6 +44,9 @@ _IDLE_MS = 180_000
 _PARDON_S = 60.0
 """How long a cluster that let us in before may refuse us: it may be in the middle of its own restart."""
 
+_DATES = (9, 10)
+"""OpenSSL's numbers for a certificate that is not valid yet, or no longer: time may mend it."""
+
 _BULK_SEND_BUFFER_BYTES = 16 * 1024
 
 _NO_KAFKA = (AssertionError, EOFError, OverflowError, TypeError, ValueError)
@@ -125,8 +128,7 @@ class Connector:
         except UnsupportedSaslMechanismError as error:
             raise self._refused(f"{where}: {error}", "kafka.sasl_mechanism") from error
         except ssl.SSLCertVerificationError as error:
-            hint = "the brokers' certificate must be signed by this CA and name their host"
-            raise self._refused(f"{where}: {error.verify_message}", "kafka.ca_file", hint) from error
+            raise self._mistrusted(where, error) from error
         except UnicodeError as error:
             # Python's own check of names; a part is empty or has more than 63 characters.
             raise Unreachable(f"{host} cannot be the name of a host") from error
@@ -142,6 +144,13 @@ class Connector:
         self._traffic.track(connection, line)
         self._let_in, self._refused_since = True, None
         return connection
+
+    def _mistrusted(self, where: str, error: ssl.SSLCertVerificationError) -> Misconfigured | Unreachable:
+        reason = f"{where}: {error.verify_message}"
+        if error.verify_code in _DATES:
+            return Unreachable(reason, "renew it, unless this machine's clock is wrong")
+        hint = "the brokers' certificate must be signed by this CA and name their host"
+        return self._refused(reason, "kafka.ca_file", hint)
 
     def _refused(self, reason: str, field: str, hint: str = "") -> Misconfigured | Unreachable:
         now_s = time.monotonic()

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from sync.values import Misconfigured
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+class CertificateDates(Protocol):
+    """Judges the dates of certificates on a machine whose clock may be wrong."""
+
+    def prepare(self, context: ssl.SSLContext) -> None:
+        """Called before each handshake; one that fails for a date then raises ssl.SSLCertVerificationError."""
+
 
 Security = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
 
@@ -20,7 +28,8 @@ class KafkaSettings:
 
     `brokers` are `host:port`, tried in random order to find the rest. `request_timeout_s` is how long a
     request may go without progress (bytes leaving, or the answer once all have left), not how long it may
-    take. `password_file` and the TLS files are read anew for each connection, so a replaced one is taken up.
+    take. `password_file` and the TLS files are read again for each connection, so a replaced one is taken up.
+    Without `dates` the clock is trusted to judge certificates.
     """
 
     brokers: tuple[str, ...]
@@ -35,6 +44,7 @@ class KafkaSettings:
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     username: str | None = None
     password_file: Path | None = None
+    dates: CertificateDates | None = field(default=None, compare=False)
 
     @property
     def idempotent(self) -> bool:
@@ -50,16 +60,18 @@ def tls_context(settings: KafkaSettings) -> ssl.SSLContext | None:
     """
     if settings.security not in ("ssl", "sasl_ssl"):
         return None
-    field = "kafka.ca_file"
+    at = "kafka.ca_file"
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
         if settings.cert_file is not None:
-            field = "kafka.cert_file"
+            at = "kafka.cert_file"
             context.load_cert_chain(settings.cert_file, settings.key_file)
     except (OSError, ssl.SSLError) as error:  # SSLError is an OSError; named for the reader
         raise Misconfigured(
-            f"TLS files cannot be used: {error}", field, "they must be PEM and readable by the user tidegate"
+            f"TLS files cannot be used: {error}", at, "they must be PEM and readable by the user tidegate"
         ) from error
+    if settings.dates is not None:
+        settings.dates.prepare(context)
     return context
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -15,10 +16,13 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.account import of_gateway
+from tests.support.certificates import issue
 from tests.support.consumer import read_topic_blocking
 from tests.support.faked_time import EPOCH_S, YEAR_S, FakedTime
 from tests.support.farm import TOPICS, Farm
 from tests.support.kafka import ApacheKafka
+from tests.support.mosquitto import Mosquitto
+from tests.support.proxy import Proxy
 from tests.support.publisher import Publisher
 
 if TYPE_CHECKING:
@@ -181,3 +185,52 @@ def test_on_a_topic_that_keeps_its_own_time_no_clock_of_a_gateway_matters(tmp_pa
         for record in records.values():
             assert record.header("clock") == "unsynchronised"
             assert began_ms - 1_000 < record.timestamp_ms < time.time() * 1000 + 1_000
+
+
+def test_tls_to_both_brokers_needs_no_clock_and_is_judged_again_when_time_arrives(tmp_path: Path) -> None:
+    """X2, X3: the box boots in 1970; certificates of today are taken, and stay when the clock is right."""
+    files = issue(tmp_path / "tls")
+    pair = tmp_path / "pair.pem"
+    pair.write_text(files.server_key.read_text() + files.server_cert.read_text())
+    link = {
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LINK:SSL",
+        "listener.name.link.ssl.keystore.type": "PEM",
+        "listener.name.link.ssl.keystore.location": str(pair),
+    }
+    clock = FakedTime(tmp_path, EPOCH_S)
+    with (
+        ApacheKafka(config=link) as kafka,
+        Proxy(kafka.host, kafka.behind_link_port, at=kafka.link_port),
+        Mosquitto(tls=True) as secured,
+        Farm(
+            kafka,
+            environment=clock.environment,
+            mqtt={"host": "127.0.0.1", "tls": {"ca_file": str(secured.certificates.ca_file)}},
+            kafka={
+                "brokers": [f"{kafka.host}:{kafka.link_port}"],
+                "security": "ssl",
+                "ca_file": str(files.ca_file),
+            },
+        ) as farm,
+    ):
+        farm.mqtt_port = secured.port
+        farm.daemon.configure(farm.document(farm.daemon.folder))
+        synchronise(farm, yes=False)
+        daemon = farm.daemon.start()
+        daemon.until_ready()
+        tls = ("--cafile", str(secured.certificates.ca_file), "-p", str(secured.port))
+        subprocess.run(
+            ["mosquitto_pub", "-h", "127.0.0.1", *tls, "-q", "1", "-t", TOPICS[0], "-m", "0"], check=True, timeout=60
+        )
+        assert not farm.until_arrived({0}).missing({0})
+        assert daemon.health()["clock"]["trusted"] is False
+        clock.set(0)
+        synchronise(farm, yes=True)
+        daemon.until(lambda: daemon.health()["clock"]["trusted"], "trusting its clock")
+        subprocess.run(
+            ["mosquitto_pub", "-h", "127.0.0.1", *tls, "-q", "1", "-t", TOPICS[0], "-m", "1"], check=True, timeout=60
+        )
+        assert not farm.until_arrived({0, 1}).missing({0, 1})
+        assert daemon.total("tidegate_mqtt_disconnects_total") == 0
+        daemon.until((daemon.state / "time-floor").exists, "keeping the time on disk")
+        assert farm.daemon.stop() == 0

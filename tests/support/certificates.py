@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
@@ -23,16 +25,27 @@ class Certificates:
     client_key: Path
 
 
-def issue(folder: Path) -> Certificates:
-    """Make a new authority and what it signs in `folder`."""
+def issue(folder: Path, *, environment: Mapping[str, str] | None = None) -> Certificates:
+    """Make a new authority and what it signs in `folder`; an environment may give OpenSSL another clock."""
     folder.mkdir(parents=True, exist_ok=True)
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
-    _openssl("req", "-x509", *_NEW_KEY, "-subj", "/CN=test authority", "-keyout", str(ca_key), "-out", str(ca))
+    _openssl(
+        "req",
+        "-x509",
+        *_NEW_KEY,
+        "-subj",
+        "/CN=test authority",
+        "-keyout",
+        str(ca_key),
+        "-out",
+        str(ca),
+        environment=environment,
+    )
     for name in ("server", "client"):
         subject = ("-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
         signed = ("-CA", str(ca), "-CAkey", str(ca_key), "-addext", "basicConstraints=CA:FALSE")
         files = ("-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem"))
-        _openssl("req", "-x509", *_NEW_KEY, *subject, *signed, *files)
+        _openssl("req", "-x509", *_NEW_KEY, *subject, *signed, *files, environment=environment)
     return Certificates(
         ca, folder / "server.pem", folder / "server.key", folder / "client.pem", folder / "client.key"
     )
@@ -49,5 +62,6 @@ def issue_client(folder: Path, authority: Path, *, days: int = 1) -> tuple[Path,
     return certificate, key
 
 
-def _openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60)
+def _openssl(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    environment = {**os.environ, **(environment or {})}
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60, env=environment)
