@@ -1,6 +1,7 @@
 """The configuration: its schema, how it is loaded, and how its errors read."""
 
 from agent.config.load import Folders, digest, folders, load, parse, read
+from agent.config.pins import Pins
 from agent.config.problems import ConfigErrors, Problem
 from agent.config.schema import Config
 from agent.config.secrets import SecretUnreadable, read_secret
@@ -9,6 +10,7 @@ __all__ = [
     "Config",
     "ConfigErrors",
     "Folders",
+    "Pins",
     "Problem",
     "SecretUnreadable",
     "digest",

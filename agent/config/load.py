@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from agent.config.document import read_document
 from agent.config.environment import Values
 from agent.config.findings import Findings
+from agent.config.pins import Pins, look_at_may_change
 from agent.config.problems import ConfigErrors, Problem
 from agent.config.references import look_at_references
 from agent.config.schema import Config, Gateway
@@ -63,6 +64,7 @@ def parse(
     *,
     folder: Path | None = None,
     pushed: bool = False,
+    pins: Pins | None = None,
 ) -> Config:
     """The configuration in a document.
 
@@ -72,21 +74,19 @@ def parse(
         env: what `${NAME}` stands for.
         folder: where relative paths count from; the folder of config.yaml also for a push.
         pushed: whether it came over the network, where the rules E2 and K2 hold.
+        pins: for a pushed document, what config.yaml says: the rules P1 to P5 hold then, too.
 
     Raises:
         ConfigErrors: every problem that was found.
     """
     base = Path.cwd() if folder is None else folder
     root, problems = read_document(text, filename)
-    values = Values(filename, env, pushed=pushed)
+    values = Values(filename, env, pushed=pushed, allowed=pins.has_variable if pins else None)
     plain = values.of(root)
     findings = Findings(root, plain, filename)
     look_at_references(findings)
     look_at_wiring(findings)
-    secret_files = look_at_secrets(findings, lambda path: place(path, base))
-    if pushed:
-        look_at_push(findings, secret_files, base, env)
-    problems += values.problems + findings.problems
+    look_at_may_change(findings)
     config = None
     try:
         config = Config.model_validate(plain, context={"place": lambda path: place(path, base)})
@@ -96,6 +96,15 @@ def parse(
             for error in fault.errors(include_url=False)
             if error["loc"] not in values.failed
         ]
+    if pins is not None and config is not None:
+        pins.look_at(findings, config)
+    # Whether a file is there, and what is wrong with it, is no answer for whoever pushes the name of any file.
+    if pins is None or not (problems or values.problems or findings.problems):
+        secret_files = look_at_secrets(findings, lambda path: place(path, base))
+        if pushed:
+            unknown = [found for found in secret_files if pins is None or not pins.has_path(*found)]
+            look_at_push(findings, unknown, base, env)
+    problems += values.problems + findings.problems
     if problems or config is None:
         raise ConfigErrors(problems)
     return config

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from agent.config.values import Brokers, FilePath, Host, Name, Section, Source, Text, as_text, whole
+from agent.config.values import Brokers, FilePath, Host, Name, Section, Source, Text, TextList, as_text, whole
 
 
 class Gateway(Section):
@@ -320,6 +320,11 @@ class Fleet(Section):
     )
     partition: int = Field(ge=0, description="The one partition on which this gateway's document comes.")
     poll_interval_s: float = Field(default=30.0, gt=0, le=86_400, description="How often to look for a new one.")
+    may_change: TextList = Field(
+        default=[],
+        description="Keys that a push may change although config.yaml pins them, such as `kafka.brokers` or `http`. "
+        "Whoever can push may then have a password sent where they wish.",
+    )
 
 
 class Logging(Section):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _FILES = ("ca_file", "cert_file", "key_file", "password_file")
 _SECRET = ("key_file", "password_file")
 _LOGIN_IN_ADDRESS = re.compile(r"^[a-z0-9+]+://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\{[A-Za-z0-9_]+\}")
 MOST_BYTES = 64 * 1024
 
 
@@ -28,7 +29,7 @@ class SecretUnreadable(Exception):  # noqa: N818 - a state of a file
 
 
 def read_secret(path: Path) -> str:
-    """The first line of a file, without its end.
+    """The first line of a file, without its end and without the byte-order mark of Windows editors.
 
     Raises:
         SecretUnreadable: there is no such file, it cannot be read, or it is empty, no text or absurdly large.
@@ -41,9 +42,9 @@ def read_secret(path: Path) -> str:
     if len(raw) > MOST_BYTES:
         raise SecretUnreadable(f"is larger than {MOST_BYTES // 1024} KiB")
     try:
-        lines = raw.decode().splitlines()
+        lines = raw.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise SecretUnreadable("is not UTF-8 text") from None
+        raise SecretUnreadable("is not UTF-8 text; save it again as UTF-8") from None
     if not lines or not lines[0]:
         raise SecretUnreadable("has nothing in its first line")
     return lines[0]
@@ -83,7 +84,7 @@ def look_at_push(
             hint = "use ${CREDENTIALS_DIRECTORY}/… or a file beside config.yaml"
             findings.say(location, "a pushed document may not name a secret file there", hint)
     for location, _ in findings.items("cameras"):
-        if _LOGIN_IN_ADDRESS.match(findings.raw((*location, "source"))):
+        if _LOGIN_IN_ADDRESS.match(_VARIABLE.sub("", findings.raw((*location, "source")))):
             hint = "write ${TIDEGATE_…} in its place and set it on the gateway"
             findings.say((*location, "source"), "a pushed document must not hold a password", hint)
 

@@ -44,6 +44,7 @@ PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][
 Broker = Annotated[str, Field(pattern=rf"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]{{1,253}}):{PORT}$")]
 Brokers = Annotated[list[Broker], BeforeValidator(_split)]
 Text = Annotated[str, BeforeValidator(as_text), Field(min_length=1, max_length=1024)]
+TextList = Annotated[list[Text], BeforeValidator(_split)]
 Source = Annotated[Text, AfterValidator(_source)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.config import ConfigErrors, digest, folders, parse, read
+from agent.config import ConfigErrors, Pins, digest, folders, parse, read
 from agent.reload.applied import Applied, LastGood
 
 if TYPE_CHECKING:
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A valid configuration with the document it came from; `notes` say what was passed over, and why."""
+    """A valid configuration with the document it came from; `notes` say what was passed over, and why.
+
+    `pins` are those of config.yaml; while that is broken, those of the document that runs in its place.
+    """
 
     config: Config
     applied: Applied
+    pins: Pins
     notes: tuple[str, ...] = ()
 
 
@@ -38,20 +42,22 @@ def choose(path: Path) -> Choice:
     except ConfigErrors as errors:
         return _after_broken_file(path, errors)
     from_file = Applied(document.decode(), digest(document), "file", digest(document))
+    pins = Pins(document, config)
     last = LastGood(config.gateway.state_dir).read()
     if last is None or last.source == "file" or last.file_revision != from_file.revision:
-        return Choice(config, from_file)
+        return Choice(config, from_file, pins)
     try:
-        return Choice(reparse(last, folder), last)
+        return Choice(reparse(last, folder, pins), last, pins)
     except ConfigErrors as errors:
-        # Written for another version of the agent: what it meant can no longer be had.
-        return Choice(config, from_file, tuple(f"last-good push dropped: {problem}" for problem in errors.problems))
+        # Taken by another version of the agent, or in another environment: it would be refused now.
+        notes = tuple(f"last-good push dropped: {problem}" for problem in errors.problems)
+        return Choice(config, from_file, pins, notes)
 
 
-def reparse(applied: Applied, folder: Path) -> Config:
+def reparse(applied: Applied, folder: Path, pins: Pins | None = None) -> Config:
     """The configuration that a kept document holds, by the rules of where it came from."""
     pushed = applied.source == "push"
-    return parse(applied.text, f"last-good {applied.source}", folder=folder, pushed=pushed)
+    return parse(applied.text, f"last-good {applied.source}", folder=folder, pushed=pushed, pins=pins)
 
 
 def _after_broken_file(path: Path, errors: ConfigErrors) -> Choice:
@@ -61,7 +67,8 @@ def _after_broken_file(path: Path, errors: ConfigErrors) -> Choice:
     if last is None:
         raise errors
     try:
-        return Choice(reparse(last, folder), last, tuple(str(problem) for problem in errors.problems))
+        config = reparse(last, folder)
+        return Choice(config, last, Pins(last.text, config), tuple(str(problem) for problem in errors.problems))
     except ConfigErrors:
         # Neither will do; the one that a person can mend is the one to name.
         raise errors from None

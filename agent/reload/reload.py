@@ -52,6 +52,7 @@ class Reload:
         self._hooks = hooks
         self._lock = asyncio.Lock()
         self._identity = first.config.gateway
+        self._pins = first.pins
         self._log_settings = first.config.log
         self._last_good = LastGood(first.config.gateway.state_dir)
         self._current: Applied | None = None
@@ -79,6 +80,7 @@ class Reload:
             refusals = await self._refusals(choice.config)
             if refusals:
                 return self._refuse(choice.applied.revision, "file", refusals)
+            self._pins = choice.pins
             return await self._apply(choice.config, choice.applied, choice.notes)
 
     async def from_push(self, offset: int, document: bytes) -> FleetReported:
@@ -87,7 +89,12 @@ class Reload:
             name = digest(document)
             try:
                 config = await asyncio.to_thread(
-                    parse, document, f"push at offset {offset}", folder=self._folder, pushed=True
+                    parse,
+                    document,
+                    f"push at offset {offset}",
+                    folder=self._folder,
+                    pushed=True,
+                    pins=self._pins,
                 )
             except ConfigErrors as errors:
                 return self._refuse(name, "push", [str(problem) for problem in errors.problems], offset)

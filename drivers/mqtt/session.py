@@ -356,9 +356,10 @@ def _password(settings: MqttSettings) -> str | None:
     if settings.password_file is None:
         return None
     try:
-        return settings.password_file.read_text().partition("\n")[0].rstrip("\r")
+        # Editors on Windows put a byte-order mark before the text; it is not part of the password.
+        return settings.password_file.read_text("utf-8-sig").partition("\n")[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not a text"
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise Misconfigured(
             f"{settings.password_file}: {reason}", "password_file", "name a file that the daemon may read"
         ) from error

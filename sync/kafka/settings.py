@@ -87,8 +87,12 @@ def password(settings: KafkaSettings) -> str | None:
         missing = "kafka.username" if settings.username is None else "kafka.password_file"
         raise Misconfigured(f"security {settings.security} needs a user and a password", missing)
     try:
-        return settings.password_file.read_text().partition("\n")[0].rstrip("\r")
+        # Editors on Windows put a byte-order mark before the text; it is not part of the password.
+        return settings.password_file.read_text("utf-8-sig").partition("\n")[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise Misconfigured(
-            f"the password cannot be read: {error}", "kafka.password_file", "readable by the user tidegate, UTF-8"
+            f"the password in {settings.password_file} cannot be read: {reason}",
+            "kafka.password_file",
+            "name a file of UTF-8 text that the user tidegate may read",
         ) from error

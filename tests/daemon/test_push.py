@@ -1,4 +1,4 @@
-"""Documents pushed over Kafka: one that adds a subscription, one that cannot be."""
+"""Documents pushed over Kafka: one that adds a subscription, one that cannot be, one that config.yaml forbids."""
 
 from __future__ import annotations
 
@@ -36,15 +36,19 @@ def _push(farm: Farm, document: bytes) -> None:
     asyncio.run(send())
 
 
-def _reported(farm: Farm, outcome: str, timeout_s: float = 30.0):
+def _reports(farm: Farm, outcome: str, source: str = "push"):
+    records = of_gateway(read_topic_blocking(farm.kafka.bootstrap, "fleet-reported"), farm.gateway)
+    said = [json.loads(record.value) for record in records]
+    return [report for report in said if (report["source"], report["outcome"]) == (source, outcome)]
+
+
+def _reported(farm: Farm, outcome: str, timeout_s: float = 30.0, source: str = "push", count: int = 1):
     deadline = time.monotonic() + timeout_s
     while True:
-        records = of_gateway(read_topic_blocking(farm.kafka.bootstrap, "fleet-reported"), farm.gateway)
-        said = [json.loads(record.value) for record in records]
-        found = [report for report in said if report["source"] == "push" and report["outcome"] == outcome]
-        if found:
+        found = _reports(farm, outcome, source)
+        if len(found) >= count:
             return found[-1]
-        assert time.monotonic() < deadline, f"not reported as {outcome}: {said}"
+        assert time.monotonic() < deadline, f"not reported as {outcome}; the journal:\n{farm.daemon.output[-3_000:]}"
         time.sleep(0.3)
 
 
@@ -111,3 +115,52 @@ def test_an_invalid_push_is_refused_and_reported_and_the_old_document_goes_on(fa
     assert farm.daemon.health()["config"]["source"] == "file"
     assert farm.daemon.total("tidegate_unit_crashes_total") == 0
     assert "Traceback" not in farm.daemon.output
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("kafka.brokers", lambda folder: {"brokers": ["127.0.0.1:1"]}),
+        (
+            "kafka.security",
+            lambda folder: {"security": "sasl_plaintext", "sasl_mechanism": "PLAIN", "username": "gw"},
+        ),
+        ("kafka.password_file", lambda folder: {"password_file": str(folder / "mqtt-password")}),
+    ],
+)
+def test_a_push_that_would_have_a_password_sent_elsewhere_is_refused_once_and_what_runs_goes_on(farm, key, change):
+    """P1."""
+    (farm.daemon.folder / "mqtt-password").write_text("hunter2\n")
+    document = farm.document(farm.daemon.folder)
+    document["kafka"] |= change(farm.daemon.folder)
+    _push(farm, yaml.safe_dump(document).encode())
+    report = _reported(farm, "refused")
+    assert any(f" {key}: a push may not change this key" in problem for problem in report["problems"]), report
+    assert "hunter2" not in json.dumps(report)
+    with Publisher(farm.mosquitto.host, farm.mosquitto.port, "sensors") as publisher:
+        publisher.publish_evenly(0, 100, 1_000, TOPICS)
+        acknowledged = set(publisher.wait_acked())
+        assert not farm.until_arrived(acknowledged).missing(acknowledged)
+    farm.daemon.kill()
+    farm.daemon.start().until_ready()
+    document["mqtt"][0]["subscriptions"] = [KNOWN, MORE]
+    document["kafka"] = farm.document(farm.daemon.folder)["kafka"]
+    _push(farm, yaml.safe_dump(document).encode())
+    _reported(farm, "applied")
+    assert _reports(farm, "refused") == [report], "neither the restart nor the next push tells it again"
+
+
+def test_a_push_may_change_what_config_yaml_leaves_to_it(farm):
+    """P2."""
+    fleet = {**farm.sections["fleet"], "may_change": ["kafka.brokers"]}
+    farm.reconfigure(fleet=fleet)
+    farm.daemon.reload()
+    _reported(farm, "applied", source="file", count=2)
+    document = farm.document(farm.daemon.folder, fleet=fleet)
+    document["kafka"]["brokers"] = [f"localhost:{farm.kafka.port}"]
+    _push(farm, yaml.safe_dump(document).encode())
+    assert "shipper" in _reported(farm, "applied")["changed_units"]
+    with Publisher(farm.mosquitto.host, farm.mosquitto.port, "sensors") as publisher:
+        publisher.publish_evenly(0, 100, 1_000, TOPICS)
+        acknowledged = set(publisher.wait_acked())
+        assert not farm.until_arrived(acknowledged).missing(acknowledged)

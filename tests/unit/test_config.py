@@ -184,6 +184,13 @@ class TestAPush:
         assert "must not hold a password" in line
         assert "pass@" not in line
 
+    @pytest.mark.parametrize("login", ["${TIDEGATE_A}", "user:${TIDEGATE_A}", "${TIDEGATE_A}:${TIDEGATE_A}"])
+    def test_may_name_the_variable_of_a_password(self, tmp_path, login):
+        text = LEAST + f"cameras: [{{name: c, source: 'rtsp://{login}@10.0.0.1/', tank: t}}]\n"
+        assert parse(text, "push", {"TIDEGATE_A": "x"}, folder=tmp_path, pushed=True)
+        (line,) = self.lines(text.replace("A}@", "A:-secret}@"), {"TIDEGATE_A": "x"}, tmp_path)
+        assert "must not hold a password" in line
+
     def test_may_name_the_secrets_that_the_gateway_was_given(self, tmp_path):
         (tmp_path / "creds").mkdir()
         (tmp_path / "creds" / "pw").write_text("x\n")

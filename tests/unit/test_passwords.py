@@ -9,9 +9,11 @@ from sync.kafka.settings import KafkaSettings, password
 
 
 @pytest.mark.parametrize("content", ["pässword ", "pässword \n", "pässword \r\n", "pässword \nfor the barge\n"])
-def test_a_password_is_the_first_line_of_its_file_for_all_who_read_it(tmp_path, content):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_password_is_the_first_line_of_its_file_for_all_who_read_it(tmp_path, content, encoding):
+    """With a byte-order mark before it, as editors on Windows write it, and without."""
     file = tmp_path / "password"
-    file.write_bytes(content.encode())
+    file.write_bytes(content.encode(encoding))
     kafka = KafkaSettings(("127.0.0.1:1",), security="sasl_ssl", username="gw", password_file=file)
     mqtt = MqttSettings("barge", "gw", "site", username="gw", password_file=file)
     assert [read_secret(file), password(kafka), _password(mqtt)] == ["pässword "] * 3
@@ -32,3 +34,15 @@ cameras: [{{name: c, tank: t, source: "{address}{"x" * 1100}"}}]
     assert "cameras[0].source: must be no longer" in said
     assert "mqtt[0].host: must be a host name" in said
     assert "hunter2" not in said
+
+
+def test_a_password_file_of_another_encoding_is_named_and_its_bytes_are_not(tmp_path):
+    file = tmp_path / "password"
+    file.write_bytes("hunter2".encode("utf-16"))
+    kafka = KafkaSettings(("127.0.0.1:1",), security="sasl_ssl", username="gw", password_file=file)
+    mqtt = MqttSettings("barge", "gw", "site", username="gw", password_file=file)
+    for read, argument in ((read_secret, file), (password, kafka), (_password, mqtt)):
+        with pytest.raises(Exception, match="is not UTF-8 text") as refused:
+            read(argument)
+        assert "0xff" not in str(refused.value)
+        assert "codec" not in str(refused.value)

@@ -123,7 +123,44 @@ async def test_r1_another_gateways_document_is_refused(path):
         other = edition(path, 60).replace("gw-1", "gw-2").encode()
         report = await reload.from_push(1, other)
         assert report.outcome == "refused"
-        assert "cannot change in a running daemon" in report.problems[0]
+        assert "gateway.id: a push may not change this key" in report.problems[0]
+
+
+async def test_r1_a_push_of_what_config_yaml_pins_is_refused_once_and_what_runs_goes_on(path):
+    """P1."""
+    hub = Hub()
+    async with running(path, hub) as reload:
+        report = await reload.from_push(7, edition(path, 60).replace("127.0.0.1:9092", "evil.example:9092").encode())
+        assert report.outcome == "refused"
+        (problem,) = report.problems
+        assert problem.startswith("push at offset 7:2: kafka.brokers: a push may not change this key")
+        assert "list kafka.brokers in fleet.may_change" in problem
+        assert [one.outcome for one in hub.reports] == ["applied", "refused"]
+        assert hub.starts == [30]
+
+
+async def test_r1_what_config_yaml_pins_is_what_it_says_since_it_was_last_applied(path):
+    """P2."""
+    hub = Hub()
+    listed = "fleet: {partition: 0, may_change: [kafka.brokers]}\n"
+    async with running(path, hub) as reload:
+        moved = edition(path, 60).replace("127.0.0.1:9092", "other.example:9092") + listed
+        assert (await reload.from_push(7, moved.encode())).outcome == "refused"
+        path.write_text(edition(path, 30) + listed)
+        assert (await reload.from_push(8, moved.encode())).outcome == "refused", "not yet applied"
+        await reload.from_file()
+        assert (await reload.from_push(9, moved.encode())).outcome == "applied"
+        assert hub.starts[-1] == 60
+    assert choose(path).config.kafka.brokers == ["other.example:9092"]
+
+
+def test_a_last_good_push_that_changes_what_is_pinned_gives_way_to_the_file(path, tmp_path):
+    """P1: one that an earlier version took."""
+    moved = edition(path, 60).replace("127.0.0.1:9092", "evil.example:9092")
+    LastGood(tmp_path).write(Applied(moved, digest(moved), "push", digest(path.read_bytes()), 3))
+    choice = choose(path)
+    assert choice.applied.source == "file"
+    assert "last-good push dropped: last-good push:2: kafka.brokers: a push may not" in choice.notes[0]
 
 
 async def test_r2_a_document_that_changes_no_unit_touches_none(path):
