@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 import click
 
-from agent.cli import NO_DAEMON, NOT_WELL
+from agent.cli import NO_DAEMON, NOT_WELL, options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +27,8 @@ _PATIENT_S = 1.0
 
 
 def socket_path(config_path: Path, runtime_dir: Path | None) -> Path:
-    """Where the daemon of a configuration listens; a broken configuration hides no daemon."""
-    if runtime_dir is None:
-        from agent.config import folders  # noqa: PLC0415 - pydantic, where the folder was not named
-
-        runtime_dir = folders(config_path).runtime_dir
-    return runtime_dir / "tidegate.sock"
+    """Where the daemon of a configuration listens. Ends the process, saying why, where that is not known."""
+    return (runtime_dir or options.configured(config_path, "runtime_dir")) / "tidegate.sock"
 
 
 def ask(
@@ -62,7 +58,8 @@ def ask(
     except TimeoutError:
         _end(NOT_WELL, f"the daemon has {path} open but does not answer")
     except (OSError, http.client.HTTPException, ValueError) as fault:
-        _end(NOT_WELL, f"cannot ask on {path}: {fault}")
+        why = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
+        _end(NOT_WELL, f"cannot ask on {path}: {why}")
 
 
 def _wait(daemon: socket.socket, waits: Callable[[int], str]) -> None:

@@ -97,7 +97,7 @@ def _cluster(config_path: Path, gateway: str | None, brokers: str | None) -> tup
         try:
             named = Kafka.model_validate({"brokers": brokers}).brokers
         except ValueError:
-            _mistaken(f"--brokers must be host:port, with commas: {brokers!r} is not")
+            _mistaken(f"--brokers must be host:port, with commas; {brokers} is not")
         return KafkaSettings(tuple(named), client_id="tidegate-audit"), gateway or ""
     from agent.app.uplink import kafka_settings  # noqa: PLC0415 - the whole daemon; not where it is not asked for
     from agent.config import ConfigErrors, load  # noqa: PLC0415 - likewise

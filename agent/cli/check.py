@@ -5,22 +5,31 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from agent.cli import MISTAKEN, NOT_WELL, WELL, options
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from agent.app.live import Live
-    from agent.config import Problem
+    from agent.config import Config, Problem
+
+_STANDARD_INPUT: Final = Path("-")
 
 
 @click.command()
 @options.config
 @click.option("--pushed", is_flag=True, help="By the stricter rules for documents that are pushed.")
+@click.option(
+    "--against",
+    "config_yaml",
+    type=click.Path(path_type=Path),
+    help="With --pushed: the gateway's config.yaml, which pins what a push may not change.",
+)
 @click.option("--live", is_flag=True, help="Also ask Kafka what it grants, and each MQTT broker what it keeps.")
 @click.option(
     "--rate",
@@ -35,29 +44,36 @@ if TYPE_CHECKING:
     help="With --live: messages to fill a test session with; 5,000 or twice the window needed if not set.",
 )
 @options.as_json
-def check(config_path: Path, *, pushed: bool, live: bool, rate: float, fill: int | None, as_json: bool) -> None:
+def check(
+    config_path: Path,
+    config_yaml: Path | None,
+    rate: float,
+    fill: int | None,
+    *,
+    pushed: bool,
+    live: bool,
+    as_json: bool,
+) -> None:
     """Validate a configuration as the daemon does: one line a problem, with its line, its key and a hint.
 
-    `--config -` reads standard input. The exit status is 2 where there are problems.
+    `--config -` reads standard input. With --pushed it is checked as a push; --against then says for which gateway.
+    The exit status is 2 where there are problems.
 
     With --live it then asks the brokers, beside a daemon that may run: in which topics exactly once can be relied
     on and which rights are missing, and how many messages each MQTT broker keeps while the gateway is away. The
     exit status is 1 where something falls short or cannot be asked.
     """
-    from agent.app.verify import refusals  # noqa: PLC0415 - not for --help and --version
-    from agent.config import ConfigErrors, digest, parse, read  # noqa: PLC0415 - likewise
+    from agent.config import ConfigErrors, digest  # noqa: PLC0415 - not for --help and --version
 
-    problems = []
+    if config_yaml is not None and not pushed:
+        raise click.UsageError("--against is for documents that are pushed: add --pushed")
+    problems: list[Problem] = []
     revision = None
     report = None
     try:
-        if str(config_path) == "-":
-            name, text, folder = "standard input", sys.stdin.buffer.read(), None
-        else:
-            name, text, folder = str(config_path), read(config_path), config_path.absolute().parent
+        text = _text(config_path)
         revision = digest(text)
-        config = parse(text, name, folder=folder, pushed=pushed)
-        problems = [_problem(name, refusal) for refusal in refusals(config)]
+        config, problems = _look(config_path, text, config_yaml, pushed=pushed)
         if live and not problems:
             from agent.app.live import ask  # noqa: PLC0415 - Kafka's and MQTT's clients, for nothing else here
 
@@ -97,9 +113,29 @@ def _tell(report: Live) -> None:
                 click.echo(f"        {why}")
 
 
-def _problem(file: str, refusal: str) -> Problem:
+def _text(config_path: Path) -> bytes:
+    from agent.config import read  # noqa: PLC0415 - not for --help and --version
+
+    return sys.stdin.buffer.read() if config_path == _STANDARD_INPUT else read(config_path)
+
+
+def _look(config_path: Path, text: bytes, config_yaml: Path | None, *, pushed: bool) -> tuple[Config, list[Problem]]:
+    """The configuration, and what a reload would refuse although the document is valid."""
+    from agent.app.verify import refusals  # noqa: PLC0415 - not for --help and --version
+    from agent.config import Pins, line_of, load, parse, read  # noqa: PLC0415 - the same
+
+    name = "standard input" if config_path == _STANDARD_INPUT else str(config_path)
+    # A push counts its paths from the folder of config.yaml.
+    beside = config_yaml or (None if config_path == _STANDARD_INPUT else config_path)
+    folder = None if beside is None else beside.absolute().parent
+    pins = None if config_yaml is None else Pins(read(config_yaml), load(config_yaml))
+    config = parse(text, name, folder=folder, pushed=pushed, pins=pins)
+    return config, [_problem(name, refusal, lambda path: line_of(text, path)) for refusal in refusals(config)]
+
+
+def _problem(file: str, refusal: str, line_of: Callable[[str], int]) -> Problem:
     from agent.config import Problem  # noqa: PLC0415 - not for --help and --version
 
     path, _, message = refusal.partition(": ")
     message, _, hint = message.partition(" (hint: ")
-    return Problem(file, 0, path, message, hint.removesuffix(")") or "mend it, or take the section out")
+    return Problem(file, line_of(path), path, message, hint.removesuffix(")") or "correct it, or remove the section")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from agent.cli import NOT_WELL, entries
+from agent.cli import NOT_WELL, entries, options
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from agent.cli.options import LogFile
 
 _LANES: Final = ("alert", "live", "backfill", "bulk")
 
@@ -28,7 +28,7 @@ class _Moment(click.ParamType[int]):
             at = datetime.fromisoformat(str(value))
             return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time: write 2026-03-01 or 2026-03-01T12:00:00Z", param, ctx)
+            self.fail(f"{value} is not a time: write 2026-03-01 or 2026-03-01T12:00:00Z", param, ctx)
 
 
 @click.command()
@@ -40,9 +40,9 @@ class _Moment(click.ParamType[int]):
     "--lane", type=click.Choice(_LANES), help="Only of this lane, which is the one that records came in by."
 )
 @click.option("--topic", help="Only of this topic.")
-@click.pass_obj
+@options.on_log
 def export(  # noqa: PLR0917 - one for each option
-    path: Path,
+    log_file: LogFile,
     from_seq: int,
     until_seq: int | None,
     since: int | None,
@@ -64,7 +64,7 @@ def export(  # noqa: PLR0917 - one for each option
     wanted = Selection(from_seq, last, since, until, None if lane is None else Lane(lane), topic)
     printed = None
     try:
-        for entry in LogReader(path).export(wanted):
+        for entry in LogReader(log_file.path).export(wanted):
             sys.stdout.write(entries.line(entry) + "\n")
             printed = entry.seq
         sys.stdout.flush()

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from agent.cli.options import LogFile
     from sync.log.notices import Loss
     from sync.log.reader import LogReader
 
 Answer = TypeVar("Answer")
 
-_CONFIG = "tidegate.config_path"
 _LANES = ("alert", "live", "backfill", "bulk")
 _count = click.option(
     "-n", "--count", type=click.IntRange(1, 100_000), default=10, show_default=True, help="At most so many."
@@ -44,12 +44,7 @@ def log(ctx: click.Context, config_path: Path, state_dir: Path | None, *, as_jso
 
     Read from the file itself, in short transactions: it does no harm to a daemon that runs.
     """
-    if state_dir is None:
-        from agent.config import folders  # noqa: PLC0415 - pydantic, where the folder was not named
-
-        state_dir = folders(config_path).state_dir
-    ctx.obj = state_dir / "log.sqlite"
-    ctx.meta[_CONFIG] = config_path
+    ctx.obj = options.LogFile(config_path, state_dir)
     if ctx.invoked_subcommand is None:
         ctx.invoke(lanes, as_json=as_json)
 
@@ -59,10 +54,10 @@ log.add_command(export)
 
 @log.command()
 @options.as_json
-@click.pass_obj
-def lanes(path: Path, *, as_json: bool) -> None:
+@options.on_log
+def lanes(log_file: LogFile, *, as_json: bool) -> None:
     """Show what waits to be delivered, by lane and topic."""
-    waiting = _read(path, lambda reader: reader.depth())
+    waiting = _read(log_file, lambda reader: reader.depth())
     if as_json:
         _print_json([asdict(stream) for stream in waiting])
         return
@@ -85,10 +80,10 @@ def lanes(path: Path, *, as_json: bool) -> None:
 @log.command()
 @click.option("--lane", type=click.Choice(_LANES), help="Only of this lane.")
 @options.as_json
-@click.pass_obj
-def depth(path: Path, lane: str | None, *, as_json: bool) -> None:
+@options.on_log
+def depth(log_file: LogFile, lane: str | None, *, as_json: bool) -> None:
     """Print how many records are not delivered yet: one number."""
-    waiting = _read(path, lambda reader: reader.depth())
+    waiting = _read(log_file, lambda reader: reader.depth())
     depths = {
         name: sum(stream.pending + stream.leased + stream.waiting for stream in waiting if stream.lane == name)
         for name in _LANES
@@ -104,13 +99,13 @@ def depth(path: Path, lane: str | None, *, as_json: bool) -> None:
 @click.option("--lane", type=click.Choice(_LANES), help="Only of this lane.")
 @click.option("--topic", help="Only of this topic.")
 @options.as_json
-@click.pass_obj
-def tail(path: Path, count: int, lane: str | None, topic: str | None, *, as_json: bool) -> None:
+@options.on_log
+def tail(log_file: LogFile, count: int, lane: str | None, topic: str | None, *, as_json: bool) -> None:
     """Print the newest records, the newest last. With --json one object a line, headers included."""
     from sync.values import Lane  # noqa: PLC0415 - with the log's codecs
 
     wanted = None if lane is None else Lane(lane)
-    for entry in _read(path, lambda reader: reader.tail(count, lane=wanted, topic=topic)):
+    for entry in _read(log_file, lambda reader: reader.tail(count, lane=wanted, topic=topic)):
         if as_json:
             click.echo(entries.line(entry))
         else:
@@ -121,10 +116,10 @@ def tail(path: Path, count: int, lane: str | None, topic: str | None, *, as_json
 @log.command("dead-letters")
 @_count
 @options.as_json
-@click.pass_obj
-def dead_letters(path: Path, count: int, *, as_json: bool) -> None:
+@options.on_log
+def dead_letters(log_file: LogFile, count: int, *, as_json: bool) -> None:
     """Print the newest records that Kafka refused for themselves, and why."""
-    for letter in _read(path, lambda reader: reader.dead_letters(count)):
+    for letter in _read(log_file, lambda reader: reader.dead_letters(count)):
         if as_json:
             found = {
                 "seq": letter.seq,
@@ -143,13 +138,13 @@ def dead_letters(path: Path, count: int, *, as_json: bool) -> None:
 @log.command()
 @_count
 @options.as_json
-@click.pass_obj
-def losses(path: Path, count: int, *, as_json: bool) -> None:
+@options.on_log
+def losses(log_file: LogFile, count: int, *, as_json: bool) -> None:
     """Print the newest entries of the loss ledger: records that left the log undelivered, and why.
 
     One whose count nobody knows says what happened, and which file it was, by the name that it was put aside as.
     """
-    for loss in _read(path, lambda reader: reader.losses(count)):
+    for loss in _read(log_file, lambda reader: reader.losses(count)):
         if as_json:
             uncounted = {"topic": None, "records": None, "text": loss.topic} if loss.uncounted else {}
             click.echo(json.dumps(asdict(loss) | uncounted | {"at": entries.time(loss.at_ms)}))
@@ -172,32 +167,29 @@ def _loss(loss: Loss) -> str:
 @log.command()
 @options.folder("--runtime-dir", "Folder of the daemon's socket.")
 @options.as_json
-@click.pass_context
-def adopt(ctx: click.Context, runtime_dir: Path | None, *, as_json: bool) -> None:
+@options.on_log
+def adopt(log_file: LogFile, runtime_dir: Path | None, *, as_json: bool) -> None:
     """Have the daemon send what waits of a restored or copied log, each record marked `possibly_repeated`."""
-    _decide(ctx, runtime_dir, "adopt", "records are sent, marked as possibly repeated", as_json=as_json)
+    _decide(log_file, runtime_dir, "adopt", "records are sent, marked as possibly repeated", as_json=as_json)
 
 
 @log.command()
 @options.folder("--runtime-dir", "Folder of the daemon's socket.")
 @options.as_json
-@click.pass_context
-def discard(ctx: click.Context, runtime_dir: Path | None, *, as_json: bool) -> None:
+@options.on_log
+def discard(log_file: LogFile, runtime_dir: Path | None, *, as_json: bool) -> None:
     """Have the daemon give up what waits of a restored or copied log, with an entry in the loss ledger."""
-    _decide(ctx, runtime_dir, "discard", "records were given up", as_json=as_json)
+    _decide(log_file, runtime_dir, "discard", "records were given up", as_json=as_json)
 
 
-def _decide(ctx: click.Context, runtime_dir: Path | None, what: str, done: str, *, as_json: bool) -> None:
-    config_path: Path = ctx.meta[_CONFIG]
-    path: Path = ctx.obj
-
+def _decide(log_file: LogFile, runtime_dir: Path | None, what: str, done: str, *, as_json: bool) -> None:
     def waits(daemon: int) -> str:
         from sync.log import foreign  # noqa: PLC0415 - the log's codecs; not for --help
 
-        who = " and ".join(foreign.writers(path, daemon))
-        return f"{path} is locked by another program, {who}" if who else "the daemon has not answered yet"
+        who = " and ".join(foreign.writers(log_file.path, daemon))
+        return f"{log_file.path} is locked by another program, {who}" if who else "the daemon has not answered yet"
 
-    status, answer = ask(socket_path(config_path, runtime_dir), "POST", f"/log/{what}", waits)
+    status, answer = ask(socket_path(log_file.config_path, runtime_dir), "POST", f"/log/{what}", waits)
     if status != HTTPStatus.OK:
         _end(f"the daemon could not: {answer.get('detail', status)}")
     if as_json:
@@ -207,12 +199,12 @@ def _decide(ctx: click.Context, runtime_dir: Path | None, what: str, done: str, 
         click.echo(f"{records} {done}" if records else "nothing waits")
 
 
-def _read(path: Path, question: Callable[[LogReader], list[Answer]]) -> list[Answer]:
+def _read(log_file: LogFile, question: Callable[[LogReader], list[Answer]]) -> list[Answer]:
     from sync.log.reader import LogReader  # noqa: PLC0415 - the log's codecs; not for --help
     from sync.values import NotReady  # noqa: PLC0415 - the same
 
     try:
-        return question(LogReader(path))
+        return question(LogReader(log_file.path))
     except NotReady as fault:
         _end(f"{fault.reason} ({fault.hint})")
 

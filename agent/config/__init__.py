@@ -1,6 +1,6 @@
 """The configuration: its schema, how it is loaded, and how its errors read."""
 
-from agent.config.load import Folders, digest, folders, load, parse, read
+from agent.config.load import Folders, digest, folders, line_of, load, parse, read
 from agent.config.pins import Pins
 from agent.config.problems import ConfigErrors, Problem
 from agent.config.schema import Config
@@ -15,6 +15,7 @@ __all__ = [
     "SecretUnreadable",
     "digest",
     "folders",
+    "line_of",
     "load",
     "parse",
     "read",

@@ -10,12 +10,13 @@ Y3  No tags, no merge keys, no two equal keys.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
 import yaml
 
-from agent.config.problems import ConfigErrors, Problem
+from agent.config.problems import ConfigErrors, Problem, path_text
 
 MOST_BYTES: Final = 1024**2
 MOST_LEVELS: Final = 32
@@ -31,6 +32,18 @@ _CURES = {
     "expected <block end>": "keys of one level must begin in the same column",
     "cannot start any token": "put the value in quotes",
 }
+_INVISIBLE = {
+    "\u00a0": "a non-breaking space",
+    "\u2007": "a non-breaking space",
+    "\u202f": "a non-breaking space",
+    "\u3000": "a wide space",
+    "\u200b": "a space without width",
+    "\u2060": "a space without width",
+    "\ufeff": "a byte-order mark",
+}
+"""They come from web pages and word processors, and nobody sees them."""
+_SEEN_AS_SPACE = re.compile(f"[{''.join(_INVISIBLE)}]")
+_CURLY_QUOTES = ("\u201c", "\u201d", "\u201e", "\u2018", "\u2019")
 # libyaml's parser where the wheel brings it: ten times as fast, the same events.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -83,7 +96,10 @@ def read_document(text: bytes | str, file: str) -> tuple[Mapping, list[Problem]]
         for event in yaml.parse(decoded, Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as fault:
-        raise ConfigErrors([*builder.problems, _syntax(fault, decoded, file)]) from None
+        syntax = _syntax(fault, decoded, file)
+        # A character that YAML does not take for a space may have been named already, and be the cause.
+        before = [problem for problem in builder.problems if problem.line != syntax.line]
+        raise ConfigErrors([*before, syntax]) from None
     except yaml.YAMLError as fault:
         # A character that no YAML may hold; libyaml names its position, not its line.
         line = _line_of_control_character(decoded)
@@ -143,13 +159,33 @@ def _syntax(fault: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
     line = lines[number - 1] if 0 < number <= len(lines) else ""
     message = f"is not YAML: {fault.problem or fault.context}"
     if line[: len(line) - len(line.lstrip())].count("\t") or "'\\t'" in message:
-        return Problem(file, number, "", "a tab stands where YAML wants spaces", "indent with spaces")
+        return Problem(file, number, "", "a tab is used where YAML wants spaces", "indent with spaces")
+    first = fault.context_mark.line if fault.context_mark else number - 1
+    lookalike = _lookalike(lines, range(max(0, min(first, number - 1) - 1), min(number, len(lines))))
+    if lookalike is not None:
+        return Problem(file, *lookalike)
+    if "${" in line and "flow" in (fault.context or ""):
+        message = "${…} is not in quotes, within { } or [ ]"
+        return Problem(file, number, "", message, 'write "${NAME}", with the quotes')
     if fault.context and fault.problem:
         message += f" {fault.context}"
     if fault.context_mark and fault.context_mark.line + 1 != number:
         message += f" that begins at line {fault.context_mark.line + 1}"
     hint = next((hint for sign, hint in _CURES.items() if sign in message), _CURE)
     return Problem(file, number, "", message, hint)
+
+
+def _lookalike(lines: list[str], numbers: range) -> tuple[int, str, str, str] | None:
+    """The first of these lines that has a character which looks like a space: its number, and what to say of it."""
+    for number in numbers:
+        found = _SEEN_AS_SPACE.search(lines[number])
+        if found is not None:
+            return number + 1, "", _invisible(found[0]), "write a plain space in its place"
+    return None
+
+
+def _invisible(letter: str) -> str:
+    return f"has {_INVISIBLE[letter]} (U+{ord(letter):04X}), which YAML does not take for a space"
 
 
 class _Builder:
@@ -194,6 +230,8 @@ class _Builder:
             raise self._refused(line, f"the tag {tag} has no meaning here", "remove it")
         if isinstance(event, yaml.ScalarEvent):
             node = Scalar(line, event.value, plain=not event.style)
+            if node.plain:
+                self._look_at_characters(node)
             if event.anchor is not None:
                 self._anchors[event.anchor] = node
             self._put(node, line)
@@ -207,6 +245,28 @@ class _Builder:
         self._open_anchors.append(event.anchor)
         if event.anchor is not None:
             self._anchors[event.anchor] = None
+
+    def _look_at_characters(self, node: Scalar) -> None:
+        """Characters that nobody means without quotes; reading goes on as if they were not there."""
+        found = _SEEN_AS_SPACE.search(node.text)
+        if found is not None:
+            hint = "write a plain space in its place, or put the value in quotes if it is meant"
+            self.problems.append(Problem(self._file, node.line, self._path(), _invisible(found[0]), hint))
+            node.text = _SEEN_AS_SPACE.sub(" ", node.text).strip()
+        if node.text.startswith(_CURLY_QUOTES):
+            message = f"begins with {node.text[0]}, which is not a quote in YAML"
+            self.problems.append(Problem(self._file, node.line, self._path(), message, "write \" or '"))
+            node.text = node.text.strip("".join(_CURLY_QUOTES))
+
+    def _path(self) -> str:
+        """The place of what comes next."""
+        location: list[str | int] = []
+        for holder, key in zip(self._open, self._keys, strict=True):
+            if isinstance(holder, Sequence):
+                location.append(len(holder.items))
+            elif key is not None:
+                location.append(key[1])
+        return path_text(tuple(location))
 
     def _anchored(self, name: str | None, line: int) -> Node:
         if name is None or name not in self._anchors:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from agent.config.document import read_document
+from agent.config.document import find, read_document
 from agent.config.environment import Values
 from agent.config.findings import Findings
 from agent.config.pins import Pins, look_at_may_change
@@ -112,32 +113,45 @@ def parse(
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where a gateway keeps its files."""
+    """Where a gateway keeps its files. `unsure`: for each folder that is only the default, why it is not known."""
 
     state_dir: Path
     runtime_dir: Path
+    unsure: Mapping[str, Problem]
 
 
 def folders(path: Path | str, env: Mapping[str, str] = os.environ) -> Folders:
     """The folders that a configuration names, for asking after a daemon while its document is broken or missing.
 
-    Never raises: what cannot be made out is the default.
+    Never raises: what cannot be made out is the default, and `unsure` says why.
     """
     plain: Any = None
+    unsure: dict[str, Problem] = {}
+    keys = ("state_dir", "runtime_dir")
     try:
         root, _ = read_document(read(path), str(path))
-        plain = Values(str(path), env, pushed=False).of(root)
-    except ConfigErrors:
-        # Whoever wants to know what is wrong with it asks `load`.
-        pass
+        values = Values(str(path), env, pushed=False)
+        plain = values.of(root)
+        unsure |= {key: one for key in keys for one in values.problems if one.path == f"gateway.{key}"}
+    except ConfigErrors as errors:
+        unsure |= dict.fromkeys(keys, errors.problems[0])
     gateway = plain.get("gateway") if isinstance(plain, dict) else None
     named = gateway if isinstance(gateway, dict) else {}
     found = {}
-    for key in ("state_dir", "runtime_dir"):
+    for key in keys:
         value = named.get(key)
         default = Gateway.model_fields[key].default
         found[key] = place(Path(value), Path(path).absolute().parent) if isinstance(value, str) else default
-    return Folders(**found)
+    return Folders(**found, unsure=unsure)
+
+
+def line_of(text: str | bytes, path: str) -> int:
+    """The line of a key of a document that was read before, by its path as `mqtt[0].host`; 0 if it has none."""
+    if not path:
+        return 0
+    root, _ = read_document(text, "")
+    parts = re.findall(r"[^.\[\]]+", path)
+    return find(root, tuple(int(part) if part.isdecimal() else part for part in parts))[0]
 
 
 def place(path: Path, folder: Path) -> Path:

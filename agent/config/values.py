@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,7 +40,9 @@ def _source(text: str, info: ValidationInfo) -> str:
 
 
 FilePath = Annotated[Path, AfterValidator(_against_folder)]
-Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\[\]%-]{1,253}$")]
+HOST = re.compile(r"^[A-Za-z0-9_.:\[\]%-]{1,253}$")
+"""What may stand in a host. Whether it makes one, look_at_wiring says."""
+Host = Annotated[str, Field(pattern=HOST.pattern)]
 PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 Broker = Annotated[str, Field(pattern=rf"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]{{1,253}}):{PORT}$")]
 Brokers = Annotated[list[Broker], BeforeValidator(_split)]

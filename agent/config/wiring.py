@@ -1,27 +1,40 @@
-"""Whether subscriptions can bring what sensors and limits wait for: an alarm that no reading reaches is none."""
+"""Whether subscriptions and cameras can work, and bring what sensors and limits wait for.
+
+Topics, paths and sources are read by the drivers' own parsers, so that `tidegate check` finds what a driver would.
+"""
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.config import topics
 from agent.config.problems import path_text
+from agent.config.values import HOST
 from agent.farm import units
 
 if TYPE_CHECKING:
     from agent.config.findings import Findings, Location
+    from drivers.mqtt.settings import Misspelt
 
+_LONGEST_TEXT: Final = 1024
+_LONGEST_LABEL: Final = 63
 _TEMPLATES: Final = {"sensor_id": "{tank}_{metric}", "sensor_type": "{metric}", "tank": "{tank}"}
 
 
 def look_at_wiring(findings: Findings) -> None:
     """Topics, the names made of them, payloads, units, limits, and sensors that nothing brings."""
+    _host(findings, ("http", "host"), findings.section("http").get("host"))
     for at, connection in findings.items("mqtt"):
+        _host(findings, (*at, "host"), connection.get("host"))
         first: dict[tuple[str, Any], Location] = {}
         for location, item in findings.items("subscriptions", connection, at):
             _topic(findings, location, item, first)
             _unit(findings, (*location, "unit"), item.get("sensor_type"), item.get("unit"))
             _payload(findings, (*location, "payload"), item.get("payload"))
+    for location, camera in findings.items("cameras"):
+        _source(findings, (*location, "source"), camera.get("source"))
     for location, sensor in findings.items("sensors"):
         _unit(findings, (*location, "unit"), sensor.get("type"), sensor.get("unit"))
         _limits(findings, (*location, "limits"), sensor.get("limits"))
@@ -34,13 +47,21 @@ def _topic(
     topic, place = item.get("topic"), (*location, "topic")
     if not isinstance(topic, str):
         return
-    faults = topics.faults(topic)
-    for message, hint in faults:
-        findings.say(place, message, hint)
-    if faults:
+    from drivers.mqtt.settings import Misspelt  # noqa: PLC0415 - paho, which verbs that only ask for folders do without
+    from drivers.mqtt.topics import Pattern  # noqa: PLC0415 - the same
+
+    unknown = topics.unknown(topic)
+    if unknown is not None:
+        hint = f"there are {', '.join(f'{{{name}}}' for name in topics.PLACEHOLDERS)}; + stands for any other level"
+        findings.say(place, f"{{{unknown}}} is not a placeholder", hint)
+        return
+    try:
+        pattern = Pattern(topic)
+    except Misspelt as fault:
+        _misspelt(findings, place, fault)
         return
     # A payload with three values takes three subscriptions of one topic, each with a sensor of its own.
-    same = first.setdefault((topics.broker_filter(topic), str(item.get("sensor_id"))), location)
+    same = first.setdefault((pattern.filter, str(item.get("sensor_id"))), location)
     if same is not location:
         message = f"brings the same sensors as {path_text(same)}"
         findings.say(place, message, "give each a sensor_id of its own, or remove one")
@@ -69,6 +90,9 @@ def _templates(findings: Findings, location: Location, item: dict[str, Any], giv
 
 
 def _payload(findings: Findings, location: Location, payload: Any) -> None:
+    from drivers.mqtt.codecs import codec  # noqa: PLC0415 - as in _topic
+    from drivers.mqtt.settings import Misspelt, PayloadSettings  # noqa: PLC0415 - the same
+
     if not isinstance(payload, dict):
         return
     for key in ("value", "at", "unit", "counter"):
@@ -76,9 +100,61 @@ def _payload(findings: Findings, location: Location, payload: Any) -> None:
         if path is None:
             continue
         if (payload.get("format") or "number") == "number":
-            findings.say((*location, key), "has no meaning for plain numbers", "set format: json")
-        elif isinstance(path, str) and (path != path.strip() or not all(path.split("."))):
-            findings.say((*location, key), "must be a path without empty levels", "such as data.temp or values.0.v")
+            findings.say((*location, key), "is of no use for plain numbers", "set format: json")
+        elif isinstance(path, str):
+            try:
+                codec(PayloadSettings(format="json", value=path))
+            except Misspelt as fault:
+                _misspelt(findings, (*location, key), fault)
+
+
+def _misspelt(findings: Findings, place: Location, fault: Misspelt) -> None:
+    """What a parser says of a value quotes it, which must not be done with what came from the environment (E3)."""
+    if "${" in findings.raw(place):
+        message = f"what {findings.written(place)} stands for cannot be used here"
+        findings.say(place, message, "look at the value of the variable")
+    else:
+        findings.say(place, str(fault), fault.hint)
+
+
+def _host(findings: Findings, location: Location, host: Any) -> None:
+    """A host or an address and nothing else; what the schema refuses is passed over."""
+    if not isinstance(host, str) or not HOST.fullmatch(host):
+        return
+    shown = findings.written(location)
+    with_port = re.fullmatch(r"(?:\[(?P<ipv6>.*)\]|(?P<name>[^:]*)):(?P<port>[0-9]+)", host)
+    if with_port is not None:
+        hint = "write the port into the key port" + (", and the address without brackets" if host[0] == "[" else "")
+        findings.say(location, f"{shown} has a port in it", hint)
+    elif "[" in host or "]" in host:
+        findings.say(location, f"{shown} has brackets around it", "write the address without [ and ]")
+    elif ":" in host or re.fullmatch(r"[0-9.]+", host):
+        try:
+            ip_address(host)
+        except ValueError:
+            kind = "IPv6" if ":" in host else "IPv4"
+            findings.say(location, f"{shown} is not an {kind} address", "look for a missing or wrong part")
+    elif not all(0 < len(label) <= _LONGEST_LABEL for label in host.removesuffix(".").split(".")):
+        message = f"{shown} cannot be the name of a host"
+        findings.say(location, message, f"between two dots there are 1 to {_LONGEST_LABEL} characters")
+
+
+def _source(findings: Findings, location: Location, source: Any) -> None:
+    from drivers.camera.source import parse  # noqa: PLC0415 - as in _topic
+    from drivers.values import Misconfigured  # noqa: PLC0415 - the same
+
+    # What is too long the schema says.
+    if not isinstance(source, str) or len(source) > _LONGEST_TEXT:
+        return
+    try:
+        parse(source)
+    except Misconfigured as fault:
+        # The reason quotes the kind of address alone, which must not be done if the environment holds it (E3).
+        is_shown = "${" not in findings.raw(location).partition("://")[0]
+        message = (
+            fault.reason if is_shown else f"what {findings.written(location)} stands for is not a camera's source"
+        )
+        findings.say(location, message, fault.hint)
 
 
 def _limits(findings: Findings, location: Location, limits: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from agent.config.document import Scalar, find
 from agent.config.problems import Problem, path_text, shortened
 from agent.config.schema import Config
-from agent.config.values import PORT, Section
+from agent.config.values import HOST, PORT, Section
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -22,7 +22,7 @@ _PATTERNS = {
         "must be a name: up to 63 letters, digits and . _ -, first a letter or digit",
         "",
     ),
-    "^[A-Za-z0-9_.:\\[\\]%-]{1,253}$": ("must be a host name or an address", "the port has a key of its own"),
+    HOST.pattern: ("must be a host name or an address", "the port has a key of its own"),
     f"^(\\[[0-9A-Fa-f:.%]+\\]|[A-Za-z0-9_.-]{{1,253}}):{PORT}$": (
         "must be host:port",
         "such as kafka.example:9092; ports end at 65535",
@@ -36,6 +36,8 @@ def problem_of(error: ErrorDetails, root: Mapping, file: str) -> Problem:
     location = error["loc"]
     line, node = find(root, location)
     message, hint = _say(error, location)
+    if error["type"] == "string_pattern_mismatch" and isinstance(node, Scalar) and "://" in node.text:
+        hint = f"write it without {shortened(node.text).removesuffix('…')}; {hint}"
     # What was written is shown, never what the environment put in its place.
     if message.startswith("must be") and isinstance(node, Scalar):
         message += f", not {shortened(node.text)}" if node.text else ", but is empty"

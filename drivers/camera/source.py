@@ -7,7 +7,7 @@ import re
 import stat
 from dataclasses import dataclass, field
 from enum import StrEnum
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from drivers.values import Misconfigured, NotReady
 
@@ -46,9 +46,12 @@ def parse(source: str) -> Source:
     Raises:
         Misconfigured: it is of no kind that OpenCV is asked to open here.
     """
-    hint = "give a video file, rtsp://host/path, or a device such as /dev/video0"
+    hint = "give an rtsp:// address, a device such as /dev/video0, or a video file"
     if not source or len(source) > _MOST_CHARACTERS or not source.isprintable():
-        raise Misconfigured("the source is empty or unreadable", field="source", hint=hint)
+        message = (
+            f"the source is empty, longer than {_MOST_CHARACTERS} characters, or has characters that do not print"
+        )
+        raise Misconfigured(message, field="source", hint=hint)
     if source.isdecimal():
         return Source(Kind.DEVICE, f"/dev/video{int(source)}", f"/dev/video{int(source)}")
     if "://" not in source:
@@ -56,14 +59,20 @@ def parse(source: str) -> Source:
         return Source(kind, source, source)
     scheme = source.partition("://")[0].lower()
     if scheme not in {"rtsp", "rtsps"}:
-        raise Misconfigured(f"a source of kind {scheme[:20]}:// is not supported", field="source", hint=hint)
+        if scheme == "file":
+            hint = "write the path alone, without file://"
+        elif scheme in {"http", "https"}:
+            hint = "use the camera's rtsp:// address; its manual or web page names it"
+        raise Misconfigured(f"cameras are not read from {scheme[:20]}:// addresses", field="source", hint=hint)
+    _look_for_raw_characters(source, scheme)
     try:
         parts = urlsplit(source)
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
     if not host:
-        raise Misconfigured(f"the {scheme}:// address names no host or no proper port", field="source", hint=hint)
+        hint = f"write {scheme}://host/path or {scheme}://host:port/path; an IPv6 address goes into [ ]"
+        raise Misconfigured(f"the {scheme}:// address has no host, or a wrong port", field="source", hint=hint)
     place = f"[{host}]" if ":" in host else host
     # Cheap cameras take user and password in the path or the query too, so neither is ever shown.
     shown = f"{scheme}://{place}{f':{port}' if port else ''}/…"
@@ -73,6 +82,22 @@ def parse(source: str) -> Source:
     secrets = {source, parts.netloc.rpartition("@")[0], password, unquote(password), tail, *told, *map(unquote, told)}
     longest_first = sorted((secret for secret in secrets if len(secret) > 1), key=len, reverse=True)
     return Source(Kind.STREAM, source, shown, tuple(longest_first))
+
+
+def _look_for_raw_characters(source: str, scheme: str) -> None:
+    """A `#`, `/` or `?` in a login ends the address's host there, for FFmpeg as for us: the rest is taken for a path.
+
+    Raises:
+        Misconfigured: there is one that cannot be anything else.
+    """
+    rest = source.partition("://")[2]
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    sign = rest[len(host) : len(host) + 1]
+    port = host.rpartition(":")[2] if ":" in host and not host.endswith("]") else ""
+    # After a host that is one, a path may well hold an @.
+    if "@" in rest and "@" not in host and (sign == "#" or not (port == "" or port.isdecimal())):
+        message = f"the login in the {scheme}:// address has a raw {sign}"
+        raise Misconfigured(message, field="source", hint=f"write {quote(sign, safe='')} in place of {sign}")
 
 
 def look(source: Source) -> None:
@@ -92,9 +117,9 @@ def look(source: Source) -> None:
     except OSError as error:
         raise NotReady(f"{source.shown} cannot be looked at: {error.strerror}") from None
     if source.kind is Kind.DEVICE and not stat.S_ISCHR(mode):
-        raise Misconfigured(f"{source.shown} is no video device", field="source")
+        raise Misconfigured(f"{source.shown} is not a video device", field="source")
     if source.kind is Kind.FILE and not stat.S_ISREG(mode):
-        raise Misconfigured(f"{source.shown} is no file", field="source", hint="give one video file")
+        raise Misconfigured(f"{source.shown} is not a file", field="source", hint="give one video file")
     if not os.access(source.address, os.R_OK):
         hint = "put tidegate into the group video" if source.kind is Kind.DEVICE else "let the user tidegate read it"
         raise NotReady(f"{source.shown} may not be read by this user", hint)

@@ -1,7 +1,8 @@
 r"""Payloads: from the bytes of a message to a value, its time and its unit; or the reason why not.
 
 A path names the way to a field of a JSON document, level by level, with dots between them: `sensors.ph.value`.
-A level that is a whole number takes that element of a list. A dot inside a key is written `\.`.
+A level that is a whole number takes that element of a list. A dot inside a key is written `\.`; `\[`, `\$` and `\/`
+stand for those characters in a key that would otherwise look like another way of writing a path.
 
 Reasons say what is wrong in few and fixed words, for they are counted by; the payload itself goes beside them.
 """
@@ -15,6 +16,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
+
+from drivers.mqtt.settings import Misspelt
 
 if TYPE_CHECKING:
     from drivers.mqtt.settings import PayloadSettings
@@ -43,6 +46,8 @@ _UNITS = {
     "pct": "%",
     "percent": "%",
 }
+_ELSEWHERE = re.compile(r"^\$(?:$|[.\[])|^\.|^/|(?<!\\)\[")
+"""How paths begin, or take an element, in JSONPath, jq, JavaScript and JSON pointers."""
 _ALLOWED_FORMATS = ("json", "number")
 
 
@@ -54,12 +59,12 @@ def codec(settings: PayloadSettings) -> Codec:
     """The codec of a subscription.
 
     Raises:
-        ValueError: a path is empty, or a format is none of ours.
+        Misspelt: a path is not written as it is read here, or a format is none of ours.
     """
     if settings.format == "number":
         return _read_number
     if settings.format != "json":
-        raise ValueError(f"format {settings.format!r} is none of {', '.join(_ALLOWED_FORMATS)}")
+        raise Misspelt(f"there is no format {settings.format}", f"write {' or '.join(_ALLOWED_FORMATS)}")
     value = _levels(settings.value)
     at = None if settings.at is None else _levels(settings.at)
     unit = None if settings.unit is None else _levels(settings.unit)
@@ -217,9 +222,27 @@ def _kind(found: Any) -> str:
 
 
 def _levels(path: str) -> tuple[str | int, ...]:
-    if not path or path != path.strip():
-        raise ValueError(f"{path!r} is not the path of a field")
-    levels = [level.replace(r"\.", ".") for level in re.split(r"(?<!\\)\.", path)]
-    if not all(levels):
-        raise ValueError(f"{path!r} has an empty level")
+    """The levels of a path.
+
+    Raises:
+        Misspelt: it is written as in JSONPath, JavaScript or a JSON pointer, or a level of it is empty.
+    """
+    if _ELSEWHERE.search(path):
+        plain = _plainly(path)
+        hint = f"write {plain}" if plain else "name one field, level by level, such as data.0.temp"
+        raise Misspelt(f"the path {path} is not written as paths are here", hint)
+    levels = [re.sub(r"\\([.\[$/])", r"\1", level) for level in re.split(r"(?<!\\)\.", path)]
+    if not all(levels) or path != path.strip():
+        message = f"the path {path} has an empty level, or a space at one end" if path else "the path is empty"
+        raise Misspelt(message, "write it such as data.temp or values.0.v")
     return tuple(int(level) if level.isascii() and level.isdigit() else level for level in levels)
+
+
+def _plainly(path: str) -> str:
+    """What a path of JSONPath, JavaScript or a JSON pointer would be here; empty if it does not name one field."""
+    if path.startswith("/"):
+        return path[1:].replace(".", r"\.").replace("/", ".").replace("~1", "/").replace("~0", "~")
+    taken = r"""\.?\[\s*(?:(\d+)|'([^'\]]*)'|"([^"\]]*)")\s*\]"""
+    plain = re.sub(taken, lambda found: "." + (found[1] or found[2] or found[3] or "").replace(".", r"\."), path)
+    plain = plain.removeprefix("$").removeprefix(".")
+    return "" if _ELSEWHERE.search(plain) or not all(plain.split(".")) or "*" in plain else plain

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drivers.mqtt.codecs import codec
+from drivers.mqtt.settings import Misspelt
 from drivers.values import Misconfigured
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ CACHED_TOPICS = 16_384
 
 _NAMED = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _LONGEST_NAME = 64
+_MOST_BYTES = 65_535
 
 
 @dataclass(slots=True)
@@ -78,10 +80,12 @@ class Pattern:
         """Read a pattern.
 
         Raises:
-            ValueError: it is empty, `#` is not its last level, or a wildcard or name is a part of a level only.
+            Misspelt: it is empty or has a NUL, `#` is not its last level, or a wildcard or name is a part of a level.
         """
         if not text or "\0" in text:
-            raise ValueError("a topic is never empty")
+            raise Misspelt("is empty or has a NUL in it", "write it such as farm/{site}/{tank}/{metric}")
+        if len(text.encode(errors="replace")) > _MOST_BYTES:
+            raise Misspelt("is longer than MQTT allows", "65,535 bytes are the most")
         self.text = text
         self._levels: list[str] = []
         names: list[str] = []
@@ -91,14 +95,20 @@ class Pattern:
             if named:
                 names.append(named[1])
                 self._levels.append(f"{{{named[1]}")
-            elif level == "#" and number != len(levels):
-                raise ValueError(f"in {text!r}, # is not the last level")
-            elif level not in ("+", "#") and any(sign in level for sign in "+#{}"):
-                raise ValueError(f"in {text!r}, {level!r} is more than one wildcard or name: each stands for a level")
+            elif "#" in level and (level != "#" or number != len(levels)):
+                raise Misspelt(
+                    f"level {number}, {level}: # may only be the whole last level", "+ stands for any one level"
+                )
+            elif level not in ("+", "#") and any(sign in level for sign in "+{}"):
+                what = "+" if "+" in level else "a placeholder"
+                raise Misspelt(
+                    f"level {number}, {level}: {what} stands for one whole level", "put it between slashes"
+                )
             else:
                 self._levels.append(level)
-        if len(set(names)) != len(names):
-            raise ValueError(f"in {text!r}, a name stands twice")
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise Misspelt(f"{{{twice}}} is in it twice", "use + for the other level")
         self.names = frozenset(names)
         self.filter = "/".join("+" if level.startswith("{") else level for level in self._levels)
 
@@ -129,12 +139,12 @@ class _Route:
     ) -> None:
         try:
             self.pattern = Pattern(settings.topic)
-        except ValueError as error:
-            raise Misconfigured(str(error), f"{field}.topic", "write farm/{site}/{tank}/{metric}, + or #") from error
+        except Misspelt as error:
+            raise Misconfigured(f"{settings.topic} {error}", f"{field}.topic", error.hint) from error
         try:
             self._read = codec(settings.payload)
-        except ValueError as error:
-            raise Misconfigured(str(error), f"{field}.payload", "write a path such as sensors.ph.value") from error
+        except Misspelt as error:
+            raise Misconfigured(str(error), f"{field}.payload", error.hint) from error
         self.tally = Tally()
         self.marked = settings.payload.at is not None or settings.payload.counter is not None
         self._settings = settings
@@ -145,7 +155,7 @@ class _Route:
             missing = set(_NAMED.findall(getattr(settings, name))) - self.pattern.names
             if missing - ({"site"} if name == "site" else set()):
                 raise Misconfigured(
-                    f"{{{min(missing)}}} is no level of {settings.topic!r}",
+                    f"{{{min(missing)}}} is not a level of {settings.topic}",
                     f"{field}.{name}",
                     f"name the level in the topic, or write the {name.replace('_', ' ')} itself",
                 )

@@ -33,7 +33,39 @@ def test_what_is_no_source_is_refused_with_a_hint(source):
     with pytest.raises(Misconfigured) as refused:
         parse(source)
     assert refused.value.field == "source"
-    assert "rtsp://" in refused.value.hint
+    assert ("file://" if source.startswith("file") else "rtsp://") in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "sign", "instead"),
+    [
+        ("rtsp://viewer:pa#ss@10.0.0.7:554/pen", "#", "%23"),
+        ("rtsp://viewer:12#ss@10.0.0.7/pen", "#", "%23"),
+        ("rtsp://viewer:pa/ss@10.0.0.7/pen", "/", "%2F"),
+        ("rtsps://viewer:pa?ss@10.0.0.7/pen", "?", "%3F"),
+    ],
+)
+def test_a_raw_character_that_cuts_the_address_is_named_with_what_to_write(source, sign, instead):
+    with pytest.raises(Misconfigured) as refused:
+        parse(source)
+    assert f"has a raw {sign}" in refused.value.reason
+    assert refused.value.hint == f"write {instead} in place of {sign}"
+    assert "ss" not in refused.value.reason.replace("address", "")
+    mended = source.replace(sign, instead) if sign != "/" else source.replace("pa/ss", "pa%2Fss")
+    assert parse(mended).kind is Kind.STREAM
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://u:p@ss@10.0.0.7/x",
+        "rtsp://10.0.0.7/user=a&password=a#b@c",
+        "rtsp://10.0.0.7:554/user@farm/1",
+        "rtsp://[::1]/a@b",
+    ],
+)
+def test_an_at_sign_in_login_or_path_is_no_fault(source):
+    assert parse(source).kind is Kind.STREAM
 
 
 @pytest.mark.parametrize(
@@ -61,7 +93,7 @@ def test_what_is_not_there_is_waited_for(tmp_path):
 
 def test_what_can_never_be_a_camera_is_refused(tmp_path):
     (tmp_path / "disk").write_bytes(b"")
-    with pytest.raises(Misconfigured, match="is no file"):
+    with pytest.raises(Misconfigured, match="is not a file"):
         look(parse(str(tmp_path)))
-    with pytest.raises(Misconfigured, match="is no video device"):
+    with pytest.raises(Misconfigured, match="is not a video device"):
         look(parse("/dev/fd"))

@@ -87,6 +87,16 @@ class TestCheck:
         assert "standard input:2: kafka.brokers[0]: a pushed document may not read" in done.stderr
         assert tidegate("check", "-c", "-", input=text, env={"HOME": "h"}).returncode == 0
 
+    def test_holds_a_push_against_the_configuration_of_its_gateway(self, folder):
+        good = BROKEN.replace("[x]", "['k:1']").replace(", prot: 1", "") + "fleet: {partition: 0}\n"
+        (folder / "config.yaml").write_text(good)
+        words = ("check", "-c", "-", "--pushed", "--against", str(folder / "config.yaml"))
+        done = tidegate(*words, input=good.replace("k:1", "k:2"))
+        assert done.returncode == 2
+        assert done.stderr.startswith("standard input:2: kafka.brokers: a push may not change this key")
+        assert tidegate(*words, input=good + "sensors: []\n").returncode == 0
+        assert "add --pushed" in tidegate("check", "--against", "config.yaml").stderr
+
     def test_says_which_file_is_not_there(self, tmp_path):
         done = tidegate("check", "-c", str(tmp_path / "none"))
         assert (done.returncode, done.stdout) == (2, "")
@@ -100,7 +110,7 @@ class TestCheck:
         )
         done = tidegate("check", "-c", str(path))
         assert done.returncode == 2
-        assert "models[0].path: " in done.stderr
+        assert f"{path}:4: models[0].path: " in done.stderr
         assert "cannot be read" in done.stderr
 
     def test_needs_no_server_no_kafka_and_no_native_code(self):

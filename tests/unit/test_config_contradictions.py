@@ -74,7 +74,7 @@ MISTAKES = {
         "farm/{site}/{tank}/{metric}",
         "farm/#/{site}/{tank}/{metric}",
         (
-            "c.yaml:10: mqtt[0].subscriptions[0].topic: # may only be the whole last level "
+            "c.yaml:10: mqtt[0].subscriptions[0].topic: level 2, #: # may only be the whole last level "
             "(hint: + stands for any one level)"
         ),
     ),
@@ -90,8 +90,8 @@ MISTAKES = {
         "farm/{site}/{tank}/{metric}",
         "farm/{farm}/{tank}/{metric}",
         (
-            "c.yaml:10: mqtt[0].subscriptions[0].topic: {farm} is no placeholder "
-            "(hint: there are {site}, {tank}, {metric}, {sensor})"
+            "c.yaml:10: mqtt[0].subscriptions[0].topic: {farm} is not a placeholder "
+            "(hint: there are {site}, {tank}, {metric}, {sensor}; + stands for any other level)"
         ),
     ),
     "a topic without what names are made of": (
@@ -121,14 +121,90 @@ MISTAKES = {
     "a field path for plain numbers": (
         "        qos: 1",
         "        payload: {at: time}",
-        "c.yaml:11: mqtt[0].subscriptions[0].payload.at: has no meaning for plain numbers (hint: set format: json)",
+        "c.yaml:11: mqtt[0].subscriptions[0].payload.at: is of no use for plain numbers (hint: set format: json)",
     ),
     "a field path with a hole": (
         "        qos: 1",
         "        payload: {format: json, value: a..b}",
         (
-            "c.yaml:11: mqtt[0].subscriptions[0].payload.value: must be a path without empty levels "
-            "(hint: such as data.temp or values.0.v)"
+            "c.yaml:11: mqtt[0].subscriptions[0].payload.value: the path a..b has an empty level, "
+            "or a space at one end (hint: write it such as data.temp or values.0.v)"
+        ),
+    ),
+    "a path of JSONPath": (
+        "        qos: 1",
+        "        payload: {format: json, value: $.do}",
+        (
+            "c.yaml:11: mqtt[0].subscriptions[0].payload.value: the path $.do is not written as paths are here "
+            "(hint: write do)"
+        ),
+    ),
+    "a path with brackets": (
+        "        qos: 1",
+        "        payload: {format: json, at: 'values[0].t'}",
+        (
+            "c.yaml:11: mqtt[0].subscriptions[0].payload.at: the path values[0].t is not written as paths are here "
+            "(hint: write values.0.t)"
+        ),
+    ),
+    "a host with its port": (
+        "    local: true",
+        "    local: true\n    host: 10.0.0.7:1883",
+        "c.yaml:9: mqtt[0].host: 10.0.0.7:1883 has a port in it (hint: write the port into the key port)",
+    ),
+    "an address in brackets": (
+        "    local: true",
+        "    local: true\n    host: '[::1]'",
+        "c.yaml:9: mqtt[0].host: [::1] has brackets around it (hint: write the address without [ and ])",
+    ),
+    "an address in brackets with its port": (
+        "sensors:",
+        "http:\n  host: '[::]:9464'\nsensors:",
+        (
+            "c.yaml:13: http.host: [::]:9464 has a port in it "
+            "(hint: write the port into the key port, and the address without brackets)"
+        ),
+    ),
+    "an address that cannot be": (
+        "    local: true",
+        "    local: true\n    host: 10.0.0.256",
+        "c.yaml:9: mqtt[0].host: 10.0.0.256 is not an IPv4 address (hint: look for a missing or wrong part)",
+    ),
+    "half an IPv6 address": (
+        "    local: true",
+        "    local: true\n    host: fd00:7",
+        "c.yaml:9: mqtt[0].host: fd00:7 has a port in it (hint: write the port into the key port)",
+    ),
+    "a name with a hole": (
+        "    local: true",
+        "    local: true\n    host: broker..farm",
+        (
+            "c.yaml:9: mqtt[0].host: broker..farm cannot be the name of a host "
+            "(hint: between two dots there are 1 to 63 characters)"
+        ),
+    ),
+    "an address with its scheme": (
+        "    local: true",
+        "    local: true\n    host: mqtt://broker",
+        (
+            "c.yaml:9: mqtt[0].host: must be a host name or an address, not mqtt://… "
+            "(hint: write it without mqtt://; the port has a key of its own)"
+        ),
+    ),
+    "a camera over HTTP": (
+        "rtsp://10.0.0.7/main",
+        "http://10.0.0.7/main",
+        (
+            "c.yaml:23: cameras[0].source: cameras are not read from http:// addresses "
+            "(hint: use the camera's rtsp:// address; its manual or web page names it)"
+        ),
+    ),
+    "a raw # in a camera's password": (
+        "rtsp://10.0.0.7/main",
+        "rtsp://viewer:pa#ss@10.0.0.7/main",
+        (
+            "c.yaml:23: cameras[0].source: the login in the rtsp:// address has a raw # "
+            "(hint: write %23 in place of #)"
         ),
     ),
     "a certificate without its key": (

@@ -188,6 +188,19 @@ def test_what_the_environment_holds_is_never_shown():
     assert not [line for line in lines if "hunter" in line]
 
 
+def test_what_the_environment_holds_is_not_shown_by_a_drivers_parser_either():
+    """E3."""
+    text = changed("        qos: 1", "        payload: {format: json, value: '${SECRET}'}")
+    text = text.replace("rtsp://10.0.0.7/main", "${SECRET}://x").replace("farm/{site}/{tank}/{metric}", "${TOPIC}")
+    lines = problems_of(text, env={"SECRET": "$.hunter2", "TOPIC": "hunter2/#/x"})
+    assert [line.split(": ")[2] for line in lines if "stands for" in line] == [
+        "what ${TOPIC} stands for cannot be used here (hint",
+        "what ${SECRET} stands for cannot be used here (hint",
+        "what ${SECRET}://… stands for is not a camera's source (hint",
+    ]
+    assert not [line for line in lines if "hunter" in line]
+
+
 def test_a_message_obeys_no_control_characters():
     (line,) = problems_of(changed("id: barge-1", r'id: "\e[31m\nx"'))
     assert line.isprintable()

@@ -20,7 +20,22 @@ UNREADABLE = {
         b"- a\n",
         "c.yaml:1: must be a mapping: lines of `key: value` (hint: start from the config.yaml that is shipped)",
     ),
-    "a tab": (b"a:\n\tb: 1\n", "c.yaml:2: a tab stands where YAML wants spaces (hint: indent with spaces)"),
+    "a tab": (b"a:\n\tb: 1\n", "c.yaml:2: a tab is used where YAML wants spaces (hint: indent with spaces)"),
+    "a variable in a flow mapping": (
+        b"kafka: {brokers: ${X}}\n",
+        'c.yaml:1: ${\u2026} is not in quotes, within { } or [ ] (hint: write "${NAME}", with the quotes)',
+    ),
+    "a variable in a flow list over lines": (
+        b"kafka:\n  brokers: [a:1,\n    ${X:-b:1}]\n",
+        'c.yaml:3: ${\u2026} is not in quotes, within { } or [ ] (hint: write "${NAME}", with the quotes)',
+    ),
+    "a non-breaking space behind a key": (
+        b"a: 1\nb:\xc2\xa0c\n",
+        (
+            "c.yaml:2: has a non-breaking space (U+00A0), which YAML does not take for a space "
+            "(hint: write a plain space in its place)"
+        ),
+    ),
     "Latin-1": (b"a: 1\nb: T\xfcmpel\n", "c.yaml:2: is not UTF-8: byte 0xfc (hint: save the file as UTF-8)"),
     "a second document": (
         b"a: 1\n---\nb: 2\n",
@@ -56,6 +71,31 @@ UNREADABLE = {
 def test_a_text_that_cannot_be_read_gives_one_line(text, line):
     """Y2, Y3."""
     assert problems_of(text) == [line]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gateway:\n\u00a0 id: a\n", "c.yaml:2: has a non-breaking space (U+00A0)"),
+        ("gateway:\n  id: a\n\u00a0\u00a0site: b\n", "c.yaml:3: has a non-breaking space (U+00A0)"),
+        ("gateway:\n  id: a\u202fb\n", "c.yaml:2: gateway.id: has a non-breaking space (U+202F)"),
+        (
+            "mqtt:\n  - name: a\n    username: gw\u200b\n",
+            "c.yaml:3: mqtt[0].username: has a space without width (U+200B)",
+        ),
+        (
+            "gateway:\n  id: \u201cgw\u201d\n",
+            "c.yaml:2: gateway.id: begins with \u201c, which is not a quote in YAML",
+        ),
+    ],
+)
+def test_what_nobody_sees_is_named(text, said):
+    assert any(line.startswith(said) for line in problems_of(text))
+
+
+def test_what_nobody_sees_may_be_meant_in_quotes():
+    lines = problems_of('mqtt:\n  - name: a\n    username: "g\u00a0w"\n')
+    assert not [line for line in lines if "non-breaking" in line]
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ async def test_the_verb_prints_lines_and_ends_well_where_its_reader_has_enough(t
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--since", "yesterday"), "is no time: write 2026-03-01"),
+        (("--since", "yesterday"), "is not a time: write 2026-03-01"),
         (("--from-seq", "-1"), "--from-seq"),
         ((), "there is no log at"),
     ],

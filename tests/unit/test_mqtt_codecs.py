@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from drivers.mqtt import PayloadSettings
 from drivers.mqtt.codecs import EARLIEST, LATEST, Unread, codec, same_unit
+from drivers.mqtt.settings import Misspelt
 
 CAPTURED = [
     json.loads(line)
@@ -271,3 +272,35 @@ def test_any_payload_is_a_finite_value_in_utc_or_a_reason(payload, value, at, un
 def test_every_float_survives(value):
     assert read(orjson.dumps({"value": value}), format="json")[0] == value
     assert read(repr(value).encode())[0] == value
+
+
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        ("$.do", "do"),
+        ("$['a']['b']", "a.b"),
+        ('$.values[0]["v.x"]', r"values.0.v\.x"),
+        ("values[0].v", "values.0.v"),
+        ("values.[0].v", "values.0.v"),
+        ("[0].v", "0.v"),
+        (".a.b", "a.b"),
+        ("/a~1b/c.d", r"a/b.c\.d"),
+    ],
+)
+def test_a_path_of_another_spelling_is_named_with_the_right_one(path, right):
+    with pytest.raises(Misspelt) as refused:
+        codec(PayloadSettings("json", path))
+    assert refused.value.hint == f"write {right}"
+    codec(PayloadSettings("json", right))
+
+
+@pytest.mark.parametrize("path", ["$", "$..do", "$[*].v", "$.a[?(@.b)]", "a[1", "", " a", "a..b"])
+def test_what_is_not_the_path_of_one_field_is_refused_with_an_example(path):
+    with pytest.raises(Misspelt) as refused:
+        codec(PayloadSettings("json", path))
+    assert "such as data." in refused.value.hint
+
+
+def test_a_key_may_hold_what_looks_like_another_spelling():
+    assert read(b'{"DI[0]":{"$":{"/x":7}}}', format="json", value=r"DI\[0].\$.\/x") == (7.0, None, None)
+    assert read(b'{"$x":7}', format="json", value="$x") == (7.0, None, None)
