@@ -35,7 +35,7 @@ def read(folder: Path, score_threshold: float | None = None) -> tuple[ModelSpec,
     spec = _spec(told, score_threshold)
     # A plain name: a model never reaches outside its folder.
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise _wrong("file", f"{str(name)[:80]!r} is no plain file name")
+        raise _wrong("file", f"{str(name)[:80]} is not a plain file name")
     content = _bytes(folder / name, MOST_FILE_BYTES)
     digest = hashlib.sha256(content).hexdigest()
     if digest != spec.digest:
@@ -49,9 +49,9 @@ def _told(folder: Path) -> dict[str, Any]:
     try:
         told = json.loads(_bytes(path, MOST_SPEC_BYTES))
     except (ValueError, RecursionError):
-        raise Misconfigured(f"{path} is no JSON", field="path", hint=_HINT) from None
+        raise Misconfigured(f"{path} is not JSON", field="path", hint=_HINT) from None
     if not isinstance(told, dict):
-        raise Misconfigured(f"{path} holds no JSON object", field="path", hint=_HINT)
+        raise Misconfigured(f"{path} is not a JSON object", field="path", hint=_HINT)
     expected = {field.name for field in fields(ModelSpec)} | {"file"}
     for wrong, missing in ((told.keys() - expected, False), (expected - told.keys(), True)):
         if wrong:
@@ -82,7 +82,7 @@ def _spec(told: dict[str, Any], score_threshold: float | None) -> ModelSpec:
     ):
         raise _wrong("classes", f"must be a list of 1 to {_MOST_CLASSES} different names")
     if told["task"] != "detection":
-        raise _wrong("task", f"{str(told['task'])[:40]!r} is not supported; this agent runs detectors (detection)")
+        raise _wrong("task", f"{str(told['task'])[:40]} is not supported; this agent runs detectors (detection)")
     return ModelSpec(
         name=_matching(told, "name", _NAME, "a name of letters, digits, _ . and -"),
         version=_matching(told, "version", _NAME, "a name of letters, digits, _ . and -"),
@@ -99,7 +99,7 @@ def _spec(told: dict[str, Any], score_threshold: float | None) -> ModelSpec:
 def _matching(told: dict[str, Any], field: str, pattern: re.Pattern[str], what: str) -> str:
     value = told[field]
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise _wrong(field, f"must be {what}, not {str(value)[:80]!r}")
+        raise _wrong(field, f"must be {what}, not {str(value)[:80]}")
     return value
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
+from agent.config.pins import FREE
 from agent.config.schema import Config
 from agent.config.values import Section
 from agent.config.wording import section_of
@@ -56,12 +57,36 @@ This page is made from the schema: `python -m agent.config.docs > docs/CONFIG.md
 
 ## In a push
 
-The same document, with three rules more, because whoever can push must not be able to read the gateway:
+The same document, with more rules, because whoever can push must not be able to read the gateway, to have its
+passwords sent elsewhere or to cut it off. A push that breaks one is refused as a whole, `fleet-reported` names the
+key, and what runs goes on.
 
+- `config.yaml` pins what a push may not change: `gateway`, `fleet`, `http`, where Kafka and MQTT are and how the
+  gateway logs in there, `log.clock_file`, every path, and what cameras are read from. A push writes these keys as
+  `config.yaml` has them. It may change only:
+  {free}, paths apart.
+- `fleet.may_change` in `config.yaml` lists keys that a push may change as well, such as `[kafka.brokers, http]`; a
+  section stands for all its keys. Whoever can push may then have a password sent where they wish: list no more than
+  you need. `gateway` and `fleet.may_change` itself are never changed by a push.
+- MQTT connections are compared by their names. A connection that `config.yaml` does not have needs `mqtt` in
+  `fleet.may_change`.
+- A camera may get another network address if a camera of `config.yaml` has one of that kind (`rtsp://`), and a model
+  a path that `config.yaml` names for a model. Files and devices are those of `config.yaml`.
+- `${TIDEGATE_…}` only in a key in which `config.yaml` has that variable, and in a camera's address only if the whole
+  source is as in `config.yaml`.
 - `${NAME}` only with names that begin with `TIDEGATE_`, and systemd's `CREDENTIALS_DIRECTORY`, `STATE_DIRECTORY`,
   `RUNTIME_DIRECTORY` and `CONFIGURATION_DIRECTORY`.
-- Files with secrets only in `${CREDENTIALS_DIRECTORY}` or below the folder of `config.yaml`.
+- Files with secrets only those that `config.yaml` names, or in `${CREDENTIALS_DIRECTORY}` or below the folder of
+  `config.yaml`.
 - No password in a camera's address: write `${TIDEGATE_…}` in its place.
+
+`tidegate check --pushed --against config.yaml -c push.yaml` holds a document against a gateway's `config.yaml`.
+
+## Paths into JSON
+
+`payload.value` and its neighbours name one field, level by level with dots: `data.temp`, `values.0.v`. A whole number
+takes that element of a list. `\\.` is a dot within a key, and `\\[`, `\\$`, `\\/` are those characters in a key that
+would otherwise look like JSONPath, JavaScript or a JSON pointer: `tidegate check` names those and the right way.
 
 ## How subscriptions make sensors
 
@@ -78,7 +103,8 @@ sensor that no subscription can bring is an error: limits that no reading reache
 
 def page() -> str:
     """The whole page."""
-    parts = [_HEAD]
+    free = ",\n  ".join(", ".join(f"`{key}`" for key in FREE[begin : begin + 4]) for begin in range(0, len(FREE), 4))
+    parts = [_HEAD.replace("{free}", free)]
     for path, section, repeated in _sections(Config, ""):
         parts.append(_table(path, section, repeated=repeated))
     parts.append(_units())

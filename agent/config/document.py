@@ -24,13 +24,35 @@ MOST_VALUES: Final = 100_000
 
 _NOT_SET = frozenset(("", "~", "null", "Null", "NULL"))
 _CURE = "check quotes, brackets and indentation of this line and the one above"
-_CURES = {
-    "mapping values are not allowed": "put a value that holds `: ` in quotes, and check the indentation",
-    "flow": "close the bracket where the list or mapping ends",
-    "quoted scalar": "close the quote where the text ends",
-    "could not find expected ':'": "a key ends with a colon and a space",
-    "expected <block end>": "keys of one level must begin in the same column",
-    "cannot start any token": "put the value in quotes",
+# What libyaml says: the same in plain words, and what to do.
+_FAULTS = {
+    "mapping values are not allowed": (
+        "has a second `: ` in one value, or is indented too far",
+        "put a value that has `: ` in it in quotes, and check the indentation",
+    ),
+    "unknown escape character": (
+        "has a \\ in double quotes that YAML does not know",
+        "put the text in single quotes",
+    ),
+    "quoted scalar": ("has a quote that is not closed", "close the quote where the text ends"),
+    "while parsing a flow": (
+        "has a { or [ that is not closed, or a comma is missing",
+        "close the bracket where the list or mapping ends",
+    ),
+    "could not find expected ':'": ("is not a line of `key: value`", "a key ends with a colon and a space"),
+    "did not find expected key": (
+        "does not begin in the column of the keys above it",
+        "keys of one level must begin in the same column",
+    ),
+    "did not find expected '-'": (
+        "does not begin in the column of the entries above it",
+        "the entries of a list must begin in the same column, each with `- `",
+    ),
+    "cannot start any token": ("has a value that begins with a special character", "put the value in quotes"),
+    "expected alphabetic or numeric": (
+        "has a value that begins with * or &, which have a meaning of their own",
+        "put the value in quotes",
+    ),
 }
 _INVISIBLE = {
     "\u00a0": "a non-breaking space",
@@ -84,21 +106,26 @@ class Mapping:
 Node = Scalar | Sequence | Mapping
 
 
-def read_document(text: bytes | str, file: str) -> tuple[Mapping, list[Problem]]:
+def read_document(
+    text: bytes | str, file: str, unusable: list[Problem] | None = None
+) -> tuple[Mapping, list[Problem]]:
     """The root of a document, and the problems after which reading could go on (equal keys).
+
+    Characters that look like a space or a quote in a value are problems for which a daemon must not refuse to start:
+    they go to `unusable`.
 
     Raises:
         ConfigErrors: the text is no YAML, or not of the kind that Y2 and Y3 allow.
     """
     decoded = _decode(text, file)
-    builder = _Builder(file)
+    builder = _Builder(file, [] if unusable is None else unusable)
     try:
         for event in yaml.parse(decoded, Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as fault:
         syntax = _syntax(fault, decoded, file)
         # A character that YAML does not take for a space may have been named already, and be the cause.
-        before = [problem for problem in builder.problems if problem.line != syntax.line]
+        before = [one for one in (*builder.problems, *builder.lookalikes) if one.line != syntax.line]
         raise ConfigErrors([*before, syntax]) from None
     except yaml.YAMLError as fault:
         # A character that no YAML may hold; libyaml names its position, not its line.
@@ -171,7 +198,14 @@ def _syntax(fault: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
         message += f" {fault.context}"
     if fault.context_mark and fault.context_mark.line + 1 != number:
         message += f" that begins at line {fault.context_mark.line + 1}"
-    hint = next((hint for sign, hint in _CURES.items() if sign in message), _CURE)
+    plain, hint = next((found for sign, found in _FAULTS.items() if sign in message), ("", _CURE))
+    if plain:
+        began = fault.context_mark.line + 1 if fault.context_mark else number
+        if "could not find expected ':'" in message:
+            # Found at the end of the line that was to be a key, which is where to look.
+            number = began
+        is_open = began != number and "not closed" in plain
+        message = f"is not YAML: {plain}" + (f"; it begins in line {began}" if is_open else "")
     return Problem(file, number, "", message, hint)
 
 
@@ -191,8 +225,9 @@ def _invisible(letter: str) -> str:
 class _Builder:
     """Takes events in order and builds the tree. What is open stands on a stack."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, lookalikes: list[Problem]) -> None:
         self._file = file
+        self.lookalikes = lookalikes
         self._open: list[Sequence | Mapping] = []
         self._keys: list[tuple[int, str] | None] = []
         self._anchors: dict[str, Node | None] = {}
@@ -227,7 +262,7 @@ class _Builder:
     def _begin(self, event: yaml.NodeEvent, line: int) -> None:
         tag = getattr(event, "tag", None)
         if tag is not None:
-            raise self._refused(line, f"the tag {tag} has no meaning here", "remove it")
+            raise self._refused(line, f"the tag {tag} is not read here", "remove it")
         if isinstance(event, yaml.ScalarEvent):
             node = Scalar(line, event.value, plain=not event.style)
             if node.plain:
@@ -247,16 +282,14 @@ class _Builder:
             self._anchors[event.anchor] = None
 
     def _look_at_characters(self, node: Scalar) -> None:
-        """Characters that nobody means without quotes; reading goes on as if they were not there."""
+        """Characters that nobody means without quotes. The text stays as it is."""
         found = _SEEN_AS_SPACE.search(node.text)
         if found is not None:
             hint = "write a plain space in its place, or put the value in quotes if it is meant"
-            self.problems.append(Problem(self._file, node.line, self._path(), _invisible(found[0]), hint))
-            node.text = _SEEN_AS_SPACE.sub(" ", node.text).strip()
+            self.lookalikes.append(Problem(self._file, node.line, self._path(), _invisible(found[0]), hint))
         if node.text.startswith(_CURLY_QUOTES):
             message = f"begins with {node.text[0]}, which is not a quote in YAML"
-            self.problems.append(Problem(self._file, node.line, self._path(), message, "write \" or '"))
-            node.text = node.text.strip("".join(_CURLY_QUOTES))
+            self.lookalikes.append(Problem(self._file, node.line, self._path(), message, "write \" or '"))
 
     def _path(self) -> str:
         """The place of what comes next."""
@@ -270,10 +303,12 @@ class _Builder:
 
     def _anchored(self, name: str | None, line: int) -> Node:
         if name is None or name not in self._anchors:
-            raise self._refused(line, f"*{name} stands for nothing", "put a value that begins with * in quotes")
+            raise self._refused(
+                line, f"there is no &{name} that *{name} could stand for", "put a value that begins with * in quotes"
+            )
         node = self._anchors[name]
         if node is None:
-            raise self._refused(line, f"*{name} stands within itself", "write it out")
+            raise self._refused(line, f"*{name} is a part of what it stands for", "write it out")
         return node
 
     def _put(self, node: Node, line: int) -> None:
@@ -302,7 +337,7 @@ class _Builder:
             raise self._refused(line, "merge keys are not read", "write the keys out")
         if node.text in holder.entries:
             first = holder.entries[node.text][0]
-            message = f"the key {node.text} stands here for a second time, first in line {first}"
+            message = f"the key {node.text} is here a second time; the first is in line {first}"
             self.problems.append(Problem(self._file, line, "", message, "keep one of them"))
 
     def _refused(self, line: int, message: str, hint: str) -> ConfigErrors:

@@ -65,7 +65,7 @@ class Values:
             if match[0] == "$${":
                 return "${"
             if name is None:
-                message = "holds a ${ that is no ${NAME} or ${NAME:-default}"
+                message = "has a ${ that begins neither ${NAME} nor ${NAME:-default}"
                 self._problem(scalar, location, message, "write $${ for the characters themselves")
                 return ""
             refusal = self._refusal_in_push(name, location) if self._pushed else None

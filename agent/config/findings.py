@@ -25,6 +25,7 @@ class Findings:
         self._values = values
         self._file = file
         self.problems: list[Problem] = []
+        self.unusable: list[Problem] = []
 
     def section(self, key: str) -> dict[str, Any]:
         """A section of the top level; empty where it is missing or none."""
@@ -62,3 +63,7 @@ class Findings:
     def say(self, location: Location, message: str, hint: str) -> None:
         """Note a problem."""
         self.problems.append(Problem(self._file, self.line(location), path_text(location), message, hint))
+
+    def say_unusable(self, location: Location, message: str, hint: str) -> None:
+        """Note a problem for which a daemon must not refuse to start: one unit fails for it, or gets no readings."""
+        self.unusable.append(Problem(self._file, self.line(location), path_text(location), message, hint))

@@ -50,12 +50,12 @@ def read(path: Path | str) -> bytes:
 
 
 def load(path: Path | str, env: Mapping[str, str] = os.environ) -> Config:
-    """The configuration in a file; relative paths in it count from its folder.
+    """The configuration in a file, as a daemon would start with it; relative paths in it count from its folder.
 
     Raises:
         ConfigErrors: every problem that was found.
     """
-    return parse(read(path), str(path), env, folder=Path(path).absolute().parent)
+    return parse(read(path), str(path), env, folder=Path(path).absolute().parent, unusable=[])
 
 
 def parse(
@@ -66,6 +66,7 @@ def parse(
     folder: Path | None = None,
     pushed: bool = False,
     pins: Pins | None = None,
+    unusable: list[Problem] | None = None,
 ) -> Config:
     """The configuration in a document.
 
@@ -76,12 +77,14 @@ def parse(
         folder: where relative paths count from; the folder of config.yaml also for a push.
         pushed: whether it came over the network, where the rules E2 and K2 hold.
         pins: for a pushed document, what config.yaml says: the rules P1 to P5 hold then, too.
+        unusable: gets the problems for which a start is not refused, since the rest can run; without it they count.
 
     Raises:
         ConfigErrors: every problem that was found.
     """
     base = Path.cwd() if folder is None else folder
-    root, problems = read_document(text, filename)
+    later: list[Problem] = []
+    root, problems = read_document(text, filename, later)
     values = Values(filename, env, pushed=pushed, allowed=pins.has_variable if pins else None)
     plain = values.of(root)
     findings = Findings(root, plain, filename)
@@ -106,8 +109,11 @@ def parse(
             unknown = [found for found in secret_files if pins is None or not pins.has_path(*found)]
             look_at_push(findings, unknown, base, env)
     problems += values.problems + findings.problems
-    if problems or config is None:
-        raise ConfigErrors(problems)
+    later += findings.unusable
+    if problems or config is None or (later and unusable is None):
+        raise ConfigErrors([*problems, *later])
+    if unusable is not None:
+        unusable += later
     return config
 
 

@@ -41,7 +41,7 @@ class ConfigErrors(Exception):  # noqa: N818 - it holds several, and callers pri
             # A document that is wrong throughout must not become a report as long as itself.
             shown = found[: MOST_PROBLEMS - 1]
             message = f"{len(found) - len(shown)} more problems"
-            found = [*shown, Problem(found[0].file, 0, "", message, "mend these first")]
+            found = [*shown, Problem(found[0].file, 0, "", message, "correct these first")]
         self.problems = found
         super().__init__("\n".join(map(str, self.problems)))
 

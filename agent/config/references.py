@@ -40,10 +40,9 @@ def _names(findings: Findings) -> None:
                 continue
             if name in first:
                 line = findings.line((*first[name], key))
-                message = (
-                    f"{findings.written((*location, key))} is the name of {path_text(first[name])} in line {line}"
-                )
-                findings.say((*location, key), message, "names are unique")
+                shown = findings.written((*location, key))
+                message = f"{shown} is also the name of {path_text(first[name])} in line {line}"
+                findings.say((*location, key), message, "give one of them another name")
             first.setdefault(name, location)
 
 
@@ -54,8 +53,10 @@ def _sessions(findings: Findings) -> None:
         if not all(isinstance(part, str) for part in session):
             continue
         if session in first:
-            message = f"is the client_id of {path_text(first[session])} at the same broker"
-            findings.say((*location, "client_id"), message, "two sessions of one name push each other out")
+            message = f"{path_text(first[session])} has the same client_id at the same broker"
+            findings.say(
+                (*location, "client_id"), message, "give each its own; otherwise each connection ends the other"
+            )
         first.setdefault(session, location)
 
 
@@ -97,8 +98,6 @@ def _login(findings: Findings) -> None:
         for key in ("ca_file", "cert_file", "key_file"):
             if kafka.get(key) is not None:
                 _unused(findings, key, "sasl_ssl" if security.startswith("sasl_") else "ssl")
-    elif kafka.get("key_file") is not None and kafka.get("cert_file") is None:
-        findings.say(("kafka", "key_file"), "is the key of no certificate", "add kafka.cert_file")
 
 
 def _unused(findings: Findings, key: str, meant: str) -> None:
@@ -114,10 +113,12 @@ def _budget(findings: Findings) -> None:
     whole, place = _count(budget.get("bytes_per_day")), ("kafka", "budget")
     reserve = _count(budget.get("alert_reserve_bytes"))
     if reserve is not None and whole is None and budget.get("bytes_per_day") is None:
-        findings.say((*place, "alert_reserve_bytes"), "is a part of bytes_per_day", "set bytes_per_day, too")
+        findings.say(
+            (*place, "alert_reserve_bytes"), "is of use only with bytes_per_day", "set bytes_per_day as well"
+        )
     if reserve is not None and whole is not None and reserve >= whole:
         message = f"must be less than bytes_per_day, which is {whole}"
-        findings.say((*place, "alert_reserve_bytes"), message, "else nothing but alarms would ever be sent")
+        findings.say((*place, "alert_reserve_bytes"), message, "lower it; otherwise nothing but alarms would be sent")
     for lane in ("live", "backfill", "bulk"):
         bounds = budget.get(lane)
         own = _count(bounds.get("bytes_per_day")) if isinstance(bounds, dict) else None

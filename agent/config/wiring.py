@@ -15,6 +15,8 @@ from agent.config.values import HOST
 from agent.farm import units
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.config.findings import Findings, Location
     from drivers.mqtt.settings import Misspelt
 
@@ -58,7 +60,7 @@ def _topic(
     try:
         pattern = Pattern(topic)
     except Misspelt as fault:
-        _misspelt(findings, place, fault)
+        _misspelt(findings.say, findings, place, fault)
         return
     # A payload with three values takes three subscriptions of one topic, each with a sensor of its own.
     same = first.setdefault((pattern.filter, str(item.get("sensor_id"))), location)
@@ -85,12 +87,13 @@ def _templates(findings: Findings, location: Location, item: dict[str, Any], giv
             hint = f"the topic has {_listed(given)}" if given else "the topic has no placeholder"
             findings.say((*location, key), f"{{{absent}}} is not in the topic", hint)
     if lacking:
-        message = f"has no {_listed(list(dict.fromkeys(lacking.values())))}, so {_and(list(lacking))} must be said"
-        findings.say((*location, "topic"), message, f"add {next(iter(lacking))}: … to this subscription")
+        absent_names = _listed(list(dict.fromkeys(lacking.values())))
+        message = f"has no {absent_names}, so the subscription needs {_and(list(lacking))}"
+        findings.say((*location, "topic"), message, f"add {next(iter(lacking))}: … to it")
 
 
 def _payload(findings: Findings, location: Location, payload: Any) -> None:
-    from drivers.mqtt.codecs import codec  # noqa: PLC0415 - as in _topic
+    from drivers.mqtt.codecs import codec, look_at_spelling  # noqa: PLC0415 - as in _topic
     from drivers.mqtt.settings import Misspelt, PayloadSettings  # noqa: PLC0415 - the same
 
     if not isinstance(payload, dict):
@@ -105,16 +108,23 @@ def _payload(findings: Findings, location: Location, payload: Any) -> None:
             try:
                 codec(PayloadSettings(format="json", value=path))
             except Misspelt as fault:
-                _misspelt(findings, (*location, key), fault)
+                _misspelt(findings.say, findings, (*location, key), fault)
+                continue
+            try:
+                look_at_spelling(path)
+            except Misspelt as fault:
+                _misspelt(findings.say_unusable, findings, (*location, key), fault)
 
 
-def _misspelt(findings: Findings, place: Location, fault: Misspelt) -> None:
+def _misspelt(
+    say: Callable[[Location, str, str], None], findings: Findings, place: Location, fault: Misspelt
+) -> None:
     """What a parser says of a value quotes it, which must not be done with what came from the environment (E3)."""
     if "${" in findings.raw(place):
         message = f"what {findings.written(place)} stands for cannot be used here"
-        findings.say(place, message, "look at the value of the variable")
+        say(place, message, "look at the value of the variable")
     else:
-        findings.say(place, str(fault), fault.hint)
+        say(place, str(fault), fault.hint)
 
 
 def _host(findings: Findings, location: Location, host: Any) -> None:
@@ -125,18 +135,18 @@ def _host(findings: Findings, location: Location, host: Any) -> None:
     with_port = re.fullmatch(r"(?:\[(?P<ipv6>.*)\]|(?P<name>[^:]*)):(?P<port>[0-9]+)", host)
     if with_port is not None:
         hint = "write the port into the key port" + (", and the address without brackets" if host[0] == "[" else "")
-        findings.say(location, f"{shown} has a port in it", hint)
+        findings.say_unusable(location, f"{shown} has a port in it", hint)
     elif "[" in host or "]" in host:
-        findings.say(location, f"{shown} has brackets around it", "write the address without [ and ]")
+        findings.say_unusable(location, f"{shown} has brackets around it", "write the address without [ and ]")
     elif ":" in host or re.fullmatch(r"[0-9.]+", host):
         try:
             ip_address(host)
         except ValueError:
             kind = "IPv6" if ":" in host else "IPv4"
-            findings.say(location, f"{shown} is not an {kind} address", "look for a missing or wrong part")
+            findings.say_unusable(location, f"{shown} is not an {kind} address", "look for a missing or wrong part")
     elif not all(0 < len(label) <= _LONGEST_LABEL for label in host.removesuffix(".").split(".")):
         message = f"{shown} cannot be the name of a host"
-        findings.say(location, message, f"between two dots there are 1 to {_LONGEST_LABEL} characters")
+        findings.say_unusable(location, message, f"between two dots there are 1 to {_LONGEST_LABEL} characters")
 
 
 def _source(findings: Findings, location: Location, source: Any) -> None:
@@ -154,7 +164,7 @@ def _source(findings: Findings, location: Location, source: Any) -> None:
         message = (
             fault.reason if is_shown else f"what {findings.written(location)} stands for is not a camera's source"
         )
-        findings.say(location, message, fault.hint)
+        findings.say_unusable(location, message, fault.hint)
 
 
 def _limits(findings: Findings, location: Location, limits: Any) -> None:
@@ -164,10 +174,10 @@ def _limits(findings: Findings, location: Location, limits: Any) -> None:
     if low is None or high is None:
         return
     if low >= high:
-        findings.say((*location, "low"), f"must be below high, which is {high:g}", "the two may be swapped")
+        findings.say((*location, "low"), f"must be below high, which is {high:g}", "are the two swapped?")
     elif hysteresis is not None and hysteresis >= high - low:
         message = f"must be less than the {high - low:g} between low and high"
-        findings.say((*location, "hysteresis"), message, "else an alert could never clear")
+        findings.say((*location, "hysteresis"), message, "lower it; otherwise an alert could never clear")
 
 
 def _brought(findings: Findings, location: Location, sensor: dict[str, Any]) -> None:

@@ -11,13 +11,14 @@ from agent.reload.applied import Applied, LastGood
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agent.config import Config
+    from agent.config import Config, Problem
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A valid configuration with the document it came from; `notes` say what was passed over, and why.
 
+    `unusable` says what in it cannot work: a start goes on with the rest, a reload refuses it.
     `pins` are those of config.yaml; while that is broken, those of the document that runs in its place.
     """
 
@@ -25,6 +26,7 @@ class Choice:
     applied: Applied
     pins: Pins
     notes: tuple[str, ...] = ()
+    unusable: tuple[str, ...] = ()
 
 
 def choose(path: Path) -> Choice:
@@ -36,28 +38,30 @@ def choose(path: Path) -> Choice:
         ConfigErrors: config.yaml is broken and there is no last-good document.
     """
     folder = path.absolute().parent
+    found: list[Problem] = []
     try:
         document = read(path)
-        config = parse(document, str(path), folder=folder)
+        config = parse(document, str(path), folder=folder, unusable=found)
     except ConfigErrors as errors:
         return _after_broken_file(path, errors)
     from_file = Applied(document.decode(), digest(document), "file", digest(document))
-    pins = Pins(document, config)
+    pins, unusable = Pins(document, config), tuple(map(str, sorted(found)))
     last = LastGood(config.gateway.state_dir).read()
     if last is None or last.source == "file" or last.file_revision != from_file.revision:
-        return Choice(config, from_file, pins)
+        return Choice(config, from_file, pins, unusable=unusable)
     try:
         return Choice(reparse(last, folder, pins), last, pins)
     except ConfigErrors as errors:
         # Taken by another version of the agent, or in another environment: it would be refused now.
         notes = tuple(f"last-good push dropped: {problem}" for problem in errors.problems)
-        return Choice(config, from_file, pins, notes)
+        return Choice(config, from_file, pins, notes, unusable)
 
 
 def reparse(applied: Applied, folder: Path, pins: Pins | None = None) -> Config:
     """The configuration that a kept document holds, by the rules of where it came from."""
     pushed = applied.source == "push"
-    return parse(applied.text, f"last-good {applied.source}", folder=folder, pushed=pushed, pins=pins)
+    # It ran before, by what was known then.
+    return parse(applied.text, f"last-good {applied.source}", folder=folder, pushed=pushed, pins=pins, unusable=[])
 
 
 def _after_broken_file(path: Path, errors: ConfigErrors) -> Choice:

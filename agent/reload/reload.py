@@ -66,9 +66,9 @@ class Reload:
         return self._current
 
     async def start(self, choice: Choice) -> None:
-        """Begin from nothing. What config names and is not there yet becomes a failed unit, not a refusal."""
+        """Begin from nothing. What config names and cannot work becomes a failed unit, not a refusal."""
         async with self._lock:
-            await self._apply(choice.config, choice.applied, choice.notes)
+            await self._apply(choice.config, choice.applied, (*choice.notes, *choice.unusable))
 
     async def from_file(self) -> FleetReported:
         """Look at config.yaml again (SIGHUP, `POST /reload`)."""
@@ -77,7 +77,7 @@ class Reload:
                 choice = await asyncio.to_thread(choose, self._path)
             except ConfigErrors as errors:
                 return self._refuse("", "file", [str(problem) for problem in errors.problems])
-            refusals = await self._refusals(choice.config)
+            refusals = [*choice.unusable, *await self._refusals(choice.config)]
             if refusals:
                 return self._refuse(choice.applied.revision, "file", refusals)
             self._pins = choice.pins

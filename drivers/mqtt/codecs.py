@@ -59,7 +59,7 @@ def codec(settings: PayloadSettings) -> Codec:
     """The codec of a subscription.
 
     Raises:
-        Misspelt: a path is not written as it is read here, or a format is none of ours.
+        Misspelt: a path is empty or has an empty level, or there is no such format.
     """
     if settings.format == "number":
         return _read_number
@@ -221,16 +221,24 @@ def _kind(found: Any) -> str:
     return "a list" if isinstance(found, list) else "an object"
 
 
-def _levels(path: str) -> tuple[str | int, ...]:
-    """The levels of a path.
+def look_at_spelling(path: str) -> None:
+    """See whether a path is written in another language. It is still taken as it is: keys may have such characters.
 
     Raises:
-        Misspelt: it is written as in JSONPath, JavaScript or a JSON pointer, or a level of it is empty.
+        Misspelt: it is written as in JSONPath, jq, JavaScript or a JSON pointer.
     """
     if _ELSEWHERE.search(path):
         plain = _plainly(path)
         hint = f"write {plain}" if plain else "name one field, level by level, such as data.0.temp"
         raise Misspelt(f"the path {path} is not written as paths are here", hint)
+
+
+def _levels(path: str) -> tuple[str | int, ...]:
+    """The levels of a path.
+
+    Raises:
+        Misspelt: it is empty, or a level of it is.
+    """
     levels = [re.sub(r"\\([.\[$/])", r"\1", level) for level in re.split(r"(?<!\\)\.", path)]
     if not all(levels) or path != path.strip():
         message = f"the path {path} has an empty level, or a space at one end" if path else "the path is empty"

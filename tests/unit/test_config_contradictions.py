@@ -21,14 +21,14 @@ MISTAKES = {
     "limits the wrong way round": (
         "{low: 4, high: 18}",
         "{low: 18, high: 4}",
-        "c.yaml:17: sensors[0].limits.low: must be below high, which is 4 (hint: the two may be swapped)",
+        "c.yaml:17: sensors[0].limits.low: must be below high, which is 4 (hint: are the two swapped?)",
     ),
     "limits that cannot clear": (
         "{low: 4, high: 18}",
         "{low: 4, high: 18, hysteresis: 14}",
         (
             "c.yaml:17: sensors[0].limits.hysteresis: must be less than the 14 between low and high "
-            "(hint: else an alert could never clear)"
+            "(hint: lower it; otherwise an alert could never clear)"
         ),
     ),
     "a model that is not there": (
@@ -60,14 +60,14 @@ MISTAKES = {
     "a name used twice": (
         "sensors:",
         "  - name: barge\nsensors:",
-        "c.yaml:12: mqtt[1].name: barge is the name of mqtt[0] in line 7 (hint: names are unique)",
+        "c.yaml:12: mqtt[1].name: barge is also the name of mqtt[0] in line 7 (hint: give one of them another name)",
     ),
     "two sessions of one name": (
         "    local: true",
         "    local: true\n    client_id: a\n  - name: other\n    client_id: a",
         (
-            "c.yaml:11: mqtt[1].client_id: is the client_id of mqtt[0] at the same broker "
-            "(hint: two sessions of one name push each other out)"
+            "c.yaml:11: mqtt[1].client_id: mqtt[0] has the same client_id at the same broker "
+            "(hint: give each its own; otherwise each connection ends the other)"
         ),
     ),
     "a wildcard in the middle": (
@@ -98,8 +98,8 @@ MISTAKES = {
         "farm/{site}/{tank}/{metric}",
         "farm/{tank}/temperature",
         (
-            "c.yaml:10: mqtt[0].subscriptions[0].topic: has no {metric}, so sensor_id and sensor_type must be said "
-            "(hint: add sensor_id: … to this subscription)"
+            "c.yaml:10: mqtt[0].subscriptions[0].topic: has no {metric}, "
+            "so the subscription needs sensor_id and sensor_type (hint: add sensor_id: … to it)"
         ),
     ),
     "a name made of nothing": (
@@ -227,13 +227,16 @@ MISTAKES = {
         "kafka:\n  budget: {bytes_per_day: 1_000_000, alert_reserve_bytes: 1000000}",
         (
             "c.yaml:5: kafka.budget.alert_reserve_bytes: must be less than bytes_per_day, which is 1000000 "
-            "(hint: else nothing but alarms would ever be sent)"
+            "(hint: lower it; otherwise nothing but alarms would be sent)"
         ),
     ),
     "a reserve of no budget": (
         "kafka:",
         "kafka:\n  budget: {alert_reserve_bytes: 1000}",
-        ("c.yaml:5: kafka.budget.alert_reserve_bytes: is a part of bytes_per_day (hint: set bytes_per_day, too)"),
+        (
+            "c.yaml:5: kafka.budget.alert_reserve_bytes: is of use only with bytes_per_day "
+            "(hint: set bytes_per_day as well)"
+        ),
     ),
     "a lane with more than the link": (
         "kafka:",

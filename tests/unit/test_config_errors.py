@@ -129,7 +129,7 @@ MISTAKES = {
     "two equal keys": (
         "    fps: 5",
         "    fps: 5\n    fps: 6",
-        "c.yaml:27: the key fps stands here for a second time, first in line 26 (hint: keep one of them)",
+        "c.yaml:27: the key fps is here a second time; the first is in line 26 (hint: keep one of them)",
     ),
     "a secret file that is not there": (
         "    local: true",
@@ -147,7 +147,7 @@ MISTAKES = {
     "a reference that is none": (
         "site: site_001",
         "site: ${SITE",
-        f"c.yaml:3: gateway.site: holds a ${{ that is no ${{NAME}} or ${{NAME:-default}} {WIRES}",
+        f"c.yaml:3: gateway.site: has a ${{ that begins neither ${{NAME}} nor ${{NAME:-default}} {WIRES}",
     ),
     "a runtime folder too long for a socket": (
         "  site: site_001",
@@ -173,7 +173,7 @@ def test_one_pass_finds_mistakes_of_all_kinds_in_order_of_lines():
     assert [line.split(": ")[0:2] for line in problems_of(text)] == [
         ["c.yaml:2", "gateway.id"],
         ["c.yaml:11", "mqtt[0].subscriptions[0].qos"],
-        ["c.yaml:16", "the key unit stands here for a second time, first in line 15 (hint"],
+        ["c.yaml:16", "the key unit is here a second time; the first is in line 15 (hint"],
         ["c.yaml:26", "cameras[0].model"],
         ["c.yaml:27", "cameras[0].fps"],
         ["c.yaml:28", "cameras[0].fbs"],

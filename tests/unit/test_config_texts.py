@@ -43,12 +43,12 @@ UNREADABLE = {
     ),
     "an alias of nothing": (
         b"a: 1\nb: *hello\n",
-        "c.yaml:2: *hello stands for nothing (hint: put a value that begins with * in quotes)",
+        "c.yaml:2: there is no &hello that *hello could stand for (hint: put a value that begins with * in quotes)",
     ),
-    "an alias within itself": (b"a: &x [*x]\n", "c.yaml:1: *x stands within itself (hint: write it out)"),
+    "an alias within itself": (b"a: &x [*x]\n", "c.yaml:1: *x is a part of what it stands for (hint: write it out)"),
     "a tag": (
         b"a: 1\nb: !!python/object/apply:os.system [id]\n",
-        "c.yaml:2: the tag tag:yaml.org,2002:python/object/apply:os.system has no meaning here (hint: remove it)",
+        "c.yaml:2: the tag tag:yaml.org,2002:python/object/apply:os.system is not read here (hint: remove it)",
     ),
     "a merge key": (b"a: &x {b: 1}\nc:\n  <<: *x\n", "c.yaml:3: merge keys are not read (hint: write the keys out)"),
     "a key that is a list": (
@@ -105,7 +105,7 @@ def test_what_nobody_sees_may_be_meant_in_quotes():
         ("a: 1\n b: 2\n", 2),
         ("a: x: y\n", 1),
         ("a: 'x\n", 2),
-        ("a: b\nc\nd: e\n", 3),
+        ("a: b\nc\nd: e\n", 2),
         ("a: \x01\n", 1),
         ("a: @b\n", 1),
     ],
@@ -127,4 +127,4 @@ def test_aliases_that_multiply_are_stopped_before_they_grow():
 def test_a_document_that_is_wrong_throughout_gives_a_report_of_bounded_length():
     lines = problems_of("sensors: [" + "x, " * 5_000 + "x]")
     assert len(lines) == 200
-    assert lines[-1] == "c.yaml: 4805 more problems (hint: mend these first)"
+    assert lines[-1] == "c.yaml: 4805 more problems (hint: correct these first)"

@@ -211,6 +211,21 @@ async def test_r4_every_outcome_is_reported(path):
     assert hub.reports[1].revision == digest(edition(path, 60))
 
 
+async def test_r1_what_only_fails_by_itself_does_not_keep_the_rest_from_starting_but_is_refused_later(path):
+    """A camera that can never open must not cost the oxygen alarm at an upgrade."""
+    hub = Hub()
+    good = path.read_text()
+    path.write_text(good + "cameras: [{name: pen, source: 'http://10.0.0.7/', tank: t}]\n")
+    async with running(path, hub) as reload:
+        assert hub.starts == [30]
+        assert "config.yaml:5: cameras[0].source: cameras are not read from http://" in hub.reports[0].problems[0]
+        assert hub.reports[0].outcome == "applied"
+        path.write_text(path.read_text().replace("http:", "https:"))
+        assert (await reload.from_file()).outcome == "refused"
+        report = await reload.from_push(7, path.read_bytes())
+        assert report.outcome == "refused"
+
+
 def test_a_broken_file_and_no_last_good_document_is_an_error(path):
     path.write_text(edition(path, "often"))
     with pytest.raises(ConfigErrors):
