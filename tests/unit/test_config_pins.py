@@ -293,3 +293,11 @@ def test_p1_the_same_values_in_another_spelling_are_no_change(folder):
     push["kafka"] |= {"brokers": "kafka:9092", "password_file": str(folder / "password")}
     push["http"] = {"port": "9464"}
     assert refused(folder, DOCUMENT, push) == []
+
+
+def test_p1_a_path_is_pinned_in_a_free_section_too(folder):
+    """There is none yet; a key that comes later must not need somebody to think of it."""
+    pins = pins_of(folder, DOCUMENT)
+    assert pins._is_pinned("mqtt.subscriptions.payload.schema_file", Path | None)
+    assert pins._is_pinned("sensors.files", list[Path])
+    assert not pins._is_pinned("mqtt.subscriptions.payload.value", str | None)

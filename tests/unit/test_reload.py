@@ -232,6 +232,17 @@ def test_a_broken_file_and_no_last_good_document_is_an_error(path):
         choose(path)
 
 
+async def test_r1_while_config_yaml_is_broken_the_document_that_runs_pins_what_a_push_may_not_change(path, tmp_path):
+    """P1."""
+    good = edition(path, 45)
+    LastGood(tmp_path).write(Applied(good, digest(good), "file", digest(good)))
+    path.write_text(edition(path, "often"))
+    async with running(path, Hub()) as reload:
+        moved = edition(path, 60).replace("127.0.0.1:9092", "evil.example:9092").encode()
+        assert (await reload.from_push(7, moved)).outcome == "refused"
+        assert (await reload.from_push(8, edition(path, 60).encode())).outcome == "applied"
+
+
 def test_a_broken_file_does_not_stop_a_gateway_that_has_run_before(path, tmp_path):
     good = edition(path, 45)
     LastGood(tmp_path).write(Applied(good, digest(good), "file", digest(good)))
