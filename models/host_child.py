@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _LAST_WORDS_BYTES = 65_536
 _LAST_WORDS_S = 1.0
+_MOST_SAID = 1_000
+"""Characters of its last line: an error of native code begins with a place in its source, and its cause is behind."""
 _REAPED_S = 2.0
 _QUIET = {
     # Threads are the model's, as config says; fewer malloc arenas, each of which keeps megabytes.
@@ -116,4 +118,4 @@ class HostChild:
         words = (
             os.pread(self._words, _LAST_WORDS_BYTES, 0).rstrip(b"\0").decode(errors="replace").strip().splitlines()
         )
-        return f"the model host ended with status {code}" + (f": {words[-1][:200]}" if words else "")
+        return f"the model host ended with status {code}" + (f": {words[-1][:_MOST_SAID]}" if words else "")

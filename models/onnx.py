@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from models.values import ModelSpec
 
 _MOST_ROWS = 1_000_000
+_MOST_SAID = 1_500
+"""Characters of onnxruntime's own words. A cause has a few hundred; more comes only from names in a strange file."""
 _HINT = "export it with the ends that ModelSpec describes: image in, detections out"
 
 
@@ -52,8 +54,9 @@ class OnnxBackend:
         try:
             session = open_session(content, threads)
         except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen types of its own, all without a base
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-            raise Misconfigured(f"onnxruntime cannot run the model: {reason}", field="path", hint=_HINT) from None
+            hint = f"onnxruntime {ort.__version__} is installed: export the model for it, or install a newer one"
+            reason = f"onnxruntime cannot load the model: {_said(error)}"
+            raise Misconfigured(reason, field="path", hint=hint) from None
         self._session: ort.InferenceSession | None = session
         _check(session, self._spec)
         self._letterbox = Letterbox(self._spec.input_height, self._spec.input_width)
@@ -94,7 +97,7 @@ class OnnxBackend:
         try:
             rows: npt.NDArray[np.float32] = self._session.run(["detections"], {"image": array})[0]
         except Exception as error:  # noqa: BLE001 - onnxruntime's own types have no base
-            raise NotReady(f"the model failed on an image: {str(error).strip()[:200]}") from None
+            raise NotReady(f"the model failed on an image: {_said(error)}") from None
         return rows
 
     def _warm_up(self) -> None:
@@ -108,6 +111,11 @@ class OnnxBackend:
         wanted = 4 + len(spec.classes)
         if rows.ndim != 3 or rows.shape[0] != 1 or rows.shape[2] != wanted or rows.shape[1] > _MOST_ROWS:
             raise _refused(f"it answers {_shown(rows.shape)}, not (1, n, {wanted}) for {len(spec.classes)} classes")
+
+
+def _said(error: Exception) -> str:
+    """What onnxruntime says, in one line: its cause comes last, behind the place in its own source."""
+    return " ".join(str(error).split())[:_MOST_SAID] or type(error).__name__
 
 
 def _check(session: ort.InferenceSession, spec: ModelSpec) -> None:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
 
+_READ = ["GET", "HEAD"]
+"""Load balancers and monitors ask with HEAD too: the status and headers of GET, without a body."""
+
+
 class Health(Protocol):
     """What the hub knows about itself. Reads memory only, so that a dead disk cannot hold an answer up."""
 
@@ -37,22 +41,22 @@ def build_app(health: Health, *, control: bool) -> FastAPI:
     """The endpoints; `control` adds the verbs that change something, for the unix socket alone."""
     app = FastAPI(title="tidegate", docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.get("/metrics")
+    @app.api_route("/metrics", methods=_READ)
     async def metrics() -> Response:
         page, content_type = health.metrics()
         return Response(page, headers={"content-type": content_type})
 
-    @app.get("/health/live")
+    @app.api_route("/health/live", methods=_READ)
     async def live() -> JSONResponse:
         alive = health.live()
         return JSONResponse({"live": alive}, 200 if alive else 503)
 
-    @app.get("/health/ready")
+    @app.api_route("/health/ready", methods=_READ)
     async def ready() -> JSONResponse:
         reasons = list(health.ready())
         return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
-    @app.get("/health/detailed")
+    @app.api_route("/health/detailed", methods=_READ)
     async def detailed() -> JSONResponse:
         return JSONResponse(health.detailed())
 

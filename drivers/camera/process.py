@@ -39,7 +39,11 @@ _QUIET = {
     # Their words may hold the address with its password; the reasons that count are found out otherwise.
     "OPENCV_LOG_LEVEL": "SILENT",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
-    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp",
+}
+_PREFERRED = {
+    # TCP first, UDP for a camera that has no TCP. Any value of this variable replaces OpenCV's own choice, so that a
+    # user who sets it for the daemon has chosen the transport: that value holds then.
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_flags;prefer_tcp",
 }
 
 
@@ -119,7 +123,7 @@ class CaptureProcess:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             pass_fds=(theirs, memory),
-            env={**os.environ, **_QUIET},
+            env={**_PREFERRED, **os.environ, **_QUIET},
             # Ctrl-C in a terminal is for the daemon, which ends its captures in order.
             start_new_session=True,
         )

@@ -38,8 +38,8 @@ pytestmark = pytest.mark.skipif(not installed(), reason="GStreamer's RTSP server
 class Server:
     """One server, which can be stopped."""
 
-    def __init__(self) -> None:
-        self.process = spawn([PYTHON, str(SERVER), "admin", "hunter2"], stdout=subprocess.PIPE)
+    def __init__(self, *only: str) -> None:
+        self.process = spawn([PYTHON, str(SERVER), "admin", "hunter2", *only], stdout=subprocess.PIPE)
         self.port = int(self.process.stdout.readline())
 
     def stop(self) -> None:
@@ -51,6 +51,13 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def udp_server() -> Iterator[Server]:
+    server = Server("udp")
     yield server
     server.stop()
 
@@ -113,3 +120,19 @@ async def test_a_wrong_password_is_told_from_a_camera_that_is_off(server):
     assert isinstance(error, NotReady)
     assert "answers, but gives no video" in error.reason
     assert "password" in error.hint
+
+
+async def test_a_camera_that_has_udp_alone_is_seen(udp_server, monkeypatch):
+    monkeypatch.delenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", raising=False)
+    driver, viewer = camera(udp_server), Viewer()
+    running = asyncio.create_task(driver.run(viewer.emit))
+    await viewer.seen(10, running)
+    running.cancel()
+    assert await asyncio.wait((running,), timeout=PATIENCE_S)
+
+
+async def test_the_users_own_choice_of_transport_holds(udp_server, monkeypatch):
+    monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+    error = await ended(asyncio.create_task(camera(udp_server).run(Viewer().emit)))
+    assert isinstance(error, NotReady)
+    assert "answers, but gives no video" in error.reason

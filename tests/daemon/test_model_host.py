@@ -291,11 +291,25 @@ def test_a_file_that_is_no_model_is_refused(host, tmp_path):
     text = (folder / "model.json").read_text()
     old = text.split('"digest": "')[1][:64]
     (folder / "model.json").write_text(text.replace(old, hashlib.sha256(noise).hexdigest()))
-    with pytest.raises(Misconfigured, match="onnxruntime cannot run the model"):
+    with pytest.raises(Misconfigured, match="onnxruntime cannot load the model"):
         host.load("noise", folder)
     with pytest.raises(Misconfigured, match=r"model\.json cannot be read: No such file"):
         host.load("none", tmp_path / "none")
     assert host.restarts == 0
+
+
+@pytest.mark.parametrize(
+    ("newer", "cause"),
+    [
+        ({"ir_version": 99}, r"Unsupported model IR version: 99, max supported IR version: \d+$"),
+        ({"opset": 99}, r"Opset 99 is under development and support .*Current official support .* \d+"),
+    ],
+    ids=["ir", "opset"],
+)
+def test_a_file_that_is_newer_than_the_runtime_is_refused_with_the_runtimes_whole_cause(host, tmp_path, newer, cause):
+    with pytest.raises(Misconfigured, match=cause) as refused:
+        host.load("newer", halves(tmp_path, **newer))
+    assert refused.value.hint.startswith("onnxruntime ")
 
 
 PARENT = """

@@ -17,10 +17,10 @@ HEIGHT, WIDTH = 48, 64
 _FLOAT, _BYTE = TensorProto.FLOAT, TensorProto.UINT8
 
 
-def write(folder: Path, graph: onnx.GraphProto, **spec: Any) -> Path:
+def write(folder: Path, graph: onnx.GraphProto, *, opset: int = 17, ir_version: int = 8, **spec: Any) -> Path:
     """Write a model's folder; `spec` changes what `model.json` says, None leaves a field out."""
     folder.mkdir(parents=True, exist_ok=True)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
     content = model.SerializeToString()
     (folder / "model.onnx").write_bytes(content)
     told = {

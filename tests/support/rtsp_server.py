@@ -1,4 +1,4 @@
-"""A real RTSP server with a picture that moves: `/usr/bin/python3 rtsp_server.py USER PASSWORD` prints its port.
+"""A real RTSP server with a moving picture: `/usr/bin/python3 rtsp_server.py USER PASSWORD [udp]` prints its port.
 
 Run by the system's Python, for GStreamer's server comes from Debian (gir1.2-gst-rtsp-server-1.0).
 """
@@ -9,7 +9,7 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402 - the versions are named first
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402 - the versions are named first
 
 PIPELINE = (
     "( videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=15/1"
@@ -18,8 +18,8 @@ PIPELINE = (
 
 
 def main() -> None:
-    """Serve /pen to who knows user and password, until killed."""
-    user, password = sys.argv[1:3]
+    """Serve /pen to who knows user and password, until killed; with `udp` over UDP alone, as some cameras do."""
+    user, password, *only = sys.argv[1:]
     Gst.init(None)
     server = GstRtspServer.RTSPServer(service="0", address="127.0.0.1")
     permissions = GstRtspServer.RTSPAuth()
@@ -28,6 +28,8 @@ def main() -> None:
     permissions.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
     server.set_auth(permissions)
     factory = GstRtspServer.RTSPMediaFactory(launch=PIPELINE, shared=True)
+    if only == ["udp"]:
+        factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
     factory.add_role_from_structure(role())
     server.get_mount_points().add_factory("/pen", factory)
     server.attach(None)

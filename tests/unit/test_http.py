@@ -101,6 +101,19 @@ async def test_health_says_whether_it_lives_whether_it_serves_and_why_not(hub, f
         assert (ready.status_code, ready.json()) == (503, {"ready": False, "reasons": hub.reasons})
 
 
+async def test_head_is_answered_as_get_is_and_without_a_body(hub, folder):
+    async with served(hub, folder) as server, over_tcp(server) as tcp, over_unix(folder) as unix:
+        for reasons in ([], ["log: the disk takes no commit"]):
+            hub.reasons, hub.alive = reasons, not reasons
+            for client in (tcp, unix):
+                for path in ("/health/live", "/health/ready", "/health/detailed", "/metrics"):
+                    got, head = await client.get(path), await client.head(path)
+                    assert (head.status_code, head.content) == (got.status_code, b""), path
+                    assert head.headers["content-type"] == got.headers["content-type"]
+                    assert head.headers["content-length"] == got.headers["content-length"] or path == "/metrics"
+        assert (await unix.head("/reload")).status_code == 405
+
+
 async def test_metrics_come_in_the_text_format_on_both(hub, folder):
     async with served(hub, folder) as server, over_tcp(server) as tcp, over_unix(folder) as unix:
         for client in (tcp, unix):
