@@ -73,9 +73,11 @@ def _sources(hub: Hub) -> Iterator[Sample]:
         yield Sample("tidegate_dropped_total", seen.replaced, ("frame", name, "replaced by a newer frame"))
         yield Sample("tidegate_dropped_total", seen.unbuffered, ("frame", name, "all buffers in use"))
     for model, slots in hub.sources.slots.items():
-        yield Sample("tidegate_dropped_total", slots.replaced, ("frame", model or "no model", "model was busy"))
+        for reason, count in slots.dropped.items():
+            yield Sample("tidegate_dropped_total", count, ("frame", model or "no model", reason))
     for name, runner in hub.sources.runners.items():
         yield Sample("tidegate_model_frames_total", runner.stats.frames, (name,))
+        yield Sample("tidegate_dropped_total", runner.stats.refused, ("record", name, "the log did not take it"))
         yield Sample("tidegate_model_detections_total", runner.stats.detections, (name,))
         yield Sample("tidegate_model_inference_seconds", hub.sources.inference[name], (name,))
 

@@ -1,10 +1,18 @@
-"""Frames: one slot a camera where a newer frame replaces an older one, and the runner that asks a model."""
+"""Frames: one slot a camera where a newer frame replaces an older one, and the runner that asks a model.
+
+V1  Looking never waits for a commit: an answer is given to the log, and the next frame is looked at.
+V2  Answers not on disk yet take at most 8 MiB a model. If the log falls that far behind, looking waits for it.
+V3  Every frame that no model looked at is counted, by its reason; so is every answer that the log did not take.
+V4  Each model has a thread of its own: one that loads for minutes keeps no other model from looking.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -13,6 +21,19 @@ if TYPE_CHECKING:
     from agent.pipeline.outbox import Outbox
     from drivers import Frame, Observation
     from models.values import Prediction
+
+_T = TypeVar("_T")
+
+NO_MODEL = "no model looks at them"
+LOADING = "model was loading"
+BUSY = "model was busy"
+LOG_BEHIND = "log was behind"
+FAILED = "model failed"
+STOPPED = "model was stopped"
+
+MOST_UNWRITTEN_BYTES = 8 * 1024**2
+_ENVELOPE_BYTES = 1_024
+"""What an answer takes beside its body, about: key, headers, objects."""
 
 
 class LoadedModel(Protocol):
@@ -31,7 +52,10 @@ class FrameSlots:
     def __init__(self) -> None:
         self._slots: dict[str, Frame] = {}
         self._wake = asyncio.Event()
-        self.replaced = 0
+        self.why = NO_MODEL
+        """What a waiting frame waits for now: the reason if a newer one replaces it."""
+        self.dropped: dict[str, int] = {}
+        """Frames that no model looked at, by reason."""
 
     def put(self, batch: Sequence[Observation]) -> Awaitable[None]:
         """Take frames (drivers.Emit). Done at once: a frame in its slot may be forgotten by its driver."""
@@ -45,8 +69,7 @@ class FrameSlots:
     def _put(self, frame: Frame) -> None:
         older = self._slots.get(frame.camera_id)
         if older is not None:
-            self.replaced += 1
-            older.release()
+            self._drop(older, self.why)
         self._slots[frame.camera_id] = frame
         self._wake.set()
 
@@ -58,9 +81,18 @@ class FrameSlots:
         return self._slots.pop(next(iter(self._slots)))
 
     def clear(self) -> None:
-        """Release what waits."""
+        """Release what waits: the model stops."""
+        self.why = NO_MODEL
         while self._slots:
-            self._slots.popitem()[1].release()
+            self._drop(self._slots.popitem()[1], STOPPED)
+
+    def count(self, reason: str) -> None:
+        """Count a frame that was taken and not looked at."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def _drop(self, frame: Frame, reason: str) -> None:
+        self.count(reason)
+        frame.release()
 
 
 @dataclass(slots=True)
@@ -69,12 +101,14 @@ class RunnerStats:
 
     frames: int = 0
     detections: int = 0
+    refused: int = 0
+    """Answers that the log did not take. What it lost while it was stalled, the log counts itself."""
     last: Prediction | None = None
     last_camera: str = ""
 
 
 class ModelRunner:
-    """The unit of one model: loads it, then one frame after the other, each answer in the log."""
+    """The unit of one model: loads it, then one frame after the other, each answer given to the log."""
 
     def __init__(
         self,
@@ -89,6 +123,8 @@ class ModelRunner:
         self._outbox = outbox
         self._encoder = encoder
         self._observe = observe
+        self._unwritten_bytes = 0
+        self._written = asyncio.Event()
         self.stats = RunnerStats()
 
     def describe(self) -> dict[str, Any]:
@@ -96,6 +132,7 @@ class ModelRunner:
         last = self.stats.last
         return {
             "frames": self.stats.frames,
+            "dropped": dict(self._slots.dropped),
             "detections": self.stats.detections,
             "version": last.version if last else None,
             "digest": last.digest if last else None,
@@ -113,44 +150,82 @@ class ModelRunner:
             models.values.NotReady: the model's process died; a restart loads it again.
             models.values.Misconfigured: the model's files are not what they should be.
         """
-        model = await self._loaded()
+        thread = ThreadPoolExecutor(1, thread_name_prefix="model")  # V4
         try:
-            while True:
-                frame = await self._slots.take()
-                try:
-                    prediction = await self._ask(model, frame)
-                finally:
-                    frame.release()
-                self.stats.frames += 1
-                self.stats.detections += len(prediction.detections)
-                self.stats.last, self.stats.last_camera = prediction, frame.camera_id
-                self._observe(prediction)
-                await self._outbox.post([self._encoder.prediction(frame, prediction)])
+            self._slots.why = LOADING
+            model = await self._loaded(thread)
+            try:
+                await self._look(model, thread)
+            finally:
+                # Its process goes on for other models, and must not keep one that nobody asks any more.
+                await _in(thread, model.close)
         finally:
             self._slots.clear()
-            # Its process goes on for other models, and must not keep one that nobody asks any more.
-            await asyncio.to_thread(model.close)
+            thread.shutdown(wait=False)
 
-    async def _loaded(self) -> LoadedModel:
-        loading = asyncio.ensure_future(asyncio.to_thread(self._load))
+    async def _look(self, model: LoadedModel, thread: ThreadPoolExecutor) -> None:
+        while True:
+            self._slots.why = BUSY
+            frame = await self._slots.take()
+            try:
+                prediction = await self._ask(model, frame, thread)
+            except asyncio.CancelledError:
+                self._slots.count(STOPPED)
+                raise
+            except Exception:  # of whichever kind: the supervisor judges it, the frame is lost (V3)
+                self._slots.count(FAILED)
+                raise
+            finally:
+                frame.release()
+            self.stats.frames += 1
+            self.stats.detections += len(prediction.detections)
+            self.stats.last, self.stats.last_camera = prediction, frame.camera_id
+            self._observe(prediction)
+            self._keep(frame, prediction)
+            await self._room()
+
+    def _keep(self, frame: Frame, prediction: Prediction) -> None:
+        envelope = self._encoder.prediction(frame, prediction)
+        size = len(envelope.value) + _ENVELOPE_BYTES
+        self._unwritten_bytes += size
+        self._outbox.post([envelope]).add_done_callback(partial(self._kept, size))
+
+    def _kept(self, size: int, posted: asyncio.Future[None]) -> None:
+        self._unwritten_bytes -= size
+        self._written.set()
+        if posted.cancelled() or posted.exception() is not None:
+            # The outbox has logged why.
+            self.stats.refused += 1
+
+    async def _room(self) -> None:
+        """Wait until another answer has room (V2)."""
+        while self._unwritten_bytes >= MOST_UNWRITTEN_BYTES:
+            self._slots.why = LOG_BEHIND
+            self._written.clear()
+            await self._written.wait()
+
+    async def _loaded(self, thread: ThreadPoolExecutor) -> LoadedModel:
+        loading = _in(thread, self._load)
         try:
             return await asyncio.shield(loading)
         except asyncio.CancelledError:
             # The thread loads on; what it brings must not stay in the model's process without an owner.
             await asyncio.wait((loading,))
             if loading.exception() is None:
-                await asyncio.to_thread(loading.result().close)
+                await _in(thread, loading.result().close)
             raise
 
     @staticmethod
-    async def _ask(model: LoadedModel, frame: Frame) -> Prediction:
+    async def _ask(model: LoadedModel, frame: Frame, thread: ThreadPoolExecutor) -> Prediction:
         image = frame.image
-        asked = asyncio.ensure_future(
-            asyncio.to_thread(model.predict_shared, image.fd, image.offset, image.height, image.width)
-        )
+        asked = _in(thread, partial(model.predict_shared, image.fd, image.offset, image.height, image.width))
         try:
             return await asyncio.shield(asked)
         except asyncio.CancelledError:
             # The frame's memory must not be reused while the model still reads it.
             await asyncio.wait((asked,))
             raise
+
+
+def _in(thread: ThreadPoolExecutor, work: Callable[[], _T]) -> asyncio.Future[_T]:
+    return asyncio.get_running_loop().run_in_executor(thread, work)

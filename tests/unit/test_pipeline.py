@@ -239,7 +239,7 @@ async def test_a_newer_frame_replaces_an_older_one_of_its_camera_and_cameras_tak
             await slots.put([frame(camera, number)])
     taken = [await slots.take() for _ in range(cameras)]
     assert [(seen.camera_id, seen.number) for seen in taken] == [(f"cam-{camera}", 2) for camera in range(cameras)]
-    assert slots.replaced == len(released) == 2 * cameras
+    assert sum(slots.dropped.values()) == len(released) == 2 * cameras
 
 
 async def test_a_model_whose_unit_ends_while_it_loads_is_closed_again():
