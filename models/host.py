@@ -1,6 +1,8 @@
 """The client of the model host: one process for all models, and images that are looked at where they lie.
 
-Blocking, and safe to call from any thread; one request is under way at a time.
+Blocking, and safe to call from any thread. One look is under way at a time, and one load beside it: a model that
+takes a minute to load keeps no other from answering. Two loads at once could need more memory than there is, and
+nobody could say which of them the process died of.
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from models import wire
-from models.host_child import HostChild
+from models.host_child import HostChild, Hung
 from models.images import KnownImages
 from models.values import Detection, Misconfigured, ModelSpec, NotReady, Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -41,6 +43,8 @@ class ModelHost:
         self._answer_timeout_s = answer_timeout_s
         self._load_timeout_s = load_timeout_s
         self._lock = threading.RLock()
+        self._load_lock = threading.Lock()
+        """Taken before `_lock`, never under it."""
         self._child: HostChild | None = None
         self._closed = threading.Event()
         self._lives = 0
@@ -77,7 +81,10 @@ class ModelHost:
             if self._closed.is_set():
                 # close() came in between and did not see the child.
                 child.kill()
-            self._hear(child, self._load_timeout_s)
+            try:
+                child.hear(self._load_timeout_s)
+            except NotReady as died:
+                raise self._idle_death(child, died) from None
             log.info("the model host runs as process %d", child.pid)
 
     def load(self, name: str, path: Path, threads: int = 1, score_threshold: float | None = None) -> RemoteModel:
@@ -93,7 +100,7 @@ class ModelHost:
         with self._lock:
             self._ids += 1
             request = {"do": "load", "id": self._ids, "path": str(path.absolute())}
-            return RemoteModel(self, name, {**request, "threads": threads, "score_threshold": score_threshold})
+        return RemoteModel(self, name, {**request, "threads": threads, "score_threshold": score_threshold})
 
     def close(self) -> None:
         """End the process, also under a request that is under way, which then raises NotReady."""
@@ -102,7 +109,7 @@ class ModelHost:
         if child is not None:
             child.kill()
         with self._lock:
-            self._bury()
+            self._bury(self._child)
             self._scratch.close()
 
     # ---- for RemoteModel
@@ -112,77 +119,99 @@ class ModelHost:
         return self._lives if self._child is not None else 0
 
     def load_into(self, request: dict[str, Any]) -> tuple[dict[str, Any], int]:
-        """Ask for a load; what the process tells of the model, and in which of its lives."""
-        with self._lock:
-            told: dict[str, Any] = self._ask(request, (), self._load_timeout_s, request["path"])
-            return told, self._lives
+        """Ask for a load, while others look; what the process tells of the model, and in which of its lives."""
+        path = request["path"]
+        with self._load_lock:
+            with self._lock:
+                self.start()
+                child, life = self._child, self._lives
+                if child is None:
+                    raise NotReady(_CLOSED)
+                try:
+                    loading = child.load(wire.pack(request), path)
+                except NotReady as idle:
+                    raise self._idle_death(child, idle) from None
+            try:
+                heard = child.hear_load(loading, self._load_timeout_s)
+            except NotReady as died:
+                raise self._died(child, path, died) from None
+            told: dict[str, Any] = wire.answer(heard)
+            return told, life
 
     def unload(self, model: int, life: int) -> None:
         """Give a model's memory back, if the process that had it still lives."""
         with self._lock:
-            if not self._closed.is_set() and self.life() == life:
-                self._ask({"do": "unload", "id": model}, (), self._answer_timeout_s, "")
+            child = self._child
+            if child is not None and not self._closed.is_set() and self.life() == life:
+                self._ask(child, {"do": "unload", "id": model}, (), "")
 
     def look(self, model: int, life: int, path: str, fd: int, place: tuple[int, int, int]) -> list[Any] | None:
         """Have a model look at an image in shared memory; None where the process is not the one that has it."""
         with self._lock:
             if self._closed.is_set():
                 raise NotReady(_CLOSED)
-            if self.life() != life:
+            child = self._child
+            if child is None or self.life() != life:
                 return None
             token, new, gone = self._images.token(fd)
             offset, height, width = place
             request = {"do": "look", "id": model, "image": token, "forget": gone}
             request |= {"offset": offset, "height": height, "width": width}
-            seen: list[Any] = self._ask(request, (fd,) if new else (), self._answer_timeout_s, path)
+            seen: list[Any] = self._ask(child, request, (fd,) if new else (), path)
             self._deaths.pop(path, None)
             return seen
 
-    def copy_in(self, image: npt.NDArray[np.uint8], look: Any) -> Any:
-        """Lay an image into a shared memory of our own, and look at it there before another one comes."""
+    def look_at_copy(self, model: int, life: int, path: str, image: npt.NDArray[np.uint8]) -> list[Any] | None:
+        """Lay an image into a shared memory of our own, and have it looked at before another one comes."""
+        height, width, _ = image.shape
         with self._lock:
-            return look(self._scratch.take(image))
+            if self._closed.is_set():
+                raise NotReady(_CLOSED)
+            return self.look(model, life, path, self._scratch.take(image), (0, height, width))
 
-    # ---- under the lock
+    # ---- its ends
 
-    def _ask(self, request: dict[str, Any], fds: Sequence[int], timeout_s: float, path: str) -> Any:
-        self.start()
-        child = self._child
-        if child is None:
-            raise NotReady(_CLOSED)
+    def _ask(self, child: HostChild, request: dict[str, Any], fds: Sequence[int], path: str) -> Any:
+        """A question that is answered at once; under the lock."""
         try:
             child.say(wire.pack(request), fds)
         except NotReady as idle:
-            # It died before this request, so this model is not to blame.
-            self._bury()
-            raise NotReady(_CLOSED if self._closed.is_set() else idle.reason) from None
+            raise self._idle_death(child, idle) from None
         try:
-            return wire.answer(self._hear(child, timeout_s))
+            heard = child.hear(self._answer_timeout_s)
         except NotReady as died:
-            if self._child is None and not self._closed.is_set():
-                self._blame(path, died.reason)
-            raise
+            raise self._died(child, path, died) from None
+        return wire.answer(heard)
 
-    def _hear(self, child: HostChild, timeout_s: float) -> memoryview:
-        try:
-            return child.hear(timeout_s)
-        except NotReady as died:
-            self._bury()
-            raise NotReady(_CLOSED if self._closed.is_set() else died.reason) from None
+    def _idle_death(self, child: HostChild, idle: NotReady) -> NotReady:
+        """It died before this request, so the model that was to answer it is not to blame."""
+        self._bury(child)
+        return NotReady(_CLOSED if self._closed.is_set() else idle.reason)
 
-    def _blame(self, path: str, reason: str) -> None:
-        """Raises Misconfigured for a model that the process died of too often."""
-        self._deaths[path] = self._deaths.get(path, 0) + 1
-        if self._deaths[path] >= _MOST_DEATHS:
-            what = f"{reason}; {path} has ended it {self._deaths[path]} times without one answer"
-            raise Misconfigured(
-                what, field="path", hint="the model's file crashes or needs more memory than there is"
-            )
+    def _died(self, child: HostChild, path: str, died: NotReady) -> NotReady | Misconfigured:
+        """It died, or hung and was ended, with a request for the model at `path` in its hands; what to raise."""
+        with self._lock:
+            self._bury(child)
+            if self._closed.is_set():
+                return NotReady(_CLOSED)
+            if not child.blamed:
+                child.blamed = True
+                # Who hangs is known. Who kills is not, if a look and a load were under way: a file that is being
+                # loaded has not answered yet, so it is the likelier one.
+                to_blame = path if isinstance(died, Hung) else child.loads or path
+                self._deaths[to_blame] = self._deaths.get(to_blame, 0) + 1
+            deaths = self._deaths.get(path, 0)
+            if deaths < _MOST_DEATHS:
+                return NotReady(died.reason)
+            what = f"{died.reason}; {path} has ended it {deaths} times without one answer"
+            hint = "the model's file crashes or needs more memory than there is"
+            return Misconfigured(what, field="path", hint=hint)
 
-    def _bury(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
-            child.bury()
+    def _bury(self, child: HostChild | None) -> None:
+        with self._lock:
+            if child is not None and self._child is child:
+                self._child = None
+                child.bury()
 
 
 class RemoteModel:
@@ -226,20 +255,8 @@ class RemoteModel:
             Misconfigured: the model's folder has changed since it was loaded, or the model keeps killing its process.
         """
         started = time.perf_counter()
-        if self._closed:
-            raise NotReady(f"the model {self.name} was closed")
         place = (offset, height, width)
-        seen = self._host.look(self._number, self._life, self._path, fd, place)
-        if seen is None:
-            self._load_again()
-            seen = self._host.look(self._number, self._life, self._path, fd, place)
-            if seen is None:
-                raise NotReady("the model host was restarted meanwhile")
-        boxes, inference_s = seen
-        spec = self._spec
-        detections = tuple(Detection(*box) for box in boxes)
-        total_s = time.perf_counter() - started
-        return Prediction(spec.name, spec.version, spec.digest, detections, inference_s, total_s)
+        return self._answered(started, lambda: self._host.look(self._number, self._life, self._path, fd, place))
 
     def close(self) -> None:
         """Give the memory back. A process that does not answer is ended; other models are loaded again when asked."""
@@ -250,6 +267,21 @@ class RemoteModel:
             self._host.unload(self._number, self._life)
         except NotReady as gone:
             log.warning("model %s: unloading: %s", self.name, gone.reason)
+
+    def _answered(self, started: float, look: Callable[[], list[Any] | None]) -> Prediction:
+        if self._closed:
+            raise NotReady(f"the model {self.name} was closed")
+        seen = look()
+        if seen is None:
+            self._load_again()
+            seen = look()
+            if seen is None:
+                raise NotReady("the model host was restarted meanwhile")
+        boxes, inference_s = seen
+        spec = self._spec
+        detections = tuple(Detection(*box) for box in boxes)
+        total_s = time.perf_counter() - started
+        return Prediction(spec.name, spec.version, spec.digest, detections, inference_s, total_s)
 
     def _load_again(self) -> None:
         told, life = self._host.load_into(self._request)
@@ -263,9 +295,8 @@ class RemoteModel:
     def _look_at_copy(self, image: npt.NDArray[np.uint8]) -> Prediction:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype.str != "|u1" or not image.size:
             raise ValueError(f"expected a BGR uint8 image, got {image.dtype} of shape {image.shape}")
-        height, width, _ = image.shape
-        answer: Prediction = self._host.copy_in(image, lambda fd: self.predict_shared(fd, 0, height, width))
-        return answer
+        started = time.perf_counter()
+        return self._answered(started, lambda: self._host.look_at_copy(self._number, self._life, self._path, image))
 
 
 class Scratch:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -31,12 +32,23 @@ _QUIET = {
 }
 
 
+class Hung(NotReady):
+    """The process did not answer in time."""
+
+
 class HostChild:
     """One life of the process. Raises NotReady where it cannot be started."""
 
     def __init__(self) -> None:
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel, theirs = _pair()
         self._answer = bytearray(wire.MOST_ANSWER_BYTES)
+        self._loading: socket.socket | None = None
+        self.loads = ""
+        """The path of the model that is loaded right now; it stays if the process dies meanwhile."""
+        self.blamed = False
+        """Whether a model was made answerable for the end of this process."""
+        self._ending = threading.Lock()
+        self._ended = ""
         # Its last words go to memory whose size is sealed: nobody need read them, and they cannot grow.
         self._words = os.memfd_create("tidegate-model-host", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self._words, _LAST_WORDS_BYTES)
@@ -79,23 +91,44 @@ class HostChild:
         """Wait for an answer, which stays as it is until the next one.
 
         Raises:
-            NotReady: the process died, was killed, or did not answer in this time.
+            Hung: the process did not answer in this time.
+            NotReady: it died or was killed.
         """
+        return self._hear(self._channel, self._answer, timeout_s)
+
+    def load(self, message: bytes, path: str) -> socket.socket:
+        """Send a request to load, and give the socket on which its answer comes: `hear_load` on it.
+
+        Raises:
+            NotReady: nobody is there.
+        """
+        ours, theirs = _pair()
         try:
-            self._channel.settimeout(timeout_s)
-            length = self._channel.recv_into(self._answer)
-        except TimeoutError:
-            raise NotReady(f"the model host did not answer within {timeout_s:g} s; it was killed") from None
-        except OSError:
-            length = 0
-        if not length:
-            raise NotReady(self._obituary())
-        return memoryview(self._answer)[:length]
+            with theirs:
+                self.say(message, (theirs.fileno(),))
+        except NotReady:
+            ours.close()
+            raise
+        self._loading, self.loads = ours, path
+        return ours
+
+    def hear_load(self, loading: socket.socket, timeout_s: float) -> memoryview:
+        """Wait for the answer to a load, in a thread of its own: others may `say` and `hear` meanwhile.
+
+        Raises:
+            Hung, NotReady: as for `hear`.
+        """
+        with loading:
+            answer = self._hear(loading, bytearray(wire.MOST_ANSWER_BYTES), timeout_s)
+        self.loads = ""
+        return answer
 
     def kill(self) -> None:
-        """End it at once. A thread that waits in `hear` is woken."""
-        with suppress(OSError):
-            self._channel.shutdown(socket.SHUT_RDWR)
+        """End it at once. Threads that wait in `hear` are woken."""
+        for channel in (self._channel, self._loading):
+            with suppress(OSError):
+                if channel is not None:
+                    channel.shutdown(socket.SHUT_RDWR)
         self._process.kill()
 
     def bury(self) -> None:
@@ -105,9 +138,28 @@ class HostChild:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_REAPED_S)
         self._channel.close()
+        self._obituary()  # whoever hears of it later gets the same words
         os.close(self._words)
 
+    def _hear(self, channel: socket.socket, answer: bytearray, timeout_s: float) -> memoryview:
+        try:
+            channel.settimeout(timeout_s)
+            length = channel.recv_into(answer)
+        except TimeoutError:
+            raise Hung(f"the model host did not answer within {timeout_s:g} s; it was killed") from None
+        except OSError:
+            length = 0
+        if not length:
+            raise NotReady(self._obituary())
+        return memoryview(answer)[:length]
+
     def _obituary(self) -> str:
+        with self._ending:
+            if not self._ended:
+                self._ended = self._end()
+            return self._ended
+
+    def _end(self) -> str:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_LAST_WORDS_S)
         code = self._process.returncode
@@ -119,3 +171,7 @@ class HostChild:
             os.pread(self._words, _LAST_WORDS_BYTES, 0).rstrip(b"\0").decode(errors="replace").strip().splitlines()
         )
         return f"the model host ended with status {code}" + (f": {words[-1][:_MOST_SAID]}" if words else "")
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -1,7 +1,8 @@
 """The model host's process: `python -m models.host_process SOCKET PARENT`. All models of a gateway run in it.
 
-One request after the other. It ends when its parent closes the socket or dies. It is disposable: what is
-not foreseen here ends it, and costs its parent a restart.
+One request after the other, but for a load, which has a thread of its own: looks are answered beside it. It ends
+when its parent closes the socket or dies. It is disposable: what is not foreseen here ends it, and costs its parent a
+restart.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,28 +45,34 @@ class Host:
         self._models: dict[int, OnnxBackend] = {}
         self._images: dict[int, mmap.mmap] = {}
 
-    def act_on(self, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        """Do as asked; the answer."""
+    def serve(self, channel: socket.socket) -> None:
+        """Answer requests until the socket is closed; loads each on its own."""
+        while True:
+            message, fds, _, _ = socket.recv_fds(channel, wire.MOST_REQUEST_BYTES, 1)
+            if not message:
+                return
+            request = json.loads(message)
+            if request["do"] == "load":
+                own = socket.socket(fileno=fds[0])
+                threading.Thread(target=self._load_beside, args=(request, own), name="load", daemon=True).start()
+                continue
+            try:
+                channel.send(wire.pack(_answer(lambda: self._done(request, fds))))  # noqa: B023 - called at once
+            finally:
+                for fd in fds:
+                    os.close(fd)
+
+    def _load_beside(self, request: dict[str, Any], channel: socket.socket) -> None:
         try:
-            return {"ok": self._done(request, fds)}
-        except Misconfigured as wrong:
-            refusal = wire.error("misconfigured", wrong.reason, wrong.field, wrong.hint)
-        except NotReady as wrong:
-            refusal = wire.error("not_ready", wrong.reason, "", wrong.hint)
-        except MemoryError:
-            refusal = wire.error("not_ready", "no memory left for the model")
-        except ValueError as wrong:
-            refusal = wire.error("value", str(wrong))
-        finally:
-            for fd in fds:
-                os.close(fd)
-        return refusal
+            with channel, suppress(BrokenPipeError, ConnectionResetError):
+                channel.send(wire.pack(_answer(lambda: self._take_in(request))))
+        except BaseException:  # noqa: BLE001 - what is not foreseen ends the process, from this thread too
+            traceback.print_exc()
+            os._exit(1)
 
     def _done(self, request: dict[str, Any], fds: list[int]) -> Any:
         if request["do"] == "look":
             return self._look(request, fds)
-        if request["do"] == "load":
-            return self._take_in(request)
         self._unload(request["id"])
         return None
 
@@ -111,6 +119,19 @@ class Host:
         return [boxes, seen.inference_s]
 
 
+def _answer(act: Callable[[], Any]) -> dict[str, Any]:
+    try:
+        return {"ok": act()}
+    except Misconfigured as wrong:
+        return wire.error("misconfigured", wrong.reason, wrong.field, wrong.hint)
+    except NotReady as wrong:
+        return wire.error("not_ready", wrong.reason, "", wrong.hint)
+    except MemoryError:
+        return wire.error("not_ready", "no memory left for the model")
+    except ValueError as wrong:
+        return wire.error("value", str(wrong))
+
+
 def _settle_in(parent: int) -> None:
     """Go before the daemon when memory is short, leave it the processor, and never outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -148,11 +169,9 @@ def main() -> None:
     host = Host(OnnxBackend, view)
     with suppress(BrokenPipeError, ConnectionResetError):
         channel.send(wire.pack({"ok": "ready"}))
-        while True:
-            message, fds, _, _ = socket.recv_fds(channel, wire.MOST_REQUEST_BYTES, 1)
-            if not message:
-                return
-            channel.send(wire.pack(host.act_on(json.loads(message), fds)))
+        host.serve(channel)
+    # A load that is under way sits in native code, which must not meet an interpreter that is taken down.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The words between the model host's client and its process: JSON messages on a SOCK_SEQPACKET pair.
 
-Requests: `load`, `unload` and `look`, each with the model's `id`. A `look` names an image by its token, and
+Requests: `load`, `unload` and `look`, each with the model's `id`. A `load` carries a socket, on which it is answered:
+so that looks are answered on the first one meanwhile. A `look` names an image by its token, and
 where in it the pixels lie; the first one for a token carries the file descriptor of the image's memory
 (SCM_RIGHTS), which the process maps once and keeps until a later `look` lists the token under `forget`.
 No pixel passes through the socket. Answers: `{"ok": ...}` or `{"error": {"kind", "reason", "field", "hint"}}`.

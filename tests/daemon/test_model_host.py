@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +17,11 @@ import pytest
 from models.host import ModelHost
 from models.values import Misconfigured, NotReady
 from tests.support.children import spawn
+from tests.support.model_host import PATIENCE_S, Memory, alive, asked, brightest, until
 from tests.support.models import HEIGHT, WIDTH, classifier, halves, heat_map, misshapen, sides
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PATIENCE_S = 40
 
 
 @pytest.fixture
@@ -33,41 +31,9 @@ def host() -> Iterator[ModelHost]:
     host.close()
 
 
-def until(condition) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that waits to be reaped does not."""
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
-
-
 def maps(pid: int, name: str) -> int:
     """How many memories of this name a process has mapped."""
     return Path(f"/proc/{pid}/maps").read_text().count(f"/memfd:{name} ")
-
-
-class Memory:
-    """A shared memory with one image behind a header page, as a camera has it."""
-
-    def __init__(self, name: str, left: int, right: int) -> None:
-        image = sides(left, right)
-        self.fd = os.memfd_create(name)
-        os.ftruncate(self.fd, 4096 + image.nbytes)
-        self.show(left, right)
-
-    def show(self, left: int, right: int) -> None:
-        os.pwrite(self.fd, sides(left, right).tobytes(), 4096)
-
-
-def brightest(model, memory: Memory) -> float:
-    return model.predict_shared(memory.fd, 4096, HEIGHT, WIDTH).detections[0].left
 
 
 def test_an_image_is_read_where_it_lies_each_time_anew(host, tmp_path):
@@ -252,12 +218,6 @@ def test_a_model_that_keeps_killing_the_process_is_told_from_bad_luck(tmp_path):
             host.start()
     finally:
         host.close()
-
-
-def asked(pid: int) -> bool:
-    """Whether somebody waits for an answer: the thread that asks is blocked in its receive."""
-    stacks = sys._current_frames().values()
-    return any(frame.f_code.co_name == "hear" for frame in stacks) and alive(pid)
 
 
 @pytest.mark.parametrize(
