@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agent.app.hub import Hub
     from agent.metrics import Metrics
     from agent.supervisor import UnitReport
+    from drivers.mqtt.topics import Tally
     from sync.shipper import Shipper
     from sync.shipper.meter import LinkStats
     from sync.values import Forecast, Lane, LogStats
@@ -78,6 +79,11 @@ class HubHealth:
             "uplink": uplink(hub.uplink.shipper),
             "link": link(hub.uplink.meter.stats()),
             "readings": hub.intake.stats.readings,
+            "subscriptions": [
+                subscription(name, topic, tally)
+                for name, driver in hub.sources.connections.items()
+                for topic, tally in driver.by_subscription().items()
+            ],
             "alerts": [alert.model_dump(mode="json", exclude_none=True) for alert in hub.alerts.active()],
             "cameras": {
                 name: {"fps": round(camera.stats.fps, 2), "open": camera.stats.open, "frames": camera.stats.captured}
@@ -116,6 +122,20 @@ def unit(report: UnitReport) -> dict[str, Any]:
 def clock(dates: CertificateDates) -> dict[str, Any]:
     """Whether the wall clock is trusted, and the floor that certificates are held against while it is not."""
     return {"trusted": dates.clock_trusted, "certificate_floor": dates.floor.isoformat(timespec="seconds")}
+
+
+def subscription(connection: str, topic: str, tally: Tally) -> dict[str, Any]:
+    """What one subscription brought, and the newest of what could not be read; `topic` is "" if none matched."""
+    newest = tally.newest
+    return {
+        "connection": connection,
+        "topic": topic,
+        "readings": tally.readings,
+        "unreadable": tally.unreadable,
+        "newest_unreadable": None
+        if newest is None
+        else {"topic": newest.topic, "reason": newest.reason, "sample": newest.sample, "at": newest.at.isoformat()},
+    }
 
 
 def durable(stats: LogStats) -> dict[str, Any]:

@@ -47,6 +47,9 @@ def _lines(answer: dict[str, Any]) -> list[str]:
     ]
     lines += [f"{name:<8}{printable(fact) if name != 'ready' else fact}" for name, fact in facts]
     lines += ["", *_units(answer), "", *_lanes(answer)]
+    subscriptions = _subscriptions(answer)
+    if subscriptions:
+        lines += ["", *subscriptions]
     alerts = answer.get("alerts", [])
     if alerts:
         rows = [[str(alert.get("alert_id", "")), _clock(alert), str(alert.get("text", ""))] for alert in alerts]
@@ -143,6 +146,16 @@ def _units(answer: dict[str, Any]) -> list[str]:
             why += f" ({unit['hint']})"
         rows.append([str(unit.get("name", "")), str(unit.get("state", "")), str(unit.get("crashes", 0)), why])
     return table(("UNIT", "STATE", "CRASHES", ""), rows, right=(2,))
+
+
+def _subscriptions(answer: dict[str, Any]) -> list[str]:
+    rows = []
+    for one in answer.get("subscriptions", []):
+        name = f"mqtt:{one.get('connection', '?')} {one.get('topic') or '(matches no subscription)'}"
+        newest = one.get("newest_unreadable")
+        why = f"{newest.get('topic', '?')}: {newest.get('reason', '?')}" if newest else ""
+        rows.append([name, f"{one.get('readings', 0):,}", f"{one.get('unreadable', 0):,}", why])
+    return table(("SUBSCRIPTION", "READINGS", "UNREADABLE", "NEWEST OF THOSE"), rows, right=(1, 2)) if rows else []
 
 
 def _lanes(answer: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -25,7 +26,7 @@ _COLORS: Final = {
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
     """Lines of columns as wide as needed. `right` names columns of numbers.
 
-    On a terminal the last column is cut to its width; a pipe gets everything.
+    On a terminal a text too long for the last column goes on below: a cause often stands at its end.
     """
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
@@ -36,10 +37,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence
         parts = []
         for column, cell in enumerate(row):
             last = column == len(row) - 1
-            text = cell[:most] if last else cell
+            text, *rest = textwrap.wrap(cell, most) if last and most and len(cell) > most else [cell]
             text = text.rjust(widths[column]) if column in right else text.ljust(0 if last else widths[column])
             parts.append(click.style(text, bold=True) if number == 0 else colored(text))
         lines.append("  ".join(parts).rstrip())
+        lines += [" " * (sum(widths[:-1]) + 2 * (len(row) - 1)) + text for text in rest]
     return lines
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from drivers.mqtt.packets import Received
     from drivers.mqtt.settings import MqttSettings
+    from drivers.mqtt.topics import Tally
     from drivers.values import Emit, Receipts
 
 log = logging.getLogger("tidegate.mqtt")
@@ -123,12 +124,16 @@ class MqttDriver:
         """Whether the connection stands and its subscriptions are made, so that nothing published now is missed."""
         return self._subscriptions_stand and self._session is not None and self._session.connected
 
-    def by_subscription(self) -> dict[str, tuple[int, int]]:
-        """Readings and unreadable messages of each topic pattern, added up over subscriptions that share it."""
-        counts: dict[str, tuple[int, int]] = {}
+    def by_subscription(self) -> dict[str, Tally]:
+        """What each topic pattern brought, added up over subscriptions that share it; "" is what matched none."""
+        counts: dict[str, Tally] = {}
         for subscription, tally in self._routes.tallies.items():
-            readings, unreadable = counts.get(subscription.topic, (0, 0))
-            counts[subscription.topic] = readings + tally.readings, unreadable + tally.unreadable
+            if subscription is None:
+                if tally.unreadable:
+                    counts[""] = tally
+            else:
+                known = counts.get(subscription.topic)
+                counts[subscription.topic] = tally if known is None else known.plus(tally)
         return counts
 
     async def run(self, emit: Emit) -> None:

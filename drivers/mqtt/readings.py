@@ -36,10 +36,11 @@ def observe(messages: Iterable[Message], routes: Routes, source_name: str) -> tu
         if resolved is None:
             resolved = routes.resolve(topic)
         if not resolved.sources or head & TOO_LARGE:
-            append(_unreadable(source_name, resolved, resolved.reason or _TOO_LARGE, payload, now))
+            missed = _unreadable(source_name, resolved, resolved.reason or _TOO_LARGE, payload, now)
+            append(missed)
             unreadable += 1
-            for source in resolved.sources:
-                source.tally.unreadable += 1
+            for tally in resolved.misses or [source.tally for source in resolved.sources]:
+                tally.miss(missed)
             continue
         for source in resolved.sources:
             try:
@@ -49,9 +50,10 @@ def observe(messages: Iterable[Message], routes: Routes, source_name: str) -> tu
                     # The broker repeats it for a new subscription; when it was measured nobody knows.
                     raise Unread(_STALE)  # noqa: TRY301 - the same end as for a codec's own reasons
             except Unread as reason:
-                source.tally.unreadable += 1
+                missed = _unreadable(source_name, resolved, str(reason), payload, now)
+                source.tally.miss(missed)
                 unreadable += 1
-                append(_unreadable(source_name, resolved, str(reason), payload, now))
+                append(missed)
                 continue
             source.tally.readings += 1
             append(

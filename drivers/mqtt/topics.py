@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from drivers.mqtt.codecs import Codec
     from drivers.mqtt.settings import KnownSensor, MqttSettings, SubscriptionSettings
+    from drivers.values import Unreadable
 
 CACHED_TOPICS = 16_384
 """Topics remembered. Past it all are forgotten and learnt anew: a stranger's flood costs time, never memory."""
@@ -32,10 +33,21 @@ _MOST_BYTES = 65_535
 
 @dataclass(slots=True)
 class Tally:
-    """What one subscription brought."""
+    """What one subscription brought, and the newest message of it that could not be read."""
 
     readings: int = 0
     unreadable: int = 0
+    newest: Unreadable | None = None
+
+    def miss(self, message: Unreadable) -> None:
+        """Count a message that could not be read."""
+        self.unreadable += 1
+        self.newest = message
+
+    def plus(self, other: Tally) -> Tally:
+        """Both together."""
+        newest = max((one for one in (self.newest, other.newest) if one), key=lambda one: one.at, default=None)
+        return Tally(self.readings + other.readings, self.unreadable + other.unreadable, newest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +72,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a topic leads to. Where there is no source, `reason` says why.
+    """What a topic leads to. If there is no source, `reason` says why, and `misses` are the tallies that count it.
 
     `marked`: each of its payloads says its own time or counter, so the same payload again is the same message.
     """
@@ -69,6 +81,7 @@ class Resolved:
     sources: tuple[Source, ...]
     reason: str = ""
     marked: bool = False
+    misses: tuple[Tally, ...] = ()
 
 
 class Pattern:
@@ -193,15 +206,18 @@ class _Route:
 class Routes:
     """All subscriptions of a connection. `resolve` is one dictionary look-up for a topic seen before."""
 
-    def __init__(self, settings: MqttSettings, tallies: Mapping[SubscriptionSettings, Tally] | None = None) -> None:
-        """Compile the subscriptions; those in `tallies` go on counting there.
+    def __init__(
+        self, settings: MqttSettings, tallies: Mapping[SubscriptionSettings | None, Tally] | None = None
+    ) -> None:
+        """Compile the subscriptions; those in `tallies` go on counting there. None is no subscription at all.
 
         Raises:
             Misconfigured: a pattern, a path or a name in one of them is wrong; `field` says which.
         """
         known = {sensor.id: sensor for sensor in settings.sensors}
         self._routes: list[_Route] = []
-        self.tallies: dict[SubscriptionSettings, Tally] = {}
+        self._unmatched = tallies[None] if tallies and None in tallies else Tally()
+        self.tallies: dict[SubscriptionSettings | None, Tally] = {None: self._unmatched}
         for number, subscription in enumerate(settings.subscriptions):
             route = _Route(subscription, f"subscriptions[{number}]", settings.site, known)
             if tallies and subscription in tallies:
@@ -229,17 +245,22 @@ class Routes:
         try:
             name = topic.decode()
         except UnicodeDecodeError:
-            return Resolved(topic.decode(errors="backslashreplace"), (), "its topic is not UTF-8")
+            text = topic.decode(errors="backslashreplace")
+            return Resolved(text, (), "its topic is not UTF-8", misses=(self._unmatched,))
         sources: dict[str, Source] = {}
         reason = "its topic matches no subscription"
+        misses: list[Tally] = []
         for route in self._routes:
             found = route.resolve(name)
             if isinstance(found, Source):
                 sources.setdefault(found.sensor_id, found)
             elif found is not None:
                 reason = found
+                misses.append(route.tally)
+        if not sources:
+            return Resolved(name, (), reason, misses=tuple(misses) or (self._unmatched,))
         marked = any(source.marked for source in sources.values())
-        return Resolved(name, tuple(sources.values()), "" if sources else reason, marked)
+        return Resolved(name, tuple(sources.values()), marked=marked)
 
 
 def cover(wanted: Mapping[str, int]) -> dict[str, int]:

@@ -9,6 +9,7 @@ import pytest
 
 from drivers.mqtt import MqttDriver, PayloadSettings, SubscriptionSettings
 from drivers.mqtt import driver as driver_module
+from drivers.mqtt.topics import Tally
 from tests.support.mqtt import PATIENCE_S, PATTERN, Hub, cut, publish, running, settings_for, until
 from tests.support.proxy import Proxy
 from tests.support.publisher import Publisher
@@ -29,7 +30,7 @@ async def test_readings_come_through_and_are_acknowledged(broker, version, clien
     assert hub.values == [21.5, 21.6, 21.7, 21.8]
     assert {reading.sensor_id for reading in hub.seen} == {"t1_temperature"}
     assert driver.stats.received == [1, 3, 0]
-    assert driver.by_subscription() == {PATTERN.topic: (4, 0)}
+    assert driver.by_subscription() == {PATTERN.topic: Tally(4)}
     assert (driver.stats.outstanding, driver.stats.disconnects) == (0, 1)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from drivers.mqtt import MqttDriver, PayloadSettings, SubscriptionSettings, TlsSettings
+from drivers.mqtt.topics import Tally
 from drivers.values import Misconfigured, NotReady, Reading, Unreadable
 from tests.support.mosquitto import Mosquitto
 from tests.support.mqtt import PATIENCE_S, Hub, cut, publish, running, scripted, settings_for, until
@@ -57,7 +58,7 @@ async def test_a_changed_subscription_costs_the_others_nothing(broker, version, 
     assert [value for value in hub.values if value < 0] == [-1, -3]
     assert driver.stats.unreadable == 0
     assert (driver.stats.connects, driver.stats.redelivered) == (1, 0)
-    assert driver.by_subscription()["a/{tank}/{metric}"] == (3_000, 0)
+    assert driver.by_subscription()["a/{tank}/{metric}"] == Tally(3_000)
 
 
 async def test_a_changed_payload_of_the_same_topic_holds_from_the_next_message(broker):
