@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from agent.app.verify import refusals
 from agent.events import Alert, AlertState, Encoder, Minutes, Severity, SystemEvent, SystemEventKind, restamp
 from agent.farm.limits import Limits
 from agent.metrics import Histogram
-from agent.pipeline import Alerts, Intake, LogWatch, Outbox, SensorLimits
+from agent.pipeline import Alerts, Intake, LogWatch, Outbox, SensorLimits, Standing
 from agent.reload import Hooks, Reload, Topology
 from agent.supervisor import State, Supervisor
 from models.host import ModelHost
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 
 _MOST_WAITING = 4_000
+_UNIT_FAILED = "unit_failed"
+_JUDGED_AFTER_S = 10.0
+_UNDECIDED = (State.STARTING, State.RUNNING, State.BACKING_OFF)
 _WINDOW_OF_311 = 20
 """mosquitto's `max_inflight_messages` unless it is set; MQTT 3.1.1 cannot ask."""
 
@@ -49,7 +53,7 @@ class Hub:
         self.ack_latency = Histogram()
         self.encoder = Encoder(config.gateway.id, config.gateway.site)
         self.outbox = Outbox(self.log)
-        self.alerts = Alerts(self.outbox, self.encoder)
+        self.alerts = Alerts(self.outbox, self.encoder, Standing(config.gateway.state_dir / "alerts.json"))
         self.intake = Intake(self.outbox, self.alerts, self.encoder, self.ack_latency.observe)
         self.watch = LogWatch(self.log, self.outbox, self.alerts, self.encoder, config.gateway.site)
         self.models = ModelHost()
@@ -70,7 +74,8 @@ class Hub:
             dates=self.certificates,
         )
         self.supervisor = Supervisor(self._unit_changed)
-        hooks = Hooks(plan, refusals, self._adopt, self._report)
+        self._plan = plan
+        hooks = Hooks(self._planned, refusals, self._adopt, self._report)
         self.reload = Reload(path, Topology(self.supervisor), hooks, choice)
         self.http: HttpServer | None = None
 
@@ -95,6 +100,20 @@ class Hub:
             ]
         )
 
+        limited = {
+            f"{sensor.id}/{kind}"
+            for sensor in config.sensors
+            for kind, bound in (("low", sensor.limits.low), ("high", sensor.limits.high))
+            if bound is not None
+        }
+        self.alerts.end_others(("low", "high"), limited, "this limit is no longer configured")
+
+    def _planned(self, config: Config) -> Sequence[Planned]:
+        planned = self._plan(config)
+        units = {_of_unit(unit.name) for unit in planned} | {_of_unit("reload")}
+        self.alerts.end_others((_UNIT_FAILED,), units, "this unit is no longer configured")
+        return planned
+
     def _report(self, report: FleetReported) -> None:
         self.outbox.post([self.encoder.fleet_reported(report)])
         if report.outcome == "applied":
@@ -105,13 +124,32 @@ class Hub:
             )
 
     def _unit_changed(self, report: UnitReport) -> None:
+        if report.state in _UNDECIDED and self.alerts.unjudged(_of_unit(report.name)):
+            self._look_later(report.name)
+        else:
+            self._tell_of(report)
+
+    def _look_later(self, name: str) -> None:
+        """A unit that failed before the restart has only been started: its alert stands until it is seen to serve."""
+        asyncio.get_running_loop().call_later(_JUDGED_AFTER_S, self._look_again, name)
+
+    def _look_again(self, name: str) -> None:
+        report = next((one for one in self.supervisor.reports() if one.name == name), None)
+        if report is None or not self.alerts.unjudged(_of_unit(name)):
+            return
+        if report.state is State.RUNNING:
+            self._tell_of(report)
+        else:
+            self._unit_changed(report)
+
+    def _tell_of(self, report: UnitReport) -> None:
         failed = report.state is State.FAILED
         self.alerts.say(
             Alert(
-                alert_id=f"unit/{report.name}",
+                alert_id=_of_unit(report.name),
                 state=AlertState.RAISED if failed else AlertState.CLEARED,
                 severity=Severity.WARNING if failed else Severity.INFO,
-                kind="unit_failed",
+                kind=_UNIT_FAILED,
                 source=report.name,
                 text=f"{report.name} failed: {report.reason}" if failed else f"{report.name} is {report.state.value}",
                 at=datetime.now(UTC),
@@ -128,6 +166,10 @@ def time_floor(config: Config) -> TimeFloor:
 def clock_synchronised(clock: Clock) -> bool:
     """Whether the wall clock is said to be synchronised, and does not show a time that cannot be."""
     return clock.wall_ms() >= EARLIEST_MS and clock.synced()
+
+
+def _of_unit(name: str) -> str:
+    return f"unit/{name}"
 
 
 def log_settings(config: Config) -> LogSettings:

@@ -4,6 +4,7 @@ from agent.pipeline.alerts import Alerts
 from agent.pipeline.frames import FrameSlots, ModelRunner
 from agent.pipeline.intake import Intake, SensorLimits
 from agent.pipeline.outbox import Outbox
+from agent.pipeline.standing import Standing
 from agent.pipeline.watch import LogWatch
 
-__all__ = ["Alerts", "FrameSlots", "Intake", "LogWatch", "ModelRunner", "Outbox", "SensorLimits"]
+__all__ = ["Alerts", "FrameSlots", "Intake", "LogWatch", "ModelRunner", "Outbox", "SensorLimits", "Standing"]
