@@ -109,7 +109,8 @@ class Alerts:
     async def run(self) -> None:
         """Publish until cancelled. An alert that could not be published stays for the next connect."""
         for entry in self._untold:
-            self._tell(entry.alert, entry)
+            if self._newest.get(entry.alert.alert_id) is entry.alert:
+                self._tell(entry.alert, entry)
         self._untold.clear()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._standing.run(), name="standing-alerts")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
 from drivers.mqtt import KnownSensor, MqttSettings, PayloadSettings, SubscriptionSettings
+from drivers.mqtt.readings import observe
 from drivers.mqtt.topics import CACHED_TOPICS, Pattern, Routes, cover
 from drivers.values import Misconfigured
 
@@ -145,3 +146,23 @@ def test_topics_of_strangers_do_not_fill_the_memory():
         found.resolve(b"t/%d" % number)
     assert len(found._cache) <= CACHED_TOPICS
     assert found.resolve(b"t/1").sources[0].sensor_id == "t_1"
+
+
+def test_a_message_that_no_sensor_is_found_for_counts_where_its_topic_belongs():
+    """A subscription whose topics name nothing is not the same as one that gets nothing."""
+    farm_topic, pump_topic = (
+        SubscriptionSettings("farm/{tank}/{metric}"),
+        SubscriptionSettings("pump/{tank}/{metric}"),
+    )
+    compiled = routes(farm_topic, pump_topic)
+    messages = [(topic, b"1", 0, None) for topic in (b"farm/$x/ph", b"farm/t/ph", b"other/t", b"\xff")]
+    _, unreadable = observe(messages, compiled, "mqtt:m")
+    farm, pump, unmatched = (compiled.tallies[one] for one in (farm_topic, pump_topic, None))
+    assert farm.newest is not None
+    assert unmatched.newest is not None
+    assert (farm.readings, farm.unreadable, farm.newest.topic) == (1, 1, "farm/$x/ph")
+    assert (pump.readings, pump.unreadable, pump.newest) == (0, 0, None)
+    assert (unmatched.unreadable, unmatched.newest.reason) == (2, "its topic is not UTF-8")
+    assert unreadable == farm.unreadable + unmatched.unreadable
+    # A change of the configuration goes on counting.
+    assert Routes(MqttSettings("barge", "c", "home"), compiled.tallies).tallies[None] is unmatched
