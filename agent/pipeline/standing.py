@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from agent.events import Alert, AlertState
-from sync.log.disk import sync_folder, write_file
+from sync.disk import sync_folder, write_file
 
 if TYPE_CHECKING:
     from pathlib import Path

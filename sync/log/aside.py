@@ -15,7 +15,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from sync.log.disk import sync_folder
+from sync.disk import sync_folder
 from sync.log.names import SUFFIX, Names
 from sync.log.schema import FORMAT
 

@@ -13,7 +13,8 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sync.log import aside, disk, faults, foreign, schema
+from sync import disk
+from sync.log import aside, faults, foreign, schema
 from sync.log.names import SUFFIX, Names
 from sync.log.opening import open_book
 from sync.values import Misconfigured

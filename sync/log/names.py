@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from sync.log.disk import sync_folder, write_file
+from sync.disk import sync_folder, write_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Final
 
-from sync.log.disk import write_file
+from sync.disk import write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
