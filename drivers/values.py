@@ -118,10 +118,14 @@ class NotReady(Exception):  # noqa: N818 - a condition of the outside, not an er
 
 
 class Misconfigured(Exception):  # noqa: N818 - named for the cure, like NotReady
-    """Only a change of config (`field`) helps. The supervisor stops trying and shows `hint`."""
+    """Only a change of config (`field`) helps. The supervisor stops trying and shows `hint`.
 
-    def __init__(self, reason: str, field: str = "", hint: str = "") -> None:
+    It tries again all the same after `again_s` seconds, or after its own ten minutes.
+    """
+
+    def __init__(self, reason: str, field: str = "", hint: str = "", *, again_s: float | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.field = field
         self.hint = hint
+        self.again_s = again_s

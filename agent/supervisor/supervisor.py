@@ -175,7 +175,8 @@ class Supervisor:
             return self._crashes(unit, cancelled)
         except MISCONFIGURED as fault:
             where = f"{fault.field}: " if fault.field else ""
-            return self._fails(unit, where + fault.reason, fault.hint)
+            again_s = fault.again_s if isinstance(fault, drivers.Misconfigured) else None
+            return self._fails(unit, where + fault.reason, fault.hint, again_s)
         except Exception as crash:  # noqa: BLE001 - the one place that decides what a crash means
             return self._crashes(unit, crash)
         finally:
@@ -193,13 +194,13 @@ class Supervisor:
         self._become(unit, State.WAITING, reason, hint)
         return fortune.wait_s()
 
-    def _fails(self, unit: Unit, reason: str, hint: str) -> float:
+    def _fails(self, unit: Unit, reason: str, hint: str, again_s: float | None = None) -> float:
         fortune = self._fortunes[unit.name]
         if not fortune.troubled or fortune.reason != reason:
             log.error("%s failed: %s%s", unit.name, reason, f" ({hint})" if hint else "")
         fortune.troubled = True
         self._become(unit, State.FAILED, reason, hint)
-        return self._policy.failed_retry_s
+        return self._policy.failed_retry_s if again_s is None else again_s
 
     def _crashes(self, unit: Unit, crash: BaseException) -> float:
         fortune = self._fortunes[unit.name]

@@ -5,11 +5,13 @@ packet by itself, byte by byte from the socket, for more than all the rest of a 
 socket is read in large pieces, messages are cut out of them, and paho gets every other packet as if it had read it.
 
 Private names of paho used here: `_sock_recv` and `_create_socket` (overridden), `_sock`, `_sock_close`,
-`_packet_queue`, `_in_callback_mutex` and `_last_bytes_received`. The tests run all that the driver does over them.
+`_packet_queue`, `_in_callback_mutex`, `_last_mid` and `_last_bytes_received`. The tests run all that the driver does
+over them.
 """
 
 from __future__ import annotations
 
+import secrets
 import ssl
 import time
 from typing import TYPE_CHECKING
@@ -20,12 +22,14 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from drivers.mqtt.packets import Malformed, Received, Splitter
+from drivers.mqtt.refusals import plain
 
 if TYPE_CHECKING:
     import socket
 
     from drivers.mqtt.settings import MqttSettings
 
+_MOST_ID = 65_535
 READ_BYTES = 64 * 1024
 """What one turn of the event loop takes from one broker at most, so that others have their turn."""
 
@@ -49,6 +53,8 @@ class SessionClient(Client):
         self._splitter = Splitter(version_5=self.version_5, other=self._pass_on, held=held)
         self._prepared: socket.socket | None = None
         self._passed = b""
+        self.fault: OSError | None = None
+        """What ended the connection, where it was an error of the network or of TLS."""
 
     def start(self, sock: socket.socket) -> None:
         """Send CONNECT over a connected socket, TLS done. The socket is the client's from here on."""
@@ -85,7 +91,8 @@ class SessionClient(Client):
             except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 break
             except OSError as error:
-                received.end = str(error)
+                self.fault = error
+                received.end = plain(error)
                 break
             if not data:
                 received.end = ""
@@ -128,6 +135,10 @@ class SessionClient(Client):
         """
         self._packet_queue(MessageType.PINGREQ, b"\xe0\x00", 0, 0)
         self.loop_write()
+
+    def renumber(self) -> None:
+        """Go on under other packet ids, drawn at random."""
+        self._last_mid = secrets.randbelow(_MOST_ID)
 
     def abandon(self) -> None:
         """Close the socket at once, telling nobody."""

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from drivers.mqtt.client import SessionClient
 from drivers.mqtt.handled import Handled
+from drivers.mqtt.lifetimes import Lifetimes
 from drivers.mqtt.marks import Marks
 from drivers.mqtt.readings import observe
-from drivers.mqtt.session import Session, taken_over
+from drivers.mqtt.refusals import where
+from drivers.mqtt.session import Session
 from drivers.mqtt.subscribed import Subscribed
 from drivers.mqtt.topics import Routes
 from drivers.values import NotReady, Receipted
@@ -39,8 +41,6 @@ broker's window is 65,535 at most; a flood of QoS 0 is left to the broker instea
 _DRAIN_S = 2.0
 _RECALL_S = 2.0
 """A disk that hangs must not keep us from connecting; what comes again may then be taken twice."""
-_SHORT_LIVED_S = 15.0
-_SHORT_LIVED_MOST = 5
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class MqttStats:
     connects: int = 0
     disconnects: int = 0
     sessions_lost: int = 0
-    """Reconnects at which the broker no longer had the session: what it held for us is gone."""
+    """Connects at which the broker no longer had the session, also one of an earlier run: what it held is gone."""
     pauses: int = 0
     outstanding: int = 0
     refused: tuple[str, ...] = ()
@@ -111,18 +111,26 @@ class MqttDriver:
         self._session: Session | None = None
         self._emit: Emit | None = None
         self._failed: asyncio.Future[None] | None = None
-        self._had_session = False
         self._subscriptions_stand = False
-        self._short_lived = 0
+        self._lifetimes = Lifetimes(settings)
         self._changing = asyncio.Lock()
         self.stats = MqttStats()
         self.on_connect: Callable[[], None] | None = None
         """Called at each connect, once the subscriptions stand."""
+        self.on_session_lost: Callable[[], None] | None = None
+        """Called when the broker turns out to have lost the session, before anything is written of the new one."""
 
     @property
     def connected(self) -> bool:
         """Whether the connection stands and its subscriptions are made, so that nothing published now is missed."""
         return self._subscriptions_stand and self._session is not None and self._session.connected
+
+    @property
+    def unsteady(self) -> str:
+        """That connections end soon after they are made, again and again, and what may be behind it; else empty."""
+        session = self._session
+        since = session.connected_at if session is not None and session.connected else None
+        return self._lifetimes.unsteady(since, asyncio.get_running_loop().time())
 
     def by_subscription(self) -> dict[str, Tally]:
         """What each topic pattern brought, added up over subscriptions that share it; "" is what matched none."""
@@ -143,7 +151,8 @@ class MqttDriver:
 
         Raises:
             NotReady: the broker is not there, or the connection is lost.
-            Misconfigured: the broker refuses this client, TLS cannot work, or another client has the same id.
+            Misconfigured: the broker refuses this client, TLS cannot work, or the broker says that another client
+                has the same id.
         """
         self._emit = emit
         self._failed = asyncio.get_running_loop().create_future()
@@ -160,11 +169,15 @@ class MqttDriver:
         except asyncio.CancelledError:
             await self._drain(session)
             raise
-        except NotReady:
-            self._watch_for_take_over(session)
-            if session.ended.done():
-                session.ended.result()  # whatever was waited for, this is why
-            raise
+        except NotReady as lost:
+            if not session.ended.done():
+                raise
+            if session.connected_at:
+                self._lifetimes.ended(session.connected_at, asyncio.get_running_loop().time())
+            why = session.ended.exception() or lost  # whatever was waited for, this is why
+            if isinstance(why, NotReady) and self.unsteady:
+                raise NotReady(self.unsteady) from why
+            raise why from None
         finally:
             self.stats.disconnects += session.connected_at > 0
             session.close()
@@ -179,7 +192,7 @@ class MqttDriver:
             NotReady: at once when not connected, or when the connection ends first. It may have arrived then.
         """
         if self._session is None:
-            raise NotReady(f"{self._settings.host}:{self._settings.port} is not connected")
+            raise NotReady(f"{where(self._settings)} is not connected")
         await self._session.publish(topic, payload, qos=qos, retain=retain)
 
     async def reconfigure(self, settings: MqttSettings) -> bool:
@@ -243,20 +256,29 @@ class MqttDriver:
                 "%s: the broker keeps no retained messages: who comes later hears no alert", self._settings.name
             )
         if not present:
-            if self._had_session:
-                if not self.stats.sessions_lost:  # once, then counted
-                    log.warning("%s: the broker has lost the session, and with it what it held", self._settings.name)
-                self.stats.sessions_lost += 1
+            if self._subscribed.filters:  # there was one, in this run or in an earlier one
+                self._session_lost()
             self._held.clear()
-        self._had_session = True
         async with self._changing:
             if not present:
                 self._confirmed.clear()
                 self._subscribed.filters.clear()
             await self._match_subscriptions(session, self._routes.filters)
+        session.renumber()
         self._subscriptions_stand = True
         if self.on_connect is not None:
             self.on_connect()
+
+    def _session_lost(self) -> None:
+        if not self.stats.sessions_lost:  # once, then counted
+            log.warning(
+                "%s: the broker no longer has our session: what it held for us is lost (does it keep sessions over a "
+                "restart, and for as long as we are away?)",
+                self._settings.name,
+            )
+        self.stats.sessions_lost += 1
+        if self.on_session_lost is not None:
+            self.on_session_lost()
 
     async def _match_subscriptions(self, session: Session, wanted: dict[str, int]) -> None:
         """Make the session's subscriptions those that are wanted: new ones first, so that nothing falls between."""
@@ -266,8 +288,8 @@ class MqttDriver:
             await self._subscribed.save({**self._subscribed.filters, **new})
             refused = await session.subscribe(new)
             self._confirmed.update({name: qos for name, qos in new.items() if name not in refused})
-            for name in refused:
-                log.error("%s: the broker does not let us subscribe to %s", self._settings.name, name)
+            for name, why in refused.items():
+                log.error("%s: the broker does not let us subscribe to %s: %s", self._settings.name, name, why)
         self.stats.refused = tuple(name for name in wanted if name not in self._confirmed)
         gone = [name for name in self._subscribed.filters if name not in wanted]
         if gone:
@@ -366,20 +388,3 @@ class MqttDriver:
             if isinstance(batch.done, asyncio.Task):
                 batch.done.cancel()  # a coroutine of the hub's that we made a task of: it ends with the run
         await session.leave()
-
-    def _watch_for_take_over(self, session: Session) -> None:
-        """Not every broker says that another client took the session; being thrown out again and again does.
-
-        MQTT 3.1.1 has no word for it, and mosquitto 2.0 does not use that of MQTT 5.
-
-        Raises:
-            Misconfigured: five connections in a row were closed by the broker within seconds.
-        """
-        lived_s = asyncio.get_running_loop().time() - session.connected_at
-        if session.connected_at and session.dropped and lived_s < _SHORT_LIVED_S:
-            self._short_lived += 1
-        else:
-            self._short_lived = 0
-        if self._short_lived >= _SHORT_LIVED_MOST:
-            self._short_lived = 0
-            raise taken_over(self._settings)

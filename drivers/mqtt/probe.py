@@ -111,8 +111,10 @@ async def probe(settings: MqttSettings, count: int) -> Kept:
     try:
         async with asyncio.timeout(bound_s):
             await subscriber.open()
-            if await subscriber.session.subscribe({topic: 1}):
-                raise NotReady(f"this user may not subscribe to {topic}", f"let it read and write {TOPIC}#")
+            refused = await subscriber.session.subscribe({topic: 1})
+            if refused:
+                reason = f"this user may not subscribe to {topic}: {refused[topic]}"
+                raise NotReady(reason, f"let it read and write {TOPIC}#")
             await subscriber.session.leave()
             await _fill(replace(ours, client_id=f"tidegate-fill-{mark}", session_expiry_s=0), topic, count)
             if not await subscriber.open():
@@ -139,6 +141,7 @@ async def _fill(settings: MqttSettings, topic: str, count: int) -> None:
             await asyncio.gather(*(publisher.publish(topic, _PAYLOAD, qos=1, retain=False) for _ in sizes))
         await publisher.leave()
     except NotReady as fault:
-        raise NotReady(fault.reason, fault.hint or f"may this user write {TOPIC}#?") from fault
+        hint = f"the broker's log says why; its user must be allowed to write {TOPIC}#"
+        raise NotReady(fault.reason, fault.hint or hint) from fault
     finally:
         publisher.close()

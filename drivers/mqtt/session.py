@@ -14,8 +14,10 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from drivers.mqtt.client import READ_BYTES
-from drivers.mqtt.sockets import CONNECT_TIMEOUT_S, connect
-from drivers.values import Misconfigured, NotReady
+from drivers.mqtt.login import password
+from drivers.mqtt.refusals import closed_before_connack, of_connack, of_tls, taken_over, wants_tls, where
+from drivers.mqtt.sockets import CONNECT_TIMEOUT_S, connect, speaks_tls
+from drivers.values import NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -31,16 +33,11 @@ _REFUSED_FROM = 128
 _FEW_BYTES = 32 * 1024
 """A read that brought less leaves the socket alone for `gather_s`; one that brought more has work waiting there."""
 _TAKEN_OVER = 142
-
-# MQTT 5 reason codes of a CONNACK that only a change of config cures. paho translates those of 3.1.1.
-_CURES: Mapping[int, tuple[str, str]] = {
-    132: ("version", "set version to the one that the broker speaks"),
-    133: ("client_id", "choose a client_id that the broker accepts"),
-    134: ("password_file", "check username and the file of the password"),
-    135: ("username", "give this user the right to connect, or name another one"),
-    138: ("client_id", "the broker bans this client"),
-    140: ("username", "the broker wants another way of authentication"),
-}
+_ID_IN_USE = 145
+_ID_TRIES = 10
+MOST_UNDER_WAY = 20
+"""Publishes of ours that wait for the broker's acknowledgement at a time; fewer where CONNACK grants fewer. That is
+also the most that paho sends at a time: it would hold back the rest, but whatever the broker has granted."""
 
 
 class Session:
@@ -56,6 +53,9 @@ class Session:
         self._connack: asyncio.Future[bool] = self._loop.create_future()
         self._answers: dict[int, asyncio.Future[list[Any]]] = {}
         self._published: dict[int, asyncio.Future[None]] = {}
+        self._slots = asyncio.Semaphore(MOST_UNDER_WAY)
+        self._password: str | None = None
+        self._unanswered = False
         self._closed = asyncio.Event()
         self._tick: asyncio.TimerHandle | None = None
         self._gathering: asyncio.TimerHandle | None = None
@@ -64,8 +64,6 @@ class Session:
         self.connected = False
         self.kept = False
         """Whether the broker had kept the session; messages of it may come in the same read as this word of it."""
-        self.dropped = False
-        """The broker closed the connection without a word, or another client took it: what a take-over looks like."""
         self.connected_at = 0.0
         self.retains = True
         """Whether the broker keeps retained messages; one of MQTT 5 that does not ends the connection over one."""
@@ -92,7 +90,8 @@ class Session:
         """
         settings = self._settings
         if settings.username is not None:
-            self._client.username_pw_set(settings.username, _password(settings))
+            self._password = password(settings)
+            self._client.username_pw_set(settings.username, self._password)
         sock = await connect(settings)
         self._client.start(sock)
         self._tick = self._loop.call_later(_TICK_S, self._keep_alive)
@@ -107,34 +106,34 @@ class Session:
                     f"is it a broker of MQTT {settings.version}?",
                 )
             )
+        if self._unanswered and settings.tls is None and await speaks_tls(settings):
+            raise wants_tls(settings)
         if self.ended.done():
             self.ended.result()
         return self._connack.result()
 
     @property
     def _where(self) -> str:
-        return f"{self._settings.host}:{self._settings.port}"
+        return where(self._settings)
 
     # What the driver asks for.
 
-    async def subscribe(self, filters: Mapping[str, int]) -> list[str]:
-        """Subscribe; the answer is the filters that the broker refused.
+    async def subscribe(self, filters: Mapping[str, int]) -> dict[str, str]:
+        """Subscribe; the answer is the filters that the broker refused, and why.
 
         Raises:
             NotReady: the connection ended meanwhile.
         """
-        if not filters:
-            return []
-        if self._client.version_5:
+
+        def ask(names: list[str]) -> tuple[MQTTErrorCode, int | None]:
+            if not self._client.version_5:
+                return self._client.subscribe([(name, filters[name]) for name in names])
             # Retained messages come for subscriptions that are new, not again after each reconnect.
-            wanted: list[Any] = [
-                (name, SubscribeOptions(qos, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB))
-                for name, qos in filters.items()
-            ]
-        else:
-            wanted = list(filters.items())
-        codes = await self._ask(self._client.subscribe(wanted))
-        return [name for name, code in zip(filters, codes, strict=False) if code.value >= _REFUSED_FROM]
+            new = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+            wanted: list[Any] = [(name, SubscribeOptions(filters[name], retainHandling=new)) for name in names]
+            return self._client.subscribe(wanted)
+
+        return await self._settle(list(filters), ask)
 
     async def unsubscribe(self, filters: Iterable[str]) -> None:
         """Unsubscribe; done once the broker says so.
@@ -142,9 +141,30 @@ class Session:
         Raises:
             NotReady: the connection ended meanwhile.
         """
-        names = list(filters)
-        if names:
-            await self._ask(self._client.unsubscribe(names))
+        await self._settle(list(filters), self._client.unsubscribe)
+
+    async def _settle(
+        self, names: list[str], ask: Callable[[list[str]], tuple[MQTTErrorCode, int | None]]
+    ) -> dict[str, str]:
+        """Ask for all of these, and again under another packet id for those whose id was in use.
+
+        Some brokers (mochi) mean by it the id of a message of their own that waits for our acknowledgement. MQTT
+        3.1.1 has one code for every refusal: there it is asked for once more, if the session may hold messages.
+        """
+        refused: dict[str, str] = {}
+        unnamed = self.kept and not self._client.version_5
+        for _ in range(_ID_TRIES):
+            if not names:
+                break
+            codes = await self._ask(ask(names))
+            answered = list(zip(names, codes, strict=False))
+            refused.update({name: str(code).lower() for name, code in answered if code.value >= _REFUSED_FROM})
+            names = [name for name, code in answered if code.value == _ID_IN_USE or (unnamed and name in refused)]
+            unnamed = False
+            if names:
+                self._client.renumber()
+                refused = {name: why for name, why in refused.items() if name not in names}
+        return refused | dict.fromkeys(names, "packet identifier in use, each time that it was asked")
 
     async def _ask(self, asked: tuple[MQTTErrorCode, int | None]) -> list[Any]:
         code, number = asked
@@ -158,18 +178,36 @@ class Session:
         finally:
             self._answers.pop(number, None)
 
+    def renumber(self) -> None:
+        """Publish under packet ids that are unlikely to be those of the broker's own messages.
+
+        They count separately in each direction; but mochi forgets a message that waits for our acknowledgement when
+        we publish under its id.
+        """
+        self._client.renumber()
+
     async def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
-        """Publish; done once the broker has acknowledged (QoS 0: once it is sent).
+        """Publish; done once the broker has acknowledged (QoS 0: once it is sent). In the order of the calls.
 
         A broker that keeps no retained messages, or takes a lower QoS only, gets what it takes: better heard once
-        than never.
+        than never. No more wait for an acknowledgement than the broker's Receive Maximum allows.
 
         Raises:
             NotReady: not connected, or the connection ended first, or the broker refused it.
         """
         if not self.connected:
             raise NotReady(f"{self._where} is not connected")
-        info = self._client.publish(topic, payload, qos=min(qos, self._most_qos), retain=retain and self.retains)
+        qos = min(qos, self._most_qos)
+        if not qos:
+            await self._deliver(topic, payload, qos=qos, retain=retain)
+            return
+        async with self._slots:
+            await self._deliver(topic, payload, qos=qos, retain=retain)
+
+    async def _deliver(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
+        if not self.connected:  # it ended while this one waited for its turn
+            raise self._ended_first()
+        info = self._client.publish(topic, payload, qos=qos, retain=retain and self.retains)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise NotReady(f"{self._where} is not connected")
         done = self._published[info.mid] = self._loop.create_future()
@@ -284,14 +322,13 @@ class Session:
             self.connected_at = self._loop.time()
             self.retains = bool(getattr(properties, "RetainAvailable", 1))
             self._most_qos = getattr(properties, "MaximumQoS", 2)
+            granted = getattr(properties, "ReceiveMaximum", MOST_UNDER_WAY)
+            self._slots = asyncio.Semaphore(min(MOST_UNDER_WAY, granted))
             if not self._connack.done():
                 self._connack.set_result(flags.session_present)
             return
-        reason = f"{self._where} refuses the connection: {str(code).lower()}"
         said = getattr(properties, "ReasonString", None)
-        reason = f"{reason} ({said})" if said else reason
-        cure = _CURES.get(code.value)
-        self._end(Misconfigured(reason, *cure) if cure else NotReady(reason, "what does the broker's log say?"))
+        self._end(of_connack(self._settings, code.value, str(code), said, self._password))
 
     def _disconnected(self, _client: Any, _userdata: Any, flags: Any, code: Any, _properties: Any) -> None:
         if flags.is_disconnect_packet_from_server and code.value == _TAKEN_OVER:
@@ -299,15 +336,20 @@ class Session:
         elif flags.is_disconnect_packet_from_server:
             self._end(NotReady(f"{self._where} ended the connection: {str(code).lower()}"))
         else:
-            self._end(NotReady(f"the connection to {self._where} is lost: {str(code).lower()}"))
+            words = str(code).lower()
+            self._lost("" if words == "unspecified error" else words)  # paho's word for any error of the socket
 
     def _lost(self, why: str) -> None:
-        if not self._connack.done():
-            hint = "is this a port for TLS, does the broker know this version of MQTT, and what does its log say?"
-            self._end(NotReady(f"{self._where} closed the connection without an answer{why and ': '}{why}", hint))
-        else:
-            self.dropped = not why
+        fault = self._client.fault
+        if self.ended.done():
+            return  # the broker has said why
+        if self._connack.done():
             self._end(NotReady(f"the connection to {self._where} is lost{why and ': '}{why}"))
+        elif isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
+            self._end(of_tls(self._settings, fault))
+        else:
+            self._unanswered = True
+            self._end(closed_before_connack(self._settings, why, self._password))
 
     def _end(self, reason: Exception) -> None:
         if self._tick is not None:
@@ -322,11 +364,15 @@ class Session:
             self._loop.call_soon(self._client.abandon)  # paho's lock is held, and closing would take it again
         else:
             self._client.abandon()
-        lost = NotReady(f"the connection to {self._where} ended first")
+        lost = self._ended_first()
         pending: list[asyncio.Future[Any]] = [*self._answers.values(), *self._published.values()]
         for waiting in pending:
             if not waiting.done():
                 waiting.set_exception(lost)
+
+    def _ended_first(self) -> NotReady:
+        reason = self.ended.exception() if self.ended.done() else None
+        return NotReady(f"not acknowledged: {reason}" if reason else f"{self._where} is not connected")
 
     def _answer(self, number: int, codes: list[Any]) -> None:
         answer = self._answers.get(number)
@@ -341,28 +387,6 @@ class Session:
             done.set_exception(NotReady(f"{self._where} did not take a message: {str(code).lower()}"))
         else:
             done.set_result(None)
-
-
-def taken_over(settings: MqttSettings) -> Misconfigured:
-    """Another client uses our name; reconnecting would only throw it out, and it us, for ever."""
-    return Misconfigured(
-        f"another client at {settings.host}:{settings.port} uses the client id {settings.client_id!r}",
-        "client_id",
-        "give each gateway and each connection a client_id of its own",
-    )
-
-
-def _password(settings: MqttSettings) -> str | None:
-    if settings.password_file is None:
-        return None
-    try:
-        # Editors on Windows put a byte-order mark before the text; it is not part of the password.
-        return settings.password_file.read_text("utf-8-sig").partition("\n")[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise Misconfigured(
-            f"{settings.password_file}: {reason}", "password_file", "name a file that the daemon may read"
-        ) from error
 
 
 def _look_at(ended: asyncio.Future[None]) -> None:

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
+from drivers.mqtt.refusals import cut_in_handshake, of_tls, plain, where
 from drivers.values import Misconfigured, NotReady
 
 if TYPE_CHECKING:
     from drivers.mqtt.settings import MqttSettings, TlsSettings
 
+AddressInfo = tuple[Any, Any, int, str, Any]
+"""Family, kind, protocol, canonical name and address, as getaddrinfo gives them."""
+
 CONNECT_TIMEOUT_S = 10.0
+_EACH_S = 5.0
+"""How long one of several addresses may take: three tries of TCP, on a slow link too."""
+_NEXT_AFTER_S = 0.25
 
 # OpenSSL's own numbers: a certificate out of its dates may be our clock, which on a box without a battery is
 # wrong until the network is there.
 _NOT_YET_VALID, _EXPIRED = 9, 10
+_OTHER_NAME = (62, 64)
+_UNKNOWN_AUTHORITY = (18, 19, 20, 21)
 
 
 async def connect(settings: MqttSettings) -> socket.socket:
@@ -27,56 +38,152 @@ async def connect(settings: MqttSettings) -> socket.socket:
         Misconfigured: TLS cannot work as configured.
     """
     context = None if settings.tls is None else _context(settings.tls)
-    where = f"{settings.host}:{settings.port}"
+    place = where(settings)
     hint = "is the broker running, and is this its address?"
+    shaking = False
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            sock = await _connect_tcp(settings.host, settings.port)
+            sock = await connect_tcp(settings.host, settings.port)
             if context is None:
                 return sock
-            hint = "does the broker speak TLS on this port, and what does its log say?"
+            shaking, hint = True, "does the broker speak TLS on this port, and what does its log say?"
             return await _shake_hands(sock, context, settings.host)
     except TimeoutError:
-        raise NotReady(f"{where} does not answer", hint) from None
+        raise NotReady(f"{place} does not answer", hint) from None
     except ssl.SSLCertVerificationError as error:
-        if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
-            raise NotReady(
-                f"{where}: {error.verify_message}", "renew it, unless this machine's clock is wrong"
-            ) from error
-        raise Misconfigured(
-            f"{where}: {error.verify_message}",
-            "tls.ca_file",
-            "name the authority that signed the broker's certificate",
-        ) from error
+        raise await _unverified(settings, context, error) from error
     except ssl.SSLError as error:
-        if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-            raise Misconfigured(f"{where} does not speak TLS", "tls", "remove tls, or use the port for it") from error
-        raise NotReady(f"{where}: {error.reason or error}", hint) from error
+        raise of_tls(settings, error) from error
     except UnicodeError as error:
         # Python's own check of names; a part is empty or has more than 63 characters.
         raise Misconfigured(f"{settings.host} cannot be the name of a host", "host", "correct it") from error
+    except socket.gaierror as error:
+        raise NotReady(
+            f"{settings.host}: {plain(error)}",
+            "is the name spelt right, and does this machine have a name server that knows it?",
+        ) from error
     except OSError as error:
-        raise NotReady(f"{where}: {error.strerror or error}", hint) from error
+        if shaking and isinstance(error, ConnectionError):
+            raise cut_in_handshake(settings) from error
+        raise NotReady(f"{place}: {plain(error)}", hint) from error
 
 
-async def _connect_tcp(host: str, port: int) -> socket.socket:
+async def _unverified(
+    settings: MqttSettings, context: ssl.SSLContext | None, error: ssl.SSLCertVerificationError
+) -> Exception:
+    """Why the broker's certificate is not believed."""
+    place = where(settings)
+    if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
+        return NotReady(f"{place}: {error.verify_message}", "renew it, unless this machine's clock is wrong")
+    if error.verify_code in _OTHER_NAME:
+        names = "" if context is None else await _names(settings, context)
+        return Misconfigured(
+            f"{place}: the broker's certificate is not for {settings.host}" + (f" but for {names}" if names else ""),
+            "host",
+            "write a name that the certificate has, or give the broker a certificate for this one",
+        )
+    if error.verify_code in _UNKNOWN_AUTHORITY:
+        return Misconfigured(
+            f"{place}: the broker's certificate is not trusted: {error.verify_message}",
+            "tls.ca_file",
+            "name the authority that signed the broker's certificate",
+        )
+    return Misconfigured(
+        f"{place}: the broker's certificate is not accepted: {error.verify_message}",
+        "tls",
+        "give the broker another certificate",
+    )
+
+
+async def speaks_tls(settings: MqttSettings) -> bool:
+    """Whether there is TLS behind the port: asked where plain MQTT got no answer, whose cause nobody could see."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(_EACH_S):
+            (await _shake_hands(await connect_tcp(settings.host, settings.port), context, settings.host)).close()
+    except ssl.SSLError as error:
+        return "_ALERT_" in (error.reason or "")  # a refusal, but one in TLS
+    except OSError:
+        return False
+    return True
+
+
+async def _names(settings: MqttSettings, context: ssl.SSLContext) -> str:
+    """The names that the broker's certificate has; OpenSSL gives them only where it was asked for no name."""
+    context.check_hostname = False
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            sock = await _shake_hands(await connect_tcp(settings.host, settings.port), context, settings.host)
+    except OSError:  # TimeoutError and every fault of TLS among them
+        return ""
+    with sock:
+        found: Any = (sock.getpeercert() or {}).get("subjectAltName", ())
+    return ", ".join(str(name) for _, name in found)
+
+
+async def connect_tcp(host: str, port: int) -> socket.socket:
+    """A connected socket to one of the host's addresses, tried side by side: the next after 250 ms (RFC 8305).
+
+    So one address that swallows everything, as an IPv6 address without a way there does, costs a moment only.
+
+    Raises:
+        OSError: none of them answers; where there are several, it says so of each.
+    """
     loop = asyncio.get_running_loop()
-    failure: OSError = OSError(f"{host} has no address")
-    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(sock, address)
-        except OSError as error:
-            sock.close()
-            failure = error
-        except BaseException:  # raised on at once; a cancelled attempt must not leak its socket
-            sock.close()
-            raise
-        else:
-            return sock
-    raise failure
+    left = deque(_alternating(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+    bound_s = _EACH_S if len(left) > 1 else CONNECT_TIMEOUT_S
+    running: dict[asyncio.Task[socket.socket], str] = {}
+    failures: list[tuple[str, OSError]] = []
+    try:
+        while left or running:
+            if left:
+                info = left.popleft()
+                running[loop.create_task(_attempt(info, bound_s))] = str(info[4][0])
+            done, _ = await asyncio.wait(
+                running, timeout=_NEXT_AFTER_S if left else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    del running[task]
+                    return task.result()
+                if not isinstance(error, OSError):
+                    raise error
+                failures.append((running.pop(task), error))
+    finally:
+        for task in running:
+            task.cancel()
+        for late in await asyncio.gather(*running, return_exceptions=True):
+            if isinstance(late, socket.socket):
+                late.close()
+    if len(failures) == 1:
+        raise failures[0][1]
+    raise OSError("; ".join(f"{address}: {plain(error)}" for address, error in failures) or f"{host} has no address")
+
+
+def _alternating(found: list[AddressInfo]) -> list[AddressInfo]:
+    """In the resolver's order, but the two families take turns."""
+    first = [info for info in found if info[0] == found[0][0]]
+    other = [info for info in found if info[0] != found[0][0]]
+    return [info for pair in itertools.zip_longest(first, other) for info in pair if info is not None]
+
+
+async def _attempt(info: AddressInfo, bound_s: float) -> socket.socket:
+    family, kind, protocol, _, address = info
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        async with asyncio.timeout(bound_s):
+            await asyncio.get_running_loop().sock_connect(sock, address)
+    except TimeoutError:
+        sock.close()
+        raise OSError("does not answer") from None
+    except BaseException:  # raised on at once; a cancelled attempt must not leak its socket
+        sock.close()
+        raise
+    return sock
 
 
 async def _shake_hands(raw: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:

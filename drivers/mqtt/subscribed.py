@@ -80,7 +80,8 @@ class Subscribed:
         except FileNotFoundError:
             return {}, 0
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("%s cannot be read (%s): topics removed meanwhile may still be delivered", self._path, error)
+            why = error.strerror if isinstance(error, OSError) else "it is not as this program writes it"
+            log.warning("%s cannot be read (%s): topics removed meanwhile may still be delivered", self._path, why)
             return {}, 0
 
     def _write(self) -> None:

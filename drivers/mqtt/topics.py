@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drivers.mqtt.codecs import codec
+from drivers.mqtt.login import unseen
 from drivers.mqtt.settings import Misspelt
 from drivers.values import Misconfigured
 
@@ -85,7 +86,10 @@ class Resolved:
 
 
 class Pattern:
-    """A topic pattern: its MQTT filter, and the named levels of a topic that matches it."""
+    """A topic pattern: its MQTT filter, and the named levels of a topic that matches it.
+
+    A shared subscription, `$share/GROUP/…`, is one for the broker alone: its messages come under their own topics.
+    """
 
     __slots__ = ("_levels", "filter", "names", "text")
 
@@ -93,16 +97,28 @@ class Pattern:
         """Read a pattern.
 
         Raises:
-            Misspelt: it is empty or has a NUL, `#` is not its last level, or a wildcard or name is a part of a level.
+            Misspelt: it is empty or has a NUL, `#` is not its last level, a wildcard or name is a part of a level, a
+                share has no group or no topic, or a character cannot be seen.
         """
         if not text or "\0" in text:
             raise Misspelt("is empty or has a NUL in it", "write it such as farm/{site}/{tank}/{metric}")
         if len(text.encode(errors="replace")) > _MOST_BYTES:
             raise Misspelt("is longer than MQTT allows", "65,535 bytes are the most")
+        if odd := unseen(text):
+            raise Misspelt(f"contains {odd}", "type it again instead of pasting it")
         self.text = text
         self._levels: list[str] = []
         names: list[str] = []
         levels = text.split("/")
+        share = ""
+        if levels[0] == "$share":
+            group = levels[1] if len(levels) > 1 else ""
+            if len(levels) < 3 or not text.split("/", 2)[2] or not group or any(sign in group for sign in "+#{}"):
+                raise Misspelt(
+                    "is not $share/GROUP/TOPIC", "give the group a name without wildcards, and a topic behind it"
+                )
+            share = f"$share/{group}/"
+            levels = levels[2:]
         for number, level in enumerate(levels, 1):
             named = _NAMED.fullmatch(level)
             if named:
@@ -123,7 +139,7 @@ class Pattern:
         if twice is not None:
             raise Misspelt(f"{{{twice}}} is in it twice", "use + for the other level")
         self.names = frozenset(names)
-        self.filter = "/".join("+" if level.startswith("{") else level for level in self._levels)
+        self.filter = share + "/".join("+" if level.startswith("{") else level for level in self._levels)
 
     def match(self, topic: str) -> dict[str, str] | None:
         """The named levels of a topic, or None where it does not match."""

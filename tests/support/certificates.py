@@ -25,8 +25,16 @@ class Certificates:
     client_key: Path
 
 
-def issue(folder: Path, *, environment: Mapping[str, str] | None = None) -> Certificates:
-    """Make a new authority and what it signs in `folder`; an environment may give OpenSSL another clock."""
+def issue(
+    folder: Path,
+    *,
+    names: str = "DNS:localhost,IP:127.0.0.1",
+    environment: Mapping[str, str] | None = None,
+) -> Certificates:
+    """Make a new authority and what it signs in `folder`.
+
+    `names` are those of the certificates; an environment may give OpenSSL another clock.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
     _openssl(
@@ -42,7 +50,7 @@ def issue(folder: Path, *, environment: Mapping[str, str] | None = None) -> Cert
         environment=environment,
     )
     for name in ("server", "client"):
-        subject = ("-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+        subject = ("-subj", f"/CN={name}", "-addext", f"subjectAltName={names}")
         signed = ("-CA", str(ca), "-CAkey", str(ca_key), "-addext", "basicConstraints=CA:FALSE")
         files = ("-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem"))
         _openssl("req", "-x509", *_NEW_KEY, *subject, *signed, *files, environment=environment)

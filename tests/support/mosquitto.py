@@ -37,8 +37,9 @@ def executable() -> str:
 class Mosquitto(Broker):
     """A mosquitto with persistence on, otherwise as it comes (`conf=None`) or as a file says (`conf=DEPLOYED`).
 
-    `lines` are added to the configuration. `users` (name to password) closes it to anybody else. With `tls` the
-    port speaks TLS only, under `certificates`. A file's own listeners, paths and rights give way to the test's.
+    `lines` are added to the configuration, `late` behind its listener. `users` (name to password) closes it to
+    anybody else. With `tls` the port speaks TLS only, under `certificates`, made for it or given. A file's own
+    listeners, paths and rights give way to the test's.
     """
 
     def __init__(
@@ -48,10 +49,13 @@ class Mosquitto(Broker):
         conf: Path | None = None,
         lines: Sequence[str] = (),
         users: Mapping[str, str] | None = None,
-        tls: bool = False,
+        tls: bool | Certificates = False,
+        late: Sequence[str] = (),
     ) -> None:
         super().__init__(folder)
-        self.certificates: Certificates | None = issue(self.folder / "tls") if tls else None
+        ours = issue(self.folder / "tls") if tls is True else None
+        self.certificates = tls if isinstance(tls, Certificates) else ours
+        self._late = list(late)
         self._conf = conf
         self._lines = list(lines)
         self._users = users
@@ -83,7 +87,7 @@ class Mosquitto(Broker):
         if self.certificates is not None:
             pair = self.certificates
             ours += [f"cafile {pair.ca_file}", f"certfile {pair.server_cert}", f"keyfile {pair.server_key}"]
-        (self.folder / "mosquitto.conf").write_text("\n".join([*kept, *self._lines, *ours, ""]))
+        (self.folder / "mosquitto.conf").write_text("\n".join([*kept, *self._lines, *ours, *self._late, ""]))
 
     def _command(self) -> Sequence[str]:
         return [executable(), "-c", str(self.folder / "mosquitto.conf")]

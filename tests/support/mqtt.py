@@ -111,13 +111,16 @@ async def publish(broker: Mosquitto, *values: float, topic: str = "farm/s/t1/tem
 
 
 @contextlib.asynccontextmanager
-async def scripted(*exchange: tuple[bytes, bytes]) -> AsyncIterator[int]:
-    """The port of a broker that waits for certain bytes and sends others, for what mosquitto 2.0 does not say."""
+async def scripted(*exchange: tuple[bytes, bytes | Callable[[bytes], bytes]]) -> AsyncIterator[int]:
+    """The port of a broker that waits for certain bytes and sends others, for what mosquitto 2.0 does not say.
+
+    What it sends may depend on what it has read.
+    """
 
     async def answer(reader, writer) -> None:
         for wait_for, say in exchange:
-            await reader.readuntil(wait_for)
-            writer.write(say)
+            asked = await reader.readuntil(wait_for)
+            writer.write(say(asked) if callable(say) else say)
         await writer.drain()
         await reader.read()
         writer.close()

@@ -35,6 +35,26 @@ def test_named_levels_make_the_sensor():
     assert (source.tank_id, source.site_id, source.unit) == ("pen-3", "fjord", "degC")
 
 
+def test_a_share_is_for_the_broker_alone():
+    shared = routes(
+        SubscriptionSettings("$share/boats/{tank}/{metric}"),
+        SubscriptionSettings("$share/boats/t/+", tank="t", sensor_id="x", sensor_type="ph"),
+    )
+    assert shared.filters == {"$share/boats/+/+": 1}
+    assert [source.tank_id for source in shared.resolve(b"t/ph").sources] == ["t", "t"]
+    assert not shared.resolve(b"$share/boats/t/ph").sources
+    assert Pattern("$share/boats/#").match("$SYS/uptime") is None
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["$share", "$share/g", "$share/g/", "$share//a", "$share/+/a", "$share/{group}/a", "farm/a\u00a0/b", "a\t"],
+)
+def test_a_share_without_group_or_topic_and_a_character_that_nobody_sees_are_refused(pattern):
+    with pytest.raises(ValueError, match=r"\$share/GROUP/TOPIC|unseen character"):
+        Pattern(pattern)
+
+
 def test_the_gateways_site_stands_in_where_the_topic_has_none():
     (source,) = routes(SubscriptionSettings("{tank}/{metric}")).resolve(b"t/ph").sources
     assert source.site_id == "home"

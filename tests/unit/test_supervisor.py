@@ -128,6 +128,19 @@ async def test_s2_misconfigured_is_tried_again_only_when_kicked():
         assert state(supervisor, "mqtt:barge").reason == "mqtt[0].password_file: bad password"
 
 
+async def test_s2_misconfigured_may_say_when_to_try_again():
+    tries = 0
+
+    async def fail():
+        nonlocal tries
+        tries += 1
+        raise drivers.Misconfigured("taken over", again_s=0.01)
+
+    async with supervised(Unit("mqtt:barge", Stage.SOURCE, fail)) as supervisor:
+        await until(lambda: tries == 3)
+        await until(lambda: state(supervisor, "mqtt:barge").state is State.FAILED)
+
+
 async def test_s3_a_wait_is_logged_once_and_its_end_once(caplog):
     caplog.set_level(logging.INFO, "tidegate.supervisor")
     tries = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from drivers.mqtt.probe import Kept, probe
 from drivers.mqtt.session import Session
 from drivers.mqtt.settings import MqttSettings
 from drivers.values import Misconfigured, NotReady
+from tests.support.granting import Granting
 from tests.support.mosquitto import DEPLOYED, Mosquitto
 
 pytestmark = pytest.mark.broker
@@ -45,6 +47,12 @@ async def test_the_window_is_no_larger_than_we_ask_for(mosquitto):
 async def test_the_configuration_that_is_shipped_keeps_all_of_it(version):
     with Mosquitto(conf=DEPLOYED) as broker:
         assert await probe(at(broker, version=version), 3_000) == Kept(3_000, 3_000, 3_000)
+
+
+async def test_a_broker_that_grants_little_is_filled_within_its_grant(mosquitto):
+    async with Granting(mosquitto.port, 7, delay_s=0.001).listening() as relay:
+        assert (await probe(replace(at(mosquitto), port=relay.port), 100)).kept == 100
+        assert (relay.exceeded, relay.most) == (0, 7)
 
 
 async def test_the_session_of_the_daemon_is_not_touched(mosquitto):

@@ -35,6 +35,18 @@ async def test_a_subscription_that_the_broker_refuses_costs_the_others_nothing(b
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_a_shared_subscription_is_matched_without_its_group(broker, version):
+    settings = settings_for(broker, version, SubscriptionSettings("$share/farm/farm/{site}/{tank}/{metric}"))
+    hub, other = Hub(), Hub()
+    async with (
+        running(MqttDriver(settings), hub),
+        running(MqttDriver(replace(settings, client_id="gateway-2")), other),
+    ):
+        await publish(broker, *range(20))
+        await until(lambda: len(hub.seen) + len(other.seen) == 20, "each once, at one of both")
+    assert sorted(hub.values + other.values) == list(range(20))
+
+
 async def test_a_changed_subscription_costs_the_others_nothing(broker, version, client):
     settings = settings_for(
         broker, version, SubscriptionSettings("a/{tank}/{metric}"), SubscriptionSettings("b/{tank}/{metric}")

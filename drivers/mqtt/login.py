@@ -1,0 +1,46 @@
+"""The user's name and password: where they come from, and characters in them that nobody sees."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING
+
+from drivers.values import Misconfigured
+
+if TYPE_CHECKING:
+    from drivers.mqtt.settings import MqttSettings
+
+
+def password(settings: MqttSettings) -> str | None:
+    """The first line of the password's file, without a byte-order mark; None where no file is configured.
+
+    Raises:
+        Misconfigured: the file cannot be read.
+    """
+    if settings.password_file is None:
+        return None
+    try:
+        return settings.password_file.read_text("utf-8-sig").partition("\n")[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not text in UTF-8"
+        raise Misconfigured(
+            f"{settings.password_file}: {reason}", "password_file", "name a file that the daemon may read"
+        ) from error
+
+
+def unseen_in_login(settings: MqttSettings, password: str | None) -> str:
+    """A hint where user name or password hold a character that nobody sees; empty where they do not."""
+    for what, text in ((f"username {settings.username}", settings.username), ("the password", password)):
+        odd = unseen(text or "")
+        if odd:
+            return f"{what} contains {odd}: type it again instead of pasting it"
+    return ""
+
+
+def unseen(text: str) -> str:
+    """The first character that looks like a space or like nothing, by name; empty where there is none."""
+    for character in text:
+        if character != " " and not character.isprintable():
+            name = unicodedata.name(character, "control character").lower()
+            return f"an unseen character ({name}, U+{ord(character):04X})"
+    return "a space at its beginning or end" if text != text.strip() else ""
