@@ -65,6 +65,7 @@ def _sources(hub: Hub) -> Iterator[Sample]:
         yield Sample("tidegate_mqtt_redelivered_total", stats.redelivered, (name,))
         yield Sample("tidegate_mqtt_recognised_total", stats.recognised, (name,))
         yield Sample("tidegate_mqtt_disconnects_total", stats.disconnects, (name,))
+        yield Sample("tidegate_mqtt_sessions_lost_total", stats.sessions_lost, (name,))
         yield Sample("tidegate_mqtt_outstanding_messages", stats.outstanding, (name,))
     for name, camera in hub.sources.cameras.items():
         seen = camera.stats

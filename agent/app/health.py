@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agent import __version__
 from agent.app.control import status_line
 from agent.metrics import CONTENT_TYPE
+from agent.pipeline.brokers import AWAY_S
 from agent.supervisor import State
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ class HubHealth:
         return self._hub.supervisor.answers()
 
     def ready(self) -> Sequence[str]:
-        """Why readings are not taken, judged and kept right now. A link that is down is no reason."""
+        """Why readings are not taken, judged and kept right now.
+
+        A link that is down is no reason, nor is an MQTT broker that restarts; one that has been away for minutes is.
+        """
         hub = self._hub
         reasons = []
         if hub.reload.current is None:
@@ -52,6 +56,8 @@ class HubHealth:
             for unit in hub.supervisor.reports()
             if unit.essential and unit.state is not State.RUNNING
         ]
+        away = f"away for {AWAY_S / 60:.0f} minutes or more"
+        reasons += [f"mqtt:{name}: {away}: {why}" for name, why in hub.brokers.away.items()]
         return reasons
 
     def detailed(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from agent.app.verify import refusals
 from agent.events import Alert, AlertState, Encoder, Minutes, Severity, SystemEvent, SystemEventKind, restamp
 from agent.farm.limits import Limits
 from agent.metrics import Histogram
-from agent.pipeline import Alerts, Intake, LogWatch, Outbox, SensorLimits, Standing
+from agent.pipeline import Alerts, BrokerWatch, Intake, LogWatch, Outbox, SensorLimits, Standing
 from agent.reload import Hooks, Reload, Topology
 from agent.supervisor import State, Supervisor
 from models.host import ModelHost
@@ -62,6 +62,14 @@ class Hub:
         self.sources = Sources(
             self.intake, self.alerts, self.outbox, self.encoder, self.models, dates=self.certificates
         )
+        self.brokers = BrokerWatch(
+            lambda: self.sources.brokers(self.supervisor.reports()),
+            self.alerts,
+            self.outbox,
+            self.encoder,
+            config.gateway.site,
+        )
+        self.sources.session_lost = self.brokers.session_lost
         self.own = Identity(self.log, self.outbox, self.encoder, config.gateway)
         site_id = config.gateway.site
         self.uplink = Uplink(

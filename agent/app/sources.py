@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.metrics import Histogram
-from agent.pipeline import FrameSlots, ModelRunner
+from agent.pipeline import Connection, FrameSlots, ModelRunner
 from agent.reload import Part, Planned
-from agent.supervisor import Stage, Unit
+from agent.supervisor import Stage, State, Unit
 from drivers import Misconfigured
 from drivers.camera import CameraDriver, CameraSettings
 from drivers.mqtt import (
@@ -22,6 +22,7 @@ from drivers.mqtt import (
 from drivers.mqtt.topics import Routes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from agent.app.certificates import CertificateDates
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from agent.config.schema import Mqtt, Subscription
     from agent.events import Encoder
     from agent.pipeline import Alerts, Intake, Outbox
+    from agent.supervisor import UnitReport
     from models.host import ModelHost
     from models.values import Prediction
 
@@ -75,6 +77,9 @@ class Sources:
         self._encoder = encoder
         self._host = host
         self._dates = dates
+        self._local = ""
+        self.session_lost: Callable[[str], None] = lambda _: None
+        """Told the name of a connection whose broker has lost the session."""
         self.slots: dict[str | None, FrameSlots] = {}
         self.connections: dict[str, MqttDriver] = {}
         self.cameras: dict[str, CameraDriver] = {}
@@ -84,6 +89,7 @@ class Sources:
     def plan(self, config: Config) -> list[Planned]:
         """In the order in which data flows: what looks is there before what brings."""
         self._forget_all_but(config)
+        self._local = next((one.name for one in config.mqtt if one.local), "")
         site = config.gateway.site
         return [
             *(
@@ -125,6 +131,18 @@ class Sources:
             ),
         ]
 
+    def brokers(self, reports: Iterable[UnitReport]) -> Iterator[Connection]:
+        """The MQTT connections as they are now, by what the supervisor reports of them."""
+        for report in reports:
+            kind, _, name = report.name.partition(":")
+            if kind != "mqtt":
+                continue
+            driver = self.connections.get(name)
+            unsteady = driver.unsteady if driver is not None else ""
+            served = report.state is State.RUNNING or (driver is not None and driver.connected and unsteady)
+            why = f"{report.reason or report.state.value}{report.hint and f' ({report.hint})'}"
+            yield Connection(name, name == self._local, "" if served else why, unsteady)
+
     def _mqtt(self, planned: tuple[bool, MqttSettings]) -> Part:
         local, settings = planned
         driver: MqttDriver | None = None
@@ -135,6 +153,7 @@ class Sources:
             nonlocal driver
             if driver is None:
                 driver = MqttDriver(settings, receipts=self._outbox.receipts)
+                driver.on_session_lost = lambda: self.session_lost(settings.name)
             self.connections[settings.name] = driver
             if local:
                 driver.on_connect = self._alerts.connected
@@ -153,6 +172,8 @@ class Sources:
             return True
 
         def up() -> str | None:
+            if driver is not None and driver.unsteady:
+                return driver.unsteady
             if driver is None or not driver.connected:
                 return f"connecting to {settings.host}:{settings.port}"
             refused = driver.stats.refused

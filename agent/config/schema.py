@@ -178,7 +178,8 @@ class Subscription(Section):
     """One topic pattern. `{site}`, `{tank}`, `{metric}` and `{sensor}` each stand for one whole level."""
 
     topic: Text = Field(
-        description="Such as `farm/{site}/{tank}/{metric}`; `+` and a last `#` match and are ignored."
+        description="Such as `farm/{site}/{tank}/{metric}`; `+` and a last `#` match and are ignored. "
+        "`$share/GROUP/` before it shares the messages within a group of clients."
     )
     qos: Annotated[Literal[0, 1], BeforeValidator(whole)] = Field(
         default=1, description="1: acknowledged once on disk. 0 loses what the link loses."

@@ -154,6 +154,7 @@ class SystemEventKind(StrEnum):
     GUARANTEE_CHANGED = "guarantee_changed"
     CLUSTER_CHANGED = "cluster_changed"
     IDENTITY_UNKNOWN = "identity_unknown"
+    SESSION_LOST = "session_lost"
     LOG_RESTORED = "log_restored"
     LOG_ADOPTED = "log_adopted"
     LOG_DISCARDED = "log_discarded"

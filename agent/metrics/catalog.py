@@ -60,6 +60,12 @@ CATALOG: dict[str, Definition] = {
             ("connection",),
         ),
         Definition("tidegate_mqtt_disconnects_total", "counter", "Sessions that ended.", ("connection",)),
+        Definition(
+            "tidegate_mqtt_sessions_lost_total",
+            "counter",
+            "Connects at which the broker no longer had the session: what it held is lost.",
+            ("connection",),
+        ),
         Definition("tidegate_mqtt_outstanding_messages", "gauge", "Received, not yet acknowledged.", ("connection",)),
         Definition("tidegate_camera_frames_total", "counter", "Frames captured.", ("camera",)),
         Definition("tidegate_camera_restarts_total", "counter", "Capture processes started anew.", ("camera",)),

@@ -1,10 +1,22 @@
 """From what drivers emit to what is on disk and what sounds: judged on receipt, encoded once, logged first."""
 
 from agent.pipeline.alerts import Alerts
+from agent.pipeline.brokers import BrokerWatch, Connection
 from agent.pipeline.frames import FrameSlots, ModelRunner
 from agent.pipeline.intake import Intake, SensorLimits
 from agent.pipeline.outbox import Outbox
 from agent.pipeline.standing import Standing
 from agent.pipeline.watch import LogWatch
 
-__all__ = ["Alerts", "FrameSlots", "Intake", "LogWatch", "ModelRunner", "Outbox", "SensorLimits", "Standing"]
+__all__ = [
+    "Alerts",
+    "BrokerWatch",
+    "Connection",
+    "FrameSlots",
+    "Intake",
+    "LogWatch",
+    "ModelRunner",
+    "Outbox",
+    "SensorLimits",
+    "Standing",
+]

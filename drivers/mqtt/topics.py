@@ -85,6 +85,16 @@ class Resolved:
     misses: tuple[Tally, ...] = ()
 
 
+def _shared(levels: list[str]) -> tuple[str, list[str]]:
+    """`$share/GROUP/` of a shared subscription, or empty, and the levels behind it."""
+    if levels[0] != "$share":
+        return "", levels
+    _, group, *rest = [*levels, ""][: max(len(levels), 2)]
+    if not any(rest) or not group or any(sign in group for sign in "+#{}"):
+        raise Misspelt("is not $share/GROUP/TOPIC", "give the group a name without wildcards, and a topic behind it")
+    return f"$share/{group}/", rest
+
+
 class Pattern:
     """A topic pattern: its MQTT filter, and the named levels of a topic that matches it.
 
@@ -110,15 +120,7 @@ class Pattern:
         self._levels: list[str] = []
         names: list[str] = []
         levels = text.split("/")
-        share = ""
-        if levels[0] == "$share":
-            group = levels[1] if len(levels) > 1 else ""
-            if len(levels) < 3 or not text.split("/", 2)[2] or not group or any(sign in group for sign in "+#{}"):
-                raise Misspelt(
-                    "is not $share/GROUP/TOPIC", "give the group a name without wildcards, and a topic behind it"
-                )
-            share = f"$share/{group}/"
-            levels = levels[2:]
+        share, levels = _shared(levels)
         for number, level in enumerate(levels, 1):
             named = _NAMED.fullmatch(level)
             if named:

@@ -1,0 +1,144 @@
+"""The state of MQTT connections, turned into alerts and events: away for minutes, unsteady, session lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from agent.events import Alert, AlertState, Severity, SystemEvent, SystemEventKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from agent.events import Encoder
+    from agent.pipeline.alerts import Alerts
+    from agent.pipeline.outbox import Outbox
+
+AWAY_S: Final = 120.0
+"""Away for longer is no restart of a broker any more."""
+_EVERY_S: Final = 1.0
+_EVENT_EVERY_S: Final = 60.0
+_BLIND = "its sensors are not read"
+_MUTE = "its sensors are not read, and alarms are not heard on the farm's network"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One MQTT connection as it is now.
+
+    `down` says why it does not serve, `unsteady` that it serves but never for long; each is empty if it is not so.
+    """
+
+    name: str
+    local: bool
+    down: str
+    unsteady: str = ""
+
+
+@dataclass(slots=True)
+class _Lost:
+    """Sessions lost and not told yet, and when the last event left."""
+
+    count: int = 0
+    told_at: float | None = None
+
+
+class BrokerWatch:
+    """Looks at the connections every second. `now` are monotonic seconds."""
+
+    def __init__(
+        self,
+        connections: Callable[[], Iterable[Connection]],
+        alerts: Alerts,
+        outbox: Outbox,
+        encoder: Encoder,
+        site_id: str,
+    ) -> None:
+        self._connections = connections
+        self._alerts = alerts
+        self._outbox = outbox
+        self._encoder = encoder
+        self._site_id = site_id
+        self._down_since: dict[str, float] = {}
+        self._raised: dict[str, bool] = {}
+        self._lost: dict[str, _Lost] = {}
+        self.away: dict[str, str] = {}
+        """Connections that have not served for `AWAY_S`, and why."""
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            self.look(time.monotonic())
+            await asyncio.sleep(_EVERY_S)
+
+    def look(self, now: float) -> None:
+        """Compare with the last look, and tell what is new."""
+        connections = {connection.name: connection for connection in self._connections()}
+        since = self._down_since
+        self._down_since = {name: since.get(name, now) for name, one in connections.items() if one.down}
+        self.away = {
+            name: connections[name].down for name, down_at in self._down_since.items() if now - down_at >= AWAY_S
+        }
+        for connection in connections.values():
+            self._judge(connection)
+        for alert in [alert for alert in self._raised if alert.partition("/")[0] not in connections]:
+            name, _, kind = alert.partition("/")
+            self._alert(name, kind, None, f"mqtt:{name} is no longer configured")
+            del self._raised[alert]
+        for name in self._lost:
+            self._tell_lost(name, now)
+
+    def _judge(self, connection: Connection) -> None:
+        """Raise and clear its alerts. Nothing is cleared before it is there: until then nothing is known."""
+        name = connection.name
+        if name in self.away:
+            blind = _MUTE if connection.local else _BLIND
+            self._alert(name, "away", Severity.ALARM, f"mqtt:{name} is away: {connection.down}; {blind}")
+        elif not connection.down:
+            self._alert(name, "away", None, f"mqtt:{name} is there")
+        if connection.unsteady:
+            self._alert(name, "unsteady", Severity.WARNING, f"mqtt:{name}: {connection.unsteady}")
+        elif not connection.down:
+            self._alert(name, "unsteady", None, f"mqtt:{name}: the connection lasts")
+
+    def session_lost(self, name: str) -> None:
+        """A broker no longer had the session of a connection. One event now, later ones at most one a minute."""
+        self._lost.setdefault(name, _Lost()).count += 1
+        self._tell_lost(name, time.monotonic())
+
+    def _tell_lost(self, name: str, now: float) -> None:
+        lost = self._lost[name]
+        if not lost.count or (lost.told_at is not None and now - lost.told_at < _EVENT_EVERY_S):
+            return
+        event = SystemEvent(
+            event=SystemEventKind.SESSION_LOST,
+            severity=Severity.WARNING,
+            source=f"mqtt:{name}",
+            text="the broker no longer has the session of this gateway: messages that it held for it are lost",
+            at=datetime.now(UTC),
+            data={"connection": name, "times": lost.count},
+        )
+        lost.count, lost.told_at = 0, now
+        self._outbox.post([self._encoder.system_event(event)])
+
+    def _alert(self, name: str, kind: str, severity: Severity | None, text: str) -> None:
+        """Raise an alert, or clear it where `severity` is None."""
+        raised = severity is not None
+        if self._raised.get(f"{name}/{kind}") is raised:
+            return
+        self._raised[f"{name}/{kind}"] = raised
+        self._alerts.say(
+            Alert(
+                alert_id=f"mqtt/{name}/{kind}",
+                state=AlertState.RAISED if raised else AlertState.CLEARED,
+                severity=severity or Severity.INFO,
+                kind=f"mqtt_{kind}",
+                source=f"mqtt:{name}",
+                text=text,
+                at=datetime.now(UTC),
+                site_id=self._site_id,
+            )
+        )
