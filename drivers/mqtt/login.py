@@ -22,7 +22,7 @@ def password(settings: MqttSettings) -> str | None:
     try:
         return settings.password_file.read_text("utf-8-sig").partition("\n")[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text in UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise Misconfigured(
             f"{settings.password_file}: {reason}", "password_file", "name a file that the daemon may read"
         ) from error

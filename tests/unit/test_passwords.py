@@ -3,7 +3,7 @@
 import pytest
 
 from agent.config import ConfigErrors, parse, read_secret
-from drivers.mqtt.session import _password
+from drivers.mqtt.login import password as mqtt_password
 from drivers.mqtt.settings import MqttSettings
 from sync.kafka.settings import KafkaSettings, password
 
@@ -16,7 +16,7 @@ def test_a_password_is_the_first_line_of_its_file_for_all_who_read_it(tmp_path, 
     file.write_bytes(content.encode(encoding))
     kafka = KafkaSettings(("127.0.0.1:1",), security="sasl_ssl", username="gw", password_file=file)
     mqtt = MqttSettings("barge", "gw", "site", username="gw", password_file=file)
-    assert [read_secret(file), password(kafka), _password(mqtt)] == ["pässword "] * 3
+    assert [read_secret(file), password(kafka), mqtt_password(mqtt)] == ["pässword "] * 3
 
 
 @pytest.mark.parametrize("address", ["rtsp://user:hunter2@host/", "rtsp://host/live?pwd=hunter2&x="])
@@ -41,7 +41,7 @@ def test_a_password_file_of_another_encoding_is_named_and_its_bytes_are_not(tmp_
     file.write_bytes("hunter2".encode("utf-16"))
     kafka = KafkaSettings(("127.0.0.1:1",), security="sasl_ssl", username="gw", password_file=file)
     mqtt = MqttSettings("barge", "gw", "site", username="gw", password_file=file)
-    for read, argument in ((read_secret, file), (password, kafka), (_password, mqtt)):
+    for read, argument in ((read_secret, file), (password, kafka), (mqtt_password, mqtt)):
         with pytest.raises(Exception, match="is not UTF-8 text") as refused:
             read(argument)
         assert "0xff" not in str(refused.value)
