@@ -43,6 +43,9 @@ class Log(Protocol):
             TypeError, ValueError: they cannot be encoded.
         """
 
+    def hurry(self) -> None:
+        """Commit now what waits for its interval: a source can go on only once it is on disk."""
+
     def receipts(self, name: str) -> Awaitable[list[bytes]]:
         """The newest receipts kept by a name, oldest first: those of the last thousand blocks of each stream."""
 

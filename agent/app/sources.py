@@ -152,7 +152,7 @@ class Sources:
             # Once: over its reconnects it counts, and knows what the session at the broker holds.
             nonlocal driver
             if driver is None:
-                driver = MqttDriver(settings, receipts=self._outbox.receipts)
+                driver = MqttDriver(settings, receipts=self._outbox.receipts, hurry=self._outbox.hurry)
                 driver.on_session_lost = lambda: self.session_lost(settings.name)
             self.connections[settings.name] = driver
             if local:

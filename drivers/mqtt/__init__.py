@@ -1,7 +1,8 @@
 """MQTT: sensors in over a persistent session, local messages out over the same connection."""
 
-from drivers.mqtt.driver import MqttDriver, MqttStats
+from drivers.mqtt.driver import MqttDriver
 from drivers.mqtt.settings import KnownSensor, MqttSettings, PayloadSettings, SubscriptionSettings, TlsSettings
+from drivers.mqtt.stats import MqttStats
 
 __all__ = [
     "KnownSensor",

@@ -9,24 +9,27 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from drivers.mqtt.backlog import Backlog
 from drivers.mqtt.client import SessionClient
 from drivers.mqtt.handled import Handled
 from drivers.mqtt.lifetimes import Lifetimes
 from drivers.mqtt.marks import Marks
+from drivers.mqtt.outstanding import Batch, Outstanding
 from drivers.mqtt.readings import observe
 from drivers.mqtt.refusals import where
 from drivers.mqtt.session import Session
+from drivers.mqtt.stats import MqttStats
 from drivers.mqtt.subscribed import Subscribed
 from drivers.mqtt.topics import Routes
+from drivers.mqtt.window import Window
 from drivers.values import NotReady, Receipted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from drivers.mqtt.handled import Taken
     from drivers.mqtt.packets import Received
     from drivers.mqtt.settings import MqttSettings
     from drivers.mqtt.topics import Tally
@@ -41,45 +44,8 @@ broker's window is 65,535 at most; a flood of QoS 0 is left to the broker instea
 _DRAIN_S = 2.0
 _RECALL_S = 2.0
 """A disk that hangs must not keep us from connecting; what comes again may then be taken twice."""
-
-
-@dataclass(slots=True)
-class MqttStats:
-    """Counters since the driver was made. `outstanding` is a gauge: messages not yet on disk."""
-
-    received: list[int] = field(default_factory=lambda: [0, 0, 0])
-    """Messages by QoS: 0, 1, 2."""
-    readings: int = 0
-    unreadable: int = 0
-    acknowledged: int = 0
-    redelivered: int = 0
-    """Messages that the broker marked as sent before."""
-    recognised: int = 0
-    """Messages that had been handed over already, and were only acknowledged again."""
-    batches: int = 0
-    connects: int = 0
-    disconnects: int = 0
-    sessions_lost: int = 0
-    """Connects at which the broker no longer had the session, also one of an earlier run: what it held is gone."""
-    pauses: int = 0
-    outstanding: int = 0
-    refused: tuple[str, ...] = ()
-    """Topic filters that the broker does not let this client subscribe to."""
-
-    @property
-    def reconnects(self) -> int:
-        """Connections after the first."""
-        return max(0, self.connects - 1)
-
-
-@dataclass(slots=True)
-class _Outstanding:
-    done: asyncio.Future[None]
-    session: Session
-    acknowledgements: bytearray
-    count: int
-    repeats: bool
-    """Some of it was handed over before, with a batch that is outstanding or on disk."""
+_STOP_S = 0.005
+"""Beyond what is read together: so long nothing more comes from a broker that has stopped at its window."""
 
 
 class MqttDriver:
@@ -91,8 +57,11 @@ class MqttDriver:
         *,
         client: type[SessionClient] = SessionClient,
         receipts: Receipts | None = None,
+        hurry: Callable[[], None] = lambda: None,
     ) -> None:
         """Check the settings; nothing is opened. `receipts` gives back those that batches of an earlier run had.
+
+        `hurry` is called where nothing more can come until what was emitted is on disk.
 
         Raises:
             Misconfigured: a subscription cannot work; `field` says which part of it.
@@ -103,11 +72,15 @@ class MqttDriver:
         self._subscribed = Subscribed(settings)
         self._held: set[int] = set()
         self._handled = Handled()
+        self._backlog = Backlog()
         self._marks = Marks()
         self._receipts = receipts
+        self._hurry = hurry
+        self._hurrying: asyncio.TimerHandle | None = None
+        self.window = Window()
         self._begun: Session | None = None
         self._confirmed: dict[str, int] = {}
-        self._outstanding: deque[_Outstanding] = deque()
+        self._outstanding = Outstanding()
         self._session: Session | None = None
         self._emit: Emit | None = None
         self._failed: asyncio.Future[None] | None = None
@@ -181,6 +154,9 @@ class MqttDriver:
         finally:
             self.stats.disconnects += session.connected_at > 0
             session.close()
+            if self._hurrying is not None:
+                self._hurrying.cancel()
+                self._hurrying = None
             self._session = None
             self._subscriptions_stand = False
             self._failed.cancel()
@@ -244,6 +220,7 @@ class MqttDriver:
         """Once a connection, at its first message at the latest."""
         if self._begun is not session:
             self._begun = session
+            self.window.begin()
             self._handled.begin(kept=session.kept)
             self._subscribed.session = self._handled.session
 
@@ -259,11 +236,23 @@ class MqttDriver:
             if self._subscribed.filters:  # there was one, in this run or in an earlier one
                 self._session_lost()
             self._held.clear()
+        if present and self._routes.filters.items() <= self._subscribed.filters.items():
+            # The session has them. They are asked for again behind what it has queued, so that RETAIN is no riddle.
+            self._stand(session)
+            await self._backlog.until_over(
+                lambda: (sum(self.stats.received), self._outstanding.messages),
+                while_=lambda: session.connected and self._failed is not None and not self._failed.done(),
+            )
+        session.backlog = False
         async with self._changing:
             if not present:
                 self._confirmed.clear()
                 self._subscribed.filters.clear()
             await self._match_subscriptions(session, self._routes.filters)
+        if not self._subscriptions_stand:
+            self._stand(session)
+
+    def _stand(self, session: Session) -> None:
         session.renumber()
         self._subscriptions_stand = True
         if self.on_connect is not None:
@@ -308,11 +297,9 @@ class MqttDriver:
             stats.received[qos] += count
         stats.redelivered += received.redelivered
         self._begin(session)
-        known, receipt = self._handled.take(received)
-        if self._routes.marked:
-            same, marks = self._marks.take(received, self._routes)
-            known, receipt = known + same, receipt + marks
-        stats.recognised += known
+        if received.retained and session.kept and not session.asked:
+            self._backlog.take_retain_off(received)
+        taken, known, receipt = self._recognise(received)
         if not received.messages and not received.acknowledgements:
             return
         name = f"mqtt:{self._settings.name}"
@@ -333,20 +320,45 @@ class MqttDriver:
             done = asyncio.get_running_loop().create_future()
             done.set_result(None)
         count = len(received.messages)
-        stats.outstanding += count
-        self._outstanding.append(_Outstanding(done, session, received.acknowledgements, count, known > 0))
+        under_way = received.by_qos[1] + received.by_qos[2]
+        self._outstanding.add(Batch(done, session, received.acknowledgements, count, taken, known > 0, under_way))
+        stats.outstanding = self._outstanding.messages
         done.add_done_callback(self._settle)
+        if under_way:
+            self._watch_window(under_way)
         if stats.outstanding >= MOST_OUTSTANDING and not session.paused:
             stats.pauses += 1
             session.pause()
 
+    def _recognise(self, received: Received) -> tuple[Taken, int, bytes]:
+        """Take out what was handed over before: those with a packet id, how many in all, the receipt of the rest."""
+        taken = self._handled.take(received)
+        known, receipt = taken.known, taken.receipt
+        if self._routes.marked:
+            same, marks = self._marks.take(received, self._routes)
+            known, receipt = known + same, receipt + marks
+        self.stats.recognised += known
+        self.stats.suspected = self._handled.suspected
+        return taken, known, receipt
+
+    def _watch_window(self, came: int) -> None:
+        """Where the broker has stopped at its window, nothing more comes before a commit: let it not wait."""
+        self.window.came(came)
+        if self.window.full and self._hurrying is None:
+            loop = asyncio.get_running_loop()
+            self._hurrying = loop.call_later(self._settings.gather_s + _STOP_S, self._hurry_if_full)
+
+    def _hurry_if_full(self) -> None:
+        self._hurrying = None
+        if self.window.full:
+            self._hurry()
+
     def _settle(self, _done: object) -> None:
         """Acknowledge what is on disk, from the front: PUBACKs go out in the order in which messages came."""
         ready = bytearray()
+        settled: list[Batch] = []
         session = self._session
-        while self._outstanding and self._outstanding[0].done.done():
-            batch = self._outstanding.popleft()
-            self.stats.outstanding -= batch.count
+        for batch in self._outstanding.settled():
             if batch.done.cancelled():
                 self._forget()
                 continue
@@ -355,11 +367,16 @@ class MqttDriver:
                 self._fail(error)
             elif batch.session is session:
                 ready += batch.acknowledgements
+                settled.append(batch)
+        self.stats.outstanding = self._outstanding.messages
         if session is None:
             return
         if ready and session.connected:
             self.stats.acknowledged += len(ready) // 4
             session.acknowledge(bytes(ready))
+            for batch in settled:
+                self._handled.acknowledged(batch.taken)
+            self.window.acknowledged(sum(batch.under_way for batch in settled))
         if session.paused and self.stats.outstanding < MOST_OUTSTANDING // 2:
             session.resume()
 
@@ -374,17 +391,11 @@ class MqttDriver:
         self._held.clear()
         self._handled.forget()
         self._marks.forget()
-        for batch in self._outstanding:
-            if batch.repeats:
-                batch.acknowledgements.clear()
+        self._outstanding.forget()
 
     async def _drain(self, session: Session) -> None:
-        session.pause()
-        waiting = [batch.done for batch in self._outstanding]
-        if waiting:
-            await asyncio.wait(waiting, timeout=_DRAIN_S)
-            await asyncio.sleep(0)  # their callbacks, which acknowledge, were scheduled before this
-        for batch in self._outstanding:
-            if isinstance(batch.done, asyncio.Task):
-                batch.done.cancel()  # a coroutine of the hub's that we made a task of: it ends with the run
+        session.stop_reading()
+        if self._outstanding.messages:
+            self._hurry()
+        await self._outstanding.drain(_DRAIN_S)
         await session.leave()

@@ -43,17 +43,29 @@ class Received:
 
     `acknowledgements` are the packets that answer the messages, in their order: they may leave once all of
     `messages` are on disk. `by_qos` counts the messages, `redelivered` those that the broker marked as sent
-    before; `size` is how many bytes came, `earlier` what is not among the messages because an earlier run of the
-    daemon has handed it over. `end` says why the connection is over, if it is; `more` asks for another read at once.
+    before, `retained` those with RETAIN; `size` is how many bytes came, `earlier` what is not among the messages
+    because an earlier run of the daemon has handed it over. `end` says why the connection is over, if it is; `more`
+    asks for another read at once.
     """
 
-    __slots__ = ("acknowledgements", "by_qos", "earlier", "end", "messages", "more", "redelivered", "size")
+    __slots__ = (
+        "acknowledgements",
+        "by_qos",
+        "earlier",
+        "end",
+        "messages",
+        "more",
+        "redelivered",
+        "retained",
+        "size",
+    )
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.acknowledgements = bytearray()
         self.by_qos = [0, 0, 0]
         self.redelivered = 0
+        self.retained = 0
         self.earlier: list[Message] = []
         self.end: str | None = None
         self.more = False
@@ -202,6 +214,7 @@ class Splitter:
             payload = payload[:SAMPLE_BYTES]
         into.by_qos[qos] += 1
         into.redelivered += bool(head & DUPLICATE)
+        into.retained += head & RETAINED
         if qos == 1:
             into.acknowledgements += b"\x40\x02" + identifier
         elif qos == 2:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _ANSWER_TIMEOUT_S = 10.0
 _TICK_S = 1.0
-_FAREWELL_S = 1.0
+_FAREWELL_S = 2.0
 _REFUSED_FROM = 128
 _FEW_BYTES = 32 * 1024
 """A read that brought less leaves the socket alone for `gather_s`; one that brought more has work waiting there."""
@@ -61,9 +61,15 @@ class Session:
         self._gathering: asyncio.TimerHandle | None = None
         self._sock: Any = None
         self.paused = False
+        self._stopped = False
         self.connected = False
         self.kept = False
         """Whether the broker had kept the session; messages of it may come in the same read as this word of it."""
+        self.asked = False
+        """Whether a subscription was asked for on this connection: retained messages come only from then on."""
+        self.backlog = False
+        """Whether what comes now was probably queued at the broker while we were away: from the broker's word that it
+        kept the session until the driver has seen the end of it."""
         self.connected_at = 0.0
         self.retains = True
         """Whether the broker keeps retained messages; one of MQTT 5 that does not ends the connection over one."""
@@ -126,6 +132,8 @@ class Session:
         """
 
         def ask(names: list[str]) -> tuple[MQTTErrorCode, int | None]:
+            # Not only from its answer on: a broker may send retained messages ahead of that.
+            self.asked = True
             if not self._client.version_5:
                 return self._client.subscribe([(name, filters[name]) for name in names])
             # Retained messages come for subscriptions that are new, not again after each reconnect.
@@ -227,9 +235,14 @@ class Session:
             self.paused = True
             self._stop_reading()
 
+    def stop_reading(self) -> None:
+        """Read nothing more on this connection: what still comes is not taken, and so comes again."""
+        self.pause()
+        self._stopped = True
+
     def resume(self) -> None:
-        """Read again."""
-        if self.paused:
+        """Read again, unless reading was stopped."""
+        if self.paused and not self._stopped:
             self.paused = False
             if self._sock is not None:
                 self._loop.add_reader(self._sock, self._readable)
@@ -318,7 +331,7 @@ class Session:
     def _answered(self, _client: Any, _userdata: Any, flags: Any, code: Any, properties: Any) -> None:
         if code.value < _REFUSED_FROM:
             self.connected = True
-            self.kept = flags.session_present
+            self.kept = self.backlog = flags.session_present
             self.connected_at = self._loop.time()
             self.retains = bool(getattr(properties, "RetainAvailable", 1))
             self._most_qos = getattr(properties, "MaximumQoS", 2)

@@ -44,6 +44,13 @@ class Inbox:
                 self._due_s = due_s
                 self._changed.notify()
 
+    def hurry(self) -> None:
+        """Let what waits be committed at once; a commit that is under way does not count."""
+        with self._changed:
+            if self._waiting.appends:
+                self._due_s = 0.0
+                self._changed.notify()
+
     def take(self, work: Work, idle_s: float) -> bool:
         """Wait until something is due, or for `idle_s`, and add it all to `work`; True when it is time to stop."""
         until = time.monotonic() + idle_s

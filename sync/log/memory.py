@@ -39,6 +39,9 @@ class MemoryLog(Front):
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
 
+    def hurry(self) -> None:
+        """See `Log.hurry`: nothing waits here."""
+
     def _put_append(self, append: Append, *, urgent: bool) -> None:  # noqa: ARG002 - everything is at once here
         self._work.appends.append(append)
         self._plan()

@@ -94,6 +94,10 @@ class SqliteLog(Front):
             self._writer.file.unlock()
         ended.result()
 
+    def hurry(self) -> None:
+        """See `Log.hurry`."""
+        self._inbox.hurry()
+
     def stats(self) -> LogStats:
         """See `Log.stats`."""
         stats = super().stats()

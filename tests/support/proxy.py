@@ -21,13 +21,13 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER that turns close() into an RST
 class Proxy:
     """Listens on a port of its own (`at`, or a free one) and passes every connection on to `host:port`.
 
-    `tap(upward, data)` is called for all that passes, in the pump's thread; an OSError that it raises ends the
-    connection in place of passing the data on. All methods may be called from any
-    thread; none needs an event loop.
+    `tap(upward, data)` is called for all that passes, in the pump's thread; bytes that it returns are passed on
+    instead, and an OSError that it raises ends the connection in place of passing the data on. All methods may be
+    called from any thread; none needs an event loop.
     """
 
     def __init__(
-        self, host: str, port: int, *, at: int | None = None, tap: Callable[[bool, bytes], None] | None = None
+        self, host: str, port: int, *, at: int | None = None, tap: Callable[[bool, bytes], bytes | None] | None = None
     ) -> None:
         self._target = host, port
         self._tap = tap
@@ -116,7 +116,8 @@ class Proxy:
                 if self.delay_s:
                     time.sleep(self.delay_s)
                 if self._tap is not None:
-                    self._tap(upward, data)
+                    instead = self._tap(upward, data)
+                    data = data if instead is None else instead
                 sink.sendall(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):

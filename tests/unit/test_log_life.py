@@ -166,6 +166,12 @@ async def test_the_interval_gathers_and_alerts_and_full_windows_do_not_wait(tmp_
         await log.append(envelopes("alert", lane=Lane.ALERT, topic="farm-alerts"))
         await waiting
         await log.append(envelopes(*range(100)))
+        # So is what somebody cannot go on without.
+        waiting = log.append(envelopes("held up"))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        log.hurry()
+        await waiting
 
 
 CHILD = """
