@@ -331,7 +331,7 @@ class MqttDriver:
             session.pause()
 
     def _recognise(self, received: Received) -> tuple[Taken, int, bytes]:
-        """Take out what was handed over before: those with a packet id, how many in all, the receipt of the rest."""
+        """Take out what was handed over before: by packet id, and how many in all; and the receipt of the rest."""
         taken = self._handled.take(received)
         known, receipt = taken.known, taken.receipt
         if self._routes.marked:

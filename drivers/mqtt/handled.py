@@ -5,13 +5,15 @@ order of the first time, marked DUP, under the same packet ids. What was not ack
 any order (`unacked`). Of all that was acknowledged, taken for the same message is only what
 
 - comes marked DUP in a session that the broker has kept, before anything that is new on that connection,
+- was handed over on the connection before that, or by an earlier run: older ones would have come again by then,
 - has the packet id and the digest of topic and payload of a message handed over in that very session, and
 - comes later in the order than the one before it.
 
 For its acknowledgement may be lost; or it arrived, and the id is free for another message, and a sensor may well
 report the same value again. So the broker must count its ids up, as mosquitto does, through all 65,535: then an id
 that it uses again lies behind ids that we have not seen yet, and with the first of these nothing is recognised any
-more. A broker that goes back in its ids is not believed until it has counted for a while.
+more. A broker that goes back in its ids is not believed until it has counted for a while; nor is one that marks DUP
+what we have never had, for some (mochi) mark all that was queued, and begin their ids again with each connection.
 """
 
 from __future__ import annotations
@@ -68,6 +70,8 @@ class Handled:
         self._place = -1
         self._repeating = False
         self._unacked = Unacknowledged()
+        self._old = 0
+        self._recalled = False
 
     @property
     def suspected(self) -> int:
@@ -81,6 +85,7 @@ class Handled:
             for number, first, digests in parts(receipt):
                 if first and number == session != 0:
                     self._add(first, array("I", digests), earlier=True)
+        self._recalled = True
 
     def begin(self, *, kept: bool) -> None:
         """A connection stands. Where the broker has not kept the session, another begins."""
@@ -90,7 +95,11 @@ class Handled:
             self._doubted = 0
         if not kept or not self.session:
             self.session = secrets.randbits(32) or 1
-        self._unacked.begin(() if self._doubted else islice(self._newest(), NEWEST))
+        if not self._recalled:
+            for _ in range(self._old):
+                self._count -= len(self._runs.popleft()[1])
+        self._old = len(self._runs)
+        self._unacked.begin(islice(self._newest(), NEWEST), counts=not self._doubted)
         self._places = None
         self._place = -1
         self._repeating = True
@@ -110,6 +119,7 @@ class Handled:
         Acknowledgements stay: what was handed over is to be acknowledged again once it is on disk. What an earlier
         run handed over goes to `received.earlier`.
         """
+        self._recalled = False
         if received.redelivered or self._unacked.expected:
             return self._sift(received)
         messages = received.messages
@@ -144,6 +154,8 @@ class Handled:
                     if again:
                         received.earlier.append(message)
                     continue
+                if marked:
+                    self._doubted = _BELIEVED_AFTER
                 self._repeating = False
                 ids.append(identifier)
                 digests.append(digest)
@@ -156,7 +168,11 @@ class Handled:
         """Whether an earlier run handed a message marked DUP over; None where it is not one of those known."""
         owed = self._unacked.again(identifier, digest)
         in_order = self._again_in_order(identifier, digest)
-        return in_order if owed is None or in_order is not None else owed.earlier
+        if in_order is None:
+            return None if owed is None else owed.earlier
+        if owed is None:
+            self._unacked.came_in_order(identifier, digest, earlier=in_order)
+        return in_order
 
     def _again_unmarked(self, identifier: int, digest: int) -> bool | None:
         if not self._unacked.expected:
@@ -206,10 +222,11 @@ class Handled:
         self._doubted = max(0, self._doubted - len(digests))
         while self._count > MOST:
             self._count -= len(self._runs.popleft()[1])
+            self._old = max(0, self._old - 1)
 
     def _forget_order(self) -> None:
         self._runs.clear()
-        self._count = 0
+        self._count = self._old = 0
         self._places = None
         self._repeating = False
 

@@ -6,9 +6,9 @@ that stands. A few brokers send again without DUP. They are believed once they h
 again, each under its own id: a broker that has lost our messages and gives their ids to new ones cannot hit eight of
 them by chance. One that was seen to give such an id to another message is not believed without DUP in that session.
 
-For the newest messages whose PUBACK was written, but may be lost with the link or with an earlier run, an id may be
-free again. They count with DUP alone, and only among the first messages of a resumed session: a broker that counts
-its ids up would need more than 64,000 messages under way that never reached us to be back at one of them.
+Of messages whose PUBACK was written on the very connection that was lost, or by an earlier run, the id may be free
+again. The newest of them count with DUP alone, and only among the first messages of the session as it is resumed: a
+broker that counts its ids up would need more than 64,000 messages under way that never reached us to be back at one.
 """
 
 from __future__ import annotations
@@ -30,12 +30,16 @@ ENOUGH: Final = 8
 
 @dataclass(slots=True)
 class Entry:
-    """One message of an earlier connection. `sure`: no PUBACK for it was ever written."""
+    """One message of an earlier connection. `sure`: no PUBACK for it was written before this connection.
+
+    `came`: again, on this connection; `acknowledged`: again, on this connection.
+    """
 
     digest: int
     earlier: bool
     sure: bool
     came: bool = False
+    acknowledged: bool = False
 
 
 class Unacknowledged:
@@ -65,11 +69,18 @@ class Unacknowledged:
             self._proof.clear()
             self._unmarked = self._reuses = False
 
-    def begin(self, recent: Iterable[tuple[int, int, bool]]) -> None:
-        """The session is resumed. `recent` are its newest messages, newest first: id, digest, if of another run."""
+    def begin(self, recent: Iterable[tuple[int, int, bool]], *, counts: bool) -> None:
+        """The session is resumed. `recent` are its newest messages, newest first: id, digest, if of another run.
+
+        `counts`: the broker is believed to count its ids up.
+        """
         before: dict[int, Entry] = {}
-        for number, digest, earlier in recent:
-            before.setdefault(number, Entry(digest, earlier, sure=False))
+        if counts:
+            for number, digest, earlier in recent:
+                before.setdefault(number, Entry(digest, earlier, sure=False))
+            for number, entry in self._before.items():
+                if entry.acknowledged:
+                    before.setdefault(number, Entry(entry.digest, entry.earlier, sure=False))
         owed = {number: Entry(entry.digest, entry.earlier, sure=True) for number, entry in self._sure()}
         here = [(first + at, digest) for first, digests in self._here for at, digest in enumerate(digests)]
         owed |= {number: Entry(digest, earlier=False, sure=True) for number, digest in here}
@@ -109,17 +120,23 @@ class Unacknowledged:
         if runs:
             self._tail = None
         for number in again:
-            self._before.pop(number, None)
+            entry = self._before.get(number)
+            if entry is not None:
+                entry.acknowledged = True
 
     def again(self, number: int, digest: int) -> Entry | None:
         """The message that one marked DUP repeats, if it is known."""
         entry = self._before.get(number)
-        if entry is not None and entry.digest == digest:
+        if entry is not None and entry.digest == digest and not entry.acknowledged:
             self._come(entry)
             return entry
         if self._tail is None:
             self._tail = {first + at: d for first, run in self._here for at, d in enumerate(run)}
         return Entry(digest, earlier=False, sure=True) if self._tail.get(number) == digest else None
+
+    def came_in_order(self, number: int, digest: int, *, earlier: bool) -> None:
+        """A message was known again by the order of the first time."""
+        self._before[number] = Entry(digest, earlier, sure=True, came=True)
 
     def weigh(self, unmarked: Iterable[tuple[int, int]]) -> None:
         """Before one read's messages without DUP are looked at: whether they prove that this broker leaves it out."""
@@ -147,7 +164,12 @@ class Unacknowledged:
         return None
 
     def _sure(self) -> Iterator[tuple[int, Entry]]:
-        return ((number, entry) for number, entry in self._before.items() if entry.sure)
+        """What comes again is under way again, whatever became of its first PUBACK."""
+        return (
+            (number, entry)
+            for number, entry in self._before.items()
+            if (entry.sure or entry.came) and not entry.acknowledged
+        )
 
     def _come(self, entry: Entry) -> None:
         if entry.sure and not entry.came:
@@ -156,7 +178,7 @@ class Unacknowledged:
         entry.came = True
 
     def _end(self) -> None:
-        """Only what came again and is not acknowledged yet is still known."""
+        """Only what came again is still known: its new acknowledgement may be lost as well."""
         self._before = {number: entry for number, entry in self._before.items() if entry.came}
         self.expected = self._left = 0
         self._digests.clear()
