@@ -7,8 +7,9 @@ again, each under its own id: a broker that has lost our messages and gives thei
 them by chance. One that was seen to give such an id to another message is not believed without DUP in that session.
 
 Of messages whose PUBACK was written on the very connection that was lost, or by an earlier run, the id may be free
-again. The newest of them count with DUP alone, and only among the first messages of the session as it is resumed: a
-broker that counts its ids up would need more than 64,000 messages under way that never reached us to be back at one.
+again. The newest of those that came first on it count with DUP alone, and only among the first messages of the session
+as it is resumed: a broker that counts its ids up would need more than 64,000 messages under way that never reached us
+to be back at one of them.
 """
 
 from __future__ import annotations
@@ -30,16 +31,12 @@ ENOUGH: Final = 8
 
 @dataclass(slots=True)
 class Entry:
-    """One message of an earlier connection. `sure`: no PUBACK for it was written before this connection.
-
-    `came`: again, on this connection; `acknowledged`: again, on this connection.
-    """
+    """One message of an earlier connection. `sure`: no PUBACK for it was written; `came`: again, on this connection."""
 
     digest: int
     earlier: bool
     sure: bool
     came: bool = False
-    acknowledged: bool = False
 
 
 class Unacknowledged:
@@ -78,9 +75,6 @@ class Unacknowledged:
         if counts:
             for number, digest, earlier in recent:
                 before.setdefault(number, Entry(digest, earlier, sure=False))
-            for number, entry in self._before.items():
-                if entry.acknowledged:
-                    before.setdefault(number, Entry(entry.digest, entry.earlier, sure=False))
         owed = {number: Entry(entry.digest, entry.earlier, sure=True) for number, entry in self._sure()}
         here = [(first + at, digest) for first, digests in self._here for at, digest in enumerate(digests)]
         owed |= {number: Entry(digest, earlier=False, sure=True) for number, digest in here}
@@ -120,14 +114,12 @@ class Unacknowledged:
         if runs:
             self._tail = None
         for number in again:
-            entry = self._before.get(number)
-            if entry is not None:
-                entry.acknowledged = True
+            self._before.pop(number, None)
 
     def again(self, number: int, digest: int) -> Entry | None:
         """The message that one marked DUP repeats, if it is known."""
         entry = self._before.get(number)
-        if entry is not None and entry.digest == digest and not entry.acknowledged:
+        if entry is not None and entry.digest == digest:
             self._come(entry)
             return entry
         if self._tail is None:
@@ -165,11 +157,7 @@ class Unacknowledged:
 
     def _sure(self) -> Iterator[tuple[int, Entry]]:
         """What comes again is under way again, whatever became of its first PUBACK."""
-        return (
-            (number, entry)
-            for number, entry in self._before.items()
-            if (entry.sure or entry.came) and not entry.acknowledged
-        )
+        return ((number, entry) for number, entry in self._before.items() if entry.sure or entry.came)
 
     def _come(self, entry: Entry) -> None:
         if entry.sure and not entry.came:
@@ -178,7 +166,7 @@ class Unacknowledged:
         entry.came = True
 
     def _end(self) -> None:
-        """Only what came again is still known: its new acknowledgement may be lost as well."""
+        """Only what came again and is not acknowledged yet is still known."""
         self._before = {number: entry for number, entry in self._before.items() if entry.came}
         self.expected = self._left = 0
         self._digests.clear()
