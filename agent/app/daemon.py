@@ -108,6 +108,7 @@ class Daemon:
             group.create_task(self.hub.watch.run(), name="log-watch")
             group.create_task(self.hub.certificates.run(), name="certificate-dates")
             group.create_task(self.hub.brokers.run(), name="broker-watch")
+            group.create_task(self.hub.streams.run(), name="stream-watch")
 
     async def _model_host(self) -> None:
         """Ends the models' process when the stage stops, so that a model that hangs holds nobody up."""

@@ -64,6 +64,11 @@ def _sources(hub: Hub) -> Iterator[Sample]:
         yield Sample("tidegate_mqtt_acknowledged_total", stats.acknowledged, (name,))
         yield Sample("tidegate_mqtt_redelivered_total", stats.redelivered, (name,))
         yield Sample("tidegate_mqtt_recognised_total", stats.recognised, (name,))
+        yield Sample("tidegate_mqtt_suspected_repeats_total", stats.suspected, (name,))
+        if driver.window.size is not None:
+            yield Sample("tidegate_mqtt_window_messages", driver.window.size, (name,))
+        if (ceiling := driver.window.ceiling_per_s) is not None:
+            yield Sample("tidegate_mqtt_ceiling_messages_per_second", ceiling, (name,))
         yield Sample("tidegate_mqtt_disconnects_total", stats.disconnects, (name,))
         yield Sample("tidegate_mqtt_sessions_lost_total", stats.sessions_lost, (name,))
         yield Sample("tidegate_mqtt_outstanding_messages", stats.outstanding, (name,))

@@ -9,6 +9,7 @@ from agent import __version__
 from agent.app.control import status_line
 from agent.metrics import CONTENT_TYPE
 from agent.pipeline.brokers import AWAY_S
+from agent.pipeline.streams import described
 from agent.supervisor import State
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class HubHealth:
                 for topic, tally in driver.by_subscription().items()
             ],
             "alerts": [alert.model_dump(mode="json", exclude_none=True) for alert in hub.alerts.active()],
+            "mqtt_brokers": {name: described(driver) for name, driver in hub.sources.connections.items()},
             "cameras": {
                 name: {"fps": round(camera.stats.fps, 2), "open": camera.stats.open, "frames": camera.stats.captured}
                 for name, camera in hub.sources.cameras.items()

@@ -15,7 +15,7 @@ from agent.app.verify import refusals
 from agent.events import Alert, AlertState, Encoder, Minutes, Severity, SystemEvent, SystemEventKind, restamp
 from agent.farm.limits import Limits
 from agent.metrics import Histogram
-from agent.pipeline import Alerts, BrokerWatch, Intake, LogWatch, Outbox, SensorLimits, Standing
+from agent.pipeline import Alerts, BrokerWatch, Intake, LogWatch, Outbox, SensorLimits, Standing, StreamWatch
 from agent.reload import Hooks, Reload, Topology
 from agent.supervisor import State, Supervisor
 from models.host import ModelHost
@@ -70,6 +70,7 @@ class Hub:
             config.gateway.site,
         )
         self.sources.session_lost = self.brokers.session_lost
+        self.streams = StreamWatch(lambda: self.sources.connections, self.alerts, config.gateway.site)
         self.own = Identity(self.log, self.outbox, self.encoder, config.gateway)
         site_id = config.gateway.site
         self.uplink = Uplink(

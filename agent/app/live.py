@@ -14,6 +14,7 @@ from agent.app.sources import mqtt_settings
 from agent.app.uplink import kafka_settings
 from agent.events import TOPICS
 from drivers.mqtt.probe import TOPIC, probe
+from drivers.mqtt.redelivery import redelivery
 from drivers.values import Misconfigured as DriverMisconfigured
 from drivers.values import NotReady as DriverNotReady
 from sync.kafka import EXISTS, KafkaSink, Role, Weight
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.config.schema import Mqtt
     from drivers.mqtt.probe import Kept
+    from drivers.mqtt.redelivery import Again
     from sync.kafka import TopicAssessment
 
 _LEAST_FILL = 5_000
@@ -131,12 +133,16 @@ async def _mqtt(config: Config, connection: Mqtt, rate_hz: float, fill: int | No
     window_needed = math.ceil(config.log.log_stall_s * rate_hz)
     count = fill or max(_LEAST_FILL, 2 * window_needed)
     try:
-        kept = await probe(mqtt_settings(connection, config, _dates(config)), count)
+        settings = mqtt_settings(connection, config, _dates(config))
+        kept = await probe(settings, count)
+        again = await redelivery(settings)
     except DriverNotReady as fault:
         return BrokerPart(name, (Line(name, None, f"cannot be asked: {fault.reason}", _hints(fault.hint)),))
     except DriverMisconfigured as fault:
         return BrokerPart(name, (Line(name, False, f"{fault.field}: {fault.reason}", _hints(fault.hint)),))
-    return BrokerPart(name, (_queue(kept, rate_hz), _window(kept, config.log.log_stall_s, rate_hz)))
+    told = all(item.payload.at or item.payload.counter for item in connection.subscriptions if item.qos)
+    lines = [_queue(kept, rate_hz), _window(kept, config.log.log_stall_s, rate_hz), *again_lines(again, told=told)]
+    return BrokerPart(name, tuple(lines))
 
 
 def _queue(kept: Kept, rate_hz: float) -> Line:
@@ -158,6 +164,12 @@ def _window(kept: Kept, log_stall_s: float, rate_hz: float) -> Line:
         return Line("window", None, "nothing came that could stand unacknowledged")
     at_least = kept.window == kept.kept
     text = f"lets {'at least ' if at_least else ''}{kept.window:,} messages stand unacknowledged"
+    ceiling = kept.ceiling_per_s
+    if ceiling is not None:
+        text += f", which lets {ceiling:,.0f} a second through beside the log's own time"
+    if ceiling is not None and ceiling < rate_hz:
+        why = f"{rate_hz:g} a second were asked for: the rest waits at the broker"
+        return Line("window", False, text, (why, "raise the broker's bound of messages in flight, or use another"))
     if kept.window >= needed:
         return Line("window", True, f"{text}; {needed:,} are needed")
     why = f"log_stall_s times {rate_hz:g} readings a second are {needed:,}"
@@ -168,6 +180,48 @@ def _window(kept: Kept, log_stall_s: float, rate_hz: float) -> Line:
         "raise mqtt.receive_maximum, use MQTT 5, or raise the broker's own bound (mosquitto: max_inflight_messages)"
     )
     return Line("window", False, text, (f"{why}: while the disk hangs an alarm could wait {waits_s:.1f} s", cure))
+
+
+def again_lines(found: Again, *, told: bool) -> list[Line]:
+    """What came again after a lost connection. `told`: every payload says its own time or counter."""
+    lines = [_again(found, told=told)]
+    if found.retained:
+        text = f"sets RETAIN on what it has queued ({found.retained} of {found.queued} messages)"
+        why = "the gateway takes it as queued: in a session that was kept, before it subscribes again"
+        lines.append(Line("retain", True, text, (why,)))
+    return lines
+
+
+def _again(found: Again, *, told: bool) -> Line:
+    if not found.kept:
+        text = "does not keep the session of a subscriber whose connection is lost"
+        return Line("again", False, text, ("what comes meanwhile is lost: does it keep sessions for this user?",))
+    if found.taken == 0:
+        return Line("again", None, "nothing came that could come again")
+    if found.again < found.taken:
+        text = f"sends only {found.again} of {found.taken} messages again that were not acknowledged"
+        why = "what is under way when the link or the gateway fails can be lost: use another broker"
+        return Line("again", False, text, (why,))
+    return _repeats(found, told=told)
+
+
+def _repeats(found: Again, *, told: bool) -> Line:
+    marked, same = found.marked >= found.again, found.same_ids >= found.again
+    text = (
+        f"sends again what was not acknowledged, {'marked' if marked else 'without'} DUP,"
+        f" under {'the same' if same else 'new'} ids, in {'order' if found.in_order else 'another order'}"
+    )
+    if found.marked_new:
+        text += "; it also marks what it has never sent"
+    if told:
+        return Line("again", True, f"{text}: every payload says its time or counter, so it stands once")
+    cure = "name payload.at or payload.counter in every subscription, or use another broker"
+    if not same:
+        return Line("again", False, text, ("after a lost link readings stand twice", cure))
+    if not marked:
+        why = "known once eight different readings came again, and only while the gateway runs; else they stand twice"
+        return Line("again", False, text, (why, cure))
+    return Line("again", True, f"{text}: it stands once")
 
 
 def _hints(hint: str) -> tuple[str, ...]:

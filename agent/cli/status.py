@@ -46,7 +46,7 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         ("clock", _clock_trust(answer)),
     ]
     lines += [f"{name:<8}{printable(fact) if name != 'ready' else fact}" for name, fact in facts]
-    lines += ["", *_units(answer), "", *_lanes(answer)]
+    lines += ["", *_units(answer), *_brokers(answer), "", *_lanes(answer)]
     subscriptions = _subscriptions(answer)
     if subscriptions:
         lines += ["", *subscriptions]
@@ -156,6 +156,25 @@ def _subscriptions(answer: dict[str, Any]) -> list[str]:
         why = f"{newest.get('topic', '?')}: {newest.get('reason', '?')}" if newest else ""
         rows.append([name, f"{one.get('readings', 0):,}", f"{one.get('unreadable', 0):,}", why])
     return table(("SUBSCRIPTION", "READINGS", "UNREADABLE", "NEWEST OF THOSE"), rows, right=(1, 2)) if rows else []
+
+
+def _brokers(answer: dict[str, Any]) -> list[str]:
+    """The MQTT brokers that hold messages back, or have sent some again."""
+    rows = []
+    for name, broker in answer.get("mqtt_brokers", {}).items():
+        window, ceiling = broker.get("window"), broker.get("ceiling_per_s")
+        counts = [broker.get(key, 0) for key in ("redelivered", "recognised", "probably_twice")]
+        if window is not None or any(counts):
+            rows.append(
+                [
+                    f"mqtt:{name}",
+                    "-" if window is None else f"{window:,}",
+                    "-" if ceiling is None else f"{ceiling:,.0f}/s",
+                    *(f"{count:,}" for count in counts),
+                ]
+            )
+    titles = ("BROKER", "WINDOW", "CEILING", "CAME AGAIN", "KNOWN", "PROBABLY TWICE")
+    return ["", *table(titles, rows, right=(1, 2, 3, 4, 5))] if rows else []
 
 
 def _lanes(answer: dict[str, Any]) -> list[str]:

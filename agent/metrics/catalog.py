@@ -59,6 +59,24 @@ CATALOG: dict[str, Definition] = {
             "Messages that came again and were taken already: they stand in the log once.",
             ("connection",),
         ),
+        Definition(
+            "tidegate_mqtt_suspected_repeats_total",
+            "counter",
+            "Messages that probably came again and stand twice: the broker does not mark them.",
+            ("connection",),
+        ),
+        Definition(
+            "tidegate_mqtt_window_messages",
+            "gauge",
+            "Messages that the broker lets wait for our acknowledgement, once it has stopped there.",
+            ("connection",),
+        ),
+        Definition(
+            "tidegate_mqtt_ceiling_messages_per_second",
+            "gauge",
+            "Messages a second that come through that window, while it is what bounds them.",
+            ("connection",),
+        ),
         Definition("tidegate_mqtt_disconnects_total", "counter", "Sessions that ended.", ("connection",)),
         Definition(
             "tidegate_mqtt_sessions_lost_total",

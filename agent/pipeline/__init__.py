@@ -6,6 +6,7 @@ from agent.pipeline.frames import FrameSlots, ModelRunner
 from agent.pipeline.intake import Intake, SensorLimits
 from agent.pipeline.outbox import Outbox
 from agent.pipeline.standing import Standing
+from agent.pipeline.streams import StreamWatch
 from agent.pipeline.watch import LogWatch
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "Outbox",
     "SensorLimits",
     "Standing",
+    "StreamWatch",
 ]

@@ -23,7 +23,7 @@ from drivers.mqtt.session import Session
 from drivers.mqtt.stats import MqttStats
 from drivers.mqtt.subscribed import Subscribed
 from drivers.mqtt.topics import Routes
-from drivers.mqtt.window import Window
+from drivers.mqtt.window import STOP_S, Window
 from drivers.values import NotReady, Receipted
 
 if TYPE_CHECKING:
@@ -346,7 +346,7 @@ class MqttDriver:
         self.window.came(came)
         if self.window.full and self._hurrying is None:
             loop = asyncio.get_running_loop()
-            self._hurrying = loop.call_later(self._settings.gather_s + _STOP_S, self._hurry_if_full)
+            self._hurrying = loop.call_later(self._settings.gather_s + STOP_S, self._hurry_if_full)
 
     def _hurry_if_full(self) -> None:
         self._hurrying = None

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from drivers.mqtt.client import SessionClient
 from drivers.mqtt.session import Session
+from drivers.mqtt.window import STOP_S
 from drivers.values import Misconfigured, NotReady
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _AT_ONCE: Final = 500
 _EXPIRY_S: Final = 300
 _QUIET_S: Final = 1.0
 _BOUND_S: Final = 60.0
+_ROUNDS: Final = 5
 _PER_S: Final = 1_000
 """As slow as a broker may be."""
 
@@ -36,12 +38,14 @@ _PER_S: Final = 1_000
 class Kept:
     """Of `offered` QoS 1 messages that a broker acknowledged, it kept `kept` for the subscriber that was away.
 
-    `window` of them it let stand unacknowledged; where that is all of `kept`, its window may be larger.
+    `window` of them it let stand unacknowledged; where that is all of `kept`, its window may be larger. Where it is
+    less, `ceiling_per_s` messages a second came through the window, each time acknowledged as soon as it was full.
     """
 
     offered: int
     kept: int
     window: int
+    ceiling_per_s: float | None = field(default=None, compare=False)
 
 
 class _Subscriber:
@@ -73,6 +77,31 @@ class _Subscriber:
         packets, self._acknowledgements = bytes(self._acknowledgements), bytearray()
         if packets:
             self.session.acknowledge(packets)
+
+    def acknowledge_once(self) -> None:
+        """Acknowledge what came so far."""
+        packets, self._acknowledgements = bytes(self._acknowledgements), bytearray()
+        self.session.acknowledge(packets)
+
+    async def rounds(self, window: int, pause_s: float) -> float | None:
+        """Messages a second through a window that is acknowledged `pause_s` after it is full; None if none came."""
+        loop = asyncio.get_running_loop()
+        began_s, before = loop.time(), self.received
+        for _ in range(_ROUNDS):
+            full = self.received + window
+            self.acknowledge_once()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_QUIET_S):
+                    while self.received < full:
+                        self._came.clear()
+                        await self._came.wait()
+            if self.received < full:
+                break  # too few were left
+            ended_s, came = loop.time() + pause_s, self.received - before
+            await asyncio.sleep(pause_s)
+        else:
+            return came / (ended_s - began_s)
+        return None
 
     async def open(self) -> bool:
         """Connect anew; whether the broker had kept the session."""
@@ -121,9 +150,10 @@ async def probe(settings: MqttSettings, count: int) -> Kept:
                 return Kept(count, 0, 0)
             await subscriber.until_quiet()
             window = subscriber.received
+            ceiling = await subscriber.rounds(window, settings.gather_s + STOP_S) if 0 < window < count else None
             subscriber.acknowledge()
             await subscriber.until_quiet()
-            return Kept(count, subscriber.received, window)
+            return Kept(count, subscriber.received, window, ceiling)
     except TimeoutError:
         raise NotReady(f"the broker took longer than {bound_s:.0f} s", "offer it fewer messages") from None
     finally:

@@ -7,9 +7,9 @@ again, each under its own id: a broker that has lost our messages and gives thei
 them by chance. One that was seen to give such an id to another message is not believed without DUP in that session.
 
 Of messages whose PUBACK was written on the very connection that was lost, or by an earlier run, the id may be free
-again. The newest of those that came first on it count with DUP alone, and only among the first messages of the session
-as it is resumed: a broker that counts its ids up would need more than 64,000 messages under way that never reached us
-to be back at one of them.
+again. The newest of those that came first on it count with DUP alone, and only among the first messages of the
+session as it is resumed: a broker that counts its ids up would need more than 64,000 messages under way that never
+reached us to be back at one of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ENOUGH: Final = 8
 
 @dataclass(slots=True)
 class Entry:
-    """One message of an earlier connection. `sure`: no PUBACK for it was written; `came`: again, on this connection."""
+    """One message of an earlier connection; `sure` where no PUBACK for it was written, `came` once it came again."""
 
     digest: int
     earlier: bool

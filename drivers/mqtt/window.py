@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+STOP_S: Final = 0.005
+"""Beyond what is read together: so long nothing more comes from a broker that has stopped at its window."""
 _STOPS: Final = 3
 _SILENT_S: Final = 0.005
 """A shorter silence before an acknowledgement is no stop: messages 5 ms apart are 200 a second."""

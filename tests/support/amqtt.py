@@ -1,6 +1,7 @@
 """An MQTT broker in pure Python, for a demo on a machine without mosquitto. It speaks MQTT 3.1.1 only.
 
-It keeps no session over its own restart and carries a few hundred messages a second: tests use mosquitto.
+It keeps no session over its own restart and carries a few hundred messages a second: tests use mosquitto, but for
+what amqtt alone does.
 """
 
 from __future__ import annotations
@@ -14,19 +15,28 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+from pwdlib.hashers.argon2 import Argon2Hasher
 
 from tests.support.broker import BrokerError, free_ports
 from tests.support.children import spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 
 
 class Amqtt:
-    """One amqtt on an ephemeral loopback port: a context manager with `start`, `stop`, `host`, `port`."""
+    """One amqtt on an ephemeral loopback port: a context manager with `start`, `stop`, `host`, `port`.
 
-    def __init__(self) -> None:
+    `users` (name to password) closes it to anybody else; only a named user's session is kept.
+    """
+
+    def __init__(self, users: Mapping[str, str] | None = None) -> None:
+        self._users = users
         self.folder = Path(tempfile.mkdtemp(prefix="amqtt-"))
         self.host = "127.0.0.1"
         self.port = 0
@@ -43,9 +53,17 @@ class Amqtt:
             BrokerError: it ended, or did not listen in time.
         """
         (self.port,) = free_ports(1)
+        plugins: dict[str, dict[str, object]] = {
+            "amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}
+        }
+        if self._users is not None:
+            passwords = self.folder / "passwords"
+            hashed = {name: Argon2Hasher().hash(password) for name, password in self._users.items()}
+            passwords.write_text("".join(f"{name}:{word}\n" for name, word in hashed.items()))
+            plugins = {"amqtt.plugins.authentication.FileAuthPlugin": {"password_file": str(passwords)}}
         config = {
             "listeners": {"default": {"type": "tcp", "bind": f"{self.host}:{self.port}"}},
-            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+            "plugins": plugins,
         }
         file = self.folder / "broker.yaml"
         file.write_text(json.dumps(config))  # JSON is YAML

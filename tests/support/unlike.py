@@ -33,7 +33,7 @@ RUMQTTD = Kind("rumqttd", marks=False, ids="again")
 
 
 class Unlike:
-    """The tap. One session at a time; what comes in one read is what may be reversed."""
+    """The tap. One session at a time, and a probe's sender; what comes in one read is what may be reversed."""
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
@@ -44,7 +44,7 @@ class Unlike:
 
     def __call__(self, upward: bool, data: bytes) -> bytes:  # noqa: FBT001 - the proxy's direction
         with self._lock:
-            if upward and data[:1] == bytes([_CONNECT << 4]):
+            if upward and data[:1] == bytes([_CONNECT << 4]) and b"-send-" not in data:
                 self._buffers.clear()
                 self._broker_s.clear()
                 if self._kind.ids == "again":
@@ -52,7 +52,7 @@ class Unlike:
             buffer = self._buffers[upward]
             buffer += data
             packets: list[bytes] = []
-            while (packet := _cut(buffer)) is not None:
+            while (packet := cut(buffer)) is not None:
                 packets.append(self._up(packet) if upward else self._down(packet))
             if self._kind.reverses and not upward:
                 at = [n for n, packet in enumerate(packets) if packet[0] >> 4 == _PUBLISH]
@@ -83,7 +83,7 @@ class Unlike:
         return packet[:2] + self._broker_s.pop(int.from_bytes(packet[2:4])).to_bytes(2)
 
 
-def _cut(buffer: bytearray) -> bytes | None:
+def cut(buffer: bytearray) -> bytes | None:
     """Take one whole packet from the front."""
     length = shift = 0
     for at in range(1, min(5, len(buffer))):

@@ -1,0 +1,50 @@
+"""What a broker queued while the driver was away, and marks as retained: amqtt does so with all of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from paho.mqtt import publish as once
+
+from drivers.mqtt import MqttDriver
+from tests.support.amqtt import Amqtt
+from tests.support.mqtt import Hub, running, settings_for, until
+
+pytestmark = pytest.mark.broker
+
+LOGIN = {"username": "gateway", "password": "s3cret"}
+
+
+async def send(broker, *values, retain=False):
+    messages = [("farm/s/t1/temperature", str(value), 1, retain) for value in values]
+    await asyncio.to_thread(once.multiple, messages, hostname=broker.host, port=broker.port, auth=LOGIN)
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["the same run", "a later run"])
+async def test_what_amqtt_queued_with_retain_set_is_read_and_what_it_retains_is_not(tmp_path, restarted):
+    password = tmp_path / "password"
+    password.write_text(LOGIN["password"])
+    hub = Hub()
+    with Amqtt({LOGIN["username"]: LOGIN["password"]}) as broker:
+        settings = settings_for(
+            broker,
+            "3.1.1",
+            username=LOGIN["username"],
+            password_file=password,
+            subscriptions_file=tmp_path / "subscriptions",
+        )
+        driver = MqttDriver(settings)
+        async with running(driver, hub):
+            await send(broker, 1)
+            await until(lambda: hub.values == [1], "received")
+        await send(broker, -1, retain=True)  # queued, and from now on retained as well
+        await send(broker, *range(2, 100))
+        if restarted:
+            driver = MqttDriver(settings)
+        async with running(driver, hub):
+            await until(lambda: len(hub.values) >= 100, "what was queued")
+            await send(broker, 100)
+            await until(lambda: 100 in hub.values, "what came after it")
+    assert sorted(hub.values) == [-1, *range(1, 101)]
+    assert driver.stats.unreadable > 0, "what it retains, it sends at each connection, and for a new subscription"

@@ -1,0 +1,105 @@
+"""A stream that goes wrong raises an alert: most of it dropped, held back by the broker, or doubled."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.pipeline.streams import StreamWatch, described
+from drivers.mqtt import MqttStats
+from drivers.mqtt.window import Window
+
+TOPIC = "farm/+/t1/#"
+DROPPED = "mqtt/barge/dropped/farm/*/t1/**"
+
+
+class Clock:
+    now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Connection:
+    def __init__(self, clock):
+        self.stats = MqttStats()
+        self.window = Window(clock)
+        self.counts = (0, 0)
+
+    def by_subscription(self):
+        return {TOPIC: self.counts}
+
+
+class Alerts:
+    def __init__(self):
+        self.said = []
+
+    def say(self, alert):
+        self.said.append((alert.alert_id, alert.state.value, alert.text))
+
+    def states(self, alert_id):
+        return [state for name, state, _ in self.said if name == alert_id]
+
+
+@pytest.fixture
+def made():
+    clock, alerts = Clock(), Alerts()
+    connection = Connection(clock)
+    watch = StreamWatch(lambda: {"barge": connection}, alerts, "home", clock)
+    watch.look()
+    return clock, alerts, connection, watch
+
+
+def after(made, readings, dropped, seconds=30):
+    clock, _, connection, watch = made
+    clock.now_s += seconds
+    connection.counts = connection.counts[0] + readings, connection.counts[1] + dropped
+    watch.look()
+
+
+def test_a_topic_of_which_most_is_dropped_raises_an_alert_until_it_is_read_again(made):
+    alerts = made[1]
+    after(made, 40, 60)
+    assert alerts.states(DROPPED) == []
+    after(made, 0, 9)
+    after(made, 0, 1)
+    assert alerts.states(DROPPED) == ["raised"]
+    assert "10 of the last 10 messages" in alerts.said[-1][2]
+    after(made, 0, 50)
+    after(made, 30, 10)
+    assert alerts.states(DROPPED) == ["raised", "cleared"]
+
+
+def test_what_a_broker_retains_is_dropped_once_and_is_no_such_stream(made):
+    after(made, 0, 30)
+    after(made, 100, 0)
+    after(made, 0, 30)
+    assert "raised" not in made[1].states(DROPPED)
+
+
+def test_a_broker_that_holds_back_for_a_minute_is_told_with_its_window_and_ceiling(made):
+    clock, alerts, connection, watch = made
+    for _ in range(310):
+        clock.now_s += 0.001
+        connection.window.came(10)
+        clock.now_s += 0.199
+        connection.window.acknowledged(10)
+    watch.look()
+    assert alerts.states("mqtt/barge/window") == ["cleared", "raised"]
+    assert "10 messages ahead" in alerts.said[-1][2]
+    assert "50 a second" in alerts.said[-1][2]
+    assert described(connection)["ceiling_per_s"] == pytest.approx(50, rel=0.01)
+    clock.now_s += 60
+    watch.look()
+    assert alerts.states("mqtt/barge/window")[-1] == "cleared"
+
+
+def test_repetitions_without_a_mark_are_told_with_the_cure(made):
+    clock, alerts, connection, watch = made
+    connection.stats.suspected = 40
+    watch.look()
+    assert alerts.states("mqtt/barge/repeats")[-1] == "raised"
+    assert "40 messages probably stand twice" in alerts.said[-1][2]
+    assert "payload.counter" in alerts.said[-1][2]
+    clock.now_s += 3_600
+    watch.look()
+    assert alerts.states("mqtt/barge/repeats")[-1] == "cleared"
