@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.cli.status import _brokers
 from agent.pipeline.streams import StreamWatch, described
 from drivers.mqtt import MqttStats
 from drivers.mqtt.window import Window
@@ -103,3 +104,13 @@ def test_repetitions_without_a_mark_are_told_with_the_cure(made):
     clock.now_s += 3_600
     watch.look()
     assert alerts.states("mqtt/barge/repeats")[-1] == "cleared"
+
+
+def test_status_shows_the_window_the_ceiling_and_what_came_again():
+    broker = {"window": 10, "ceiling_per_s": 49.8, "redelivered": 7, "recognised": 5, "probably_twice": 2}
+    silent = {"window": None, "ceiling_per_s": None, "redelivered": 0, "recognised": 0, "probably_twice": 0}
+    shown = "\n".join(_brokers({"mqtt_brokers": {"barge": broker, "shore": silent}}))
+    assert "CEILING" in shown
+    assert shown.splitlines()[-1].split() == ["mqtt:barge", "10", "50/s", "7", "5", "2"]
+    assert "shore" not in shown
+    assert _brokers({}) == []
