@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from agent.pipeline.alerts import Alerts
     from drivers.mqtt import MqttStats
+    from drivers.mqtt.topics import Tally
     from drivers.mqtt.window import Window
 
 _EVERY_S: Final = 5.0
@@ -39,8 +40,8 @@ class Connection(Protocol):
     def window(self) -> Window:
         """How many messages its broker lets wait."""
 
-    def by_subscription(self) -> dict[str, tuple[int, int]]:
-        """Readings and messages dropped of each topic pattern."""
+    def by_subscription(self) -> Mapping[str, Tally]:
+        """What each topic pattern brought; "" is what matched none."""
 
 
 @dataclass(slots=True)
@@ -78,8 +79,9 @@ class StreamWatch:
     def look(self) -> None:
         """Compare with the last look, and tell what is new."""
         for name, connection in self._connections().items():
-            for topic, counts in connection.by_subscription().items():
-                self._look_at_share(name, topic, *counts)
+            for topic, tally in connection.by_subscription().items():
+                if topic:
+                    self._look_at_share(name, topic, tally.readings, tally.unreadable)
             self._look_at_window(name, connection.window)
             self._look_at_repeats(name, connection.stats.suspected)
 

@@ -44,8 +44,6 @@ broker's window is 65,535 at most; a flood of QoS 0 is left to the broker instea
 _DRAIN_S = 2.0
 _RECALL_S = 2.0
 """A disk that hangs must not keep us from connecting; what comes again may then be taken twice."""
-_STOP_S = 0.005
-"""Beyond what is read together: so long nothing more comes from a broker that has stopped at its window."""
 
 
 class MqttDriver:

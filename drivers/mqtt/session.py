@@ -15,6 +15,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from drivers.mqtt.client import READ_BYTES
 from drivers.mqtt.login import password
+from drivers.mqtt.publishes import Publishes
 from drivers.mqtt.refusals import closed_before_connack, of_connack, of_tls, taken_over, wants_tls, where
 from drivers.mqtt.sockets import CONNECT_TIMEOUT_S, connect, speaks_tls
 from drivers.values import NotReady
@@ -35,9 +36,6 @@ _FEW_BYTES = 32 * 1024
 _TAKEN_OVER = 142
 _ID_IN_USE = 145
 _ID_TRIES = 10
-MOST_UNDER_WAY = 20
-"""Publishes of ours that wait for the broker's acknowledgement at a time; fewer where CONNACK grants fewer. That is
-also the most that paho sends at a time: it would hold back the rest, but whatever the broker has granted."""
 
 
 class Session:
@@ -52,8 +50,7 @@ class Session:
         self._on_received = on_received
         self._connack: asyncio.Future[bool] = self._loop.create_future()
         self._answers: dict[int, asyncio.Future[list[Any]]] = {}
-        self._published: dict[int, asyncio.Future[None]] = {}
-        self._slots = asyncio.Semaphore(MOST_UNDER_WAY)
+        self._publishes = Publishes(client, where(settings))
         self._password: str | None = None
         self._unanswered = False
         self._closed = asyncio.Event()
@@ -71,9 +68,6 @@ class Session:
         """Whether what comes now was probably queued at the broker while we were away: from the broker's word that it
         kept the session until the driver has seen the end of it."""
         self.connected_at = 0.0
-        self.retains = True
-        """Whether the broker keeps retained messages; one of MQTT 5 that does not ends the connection over one."""
-        self._most_qos = 2
         self.ended: asyncio.Future[None] = self._loop.create_future()
         """Ends with the reason as its exception."""
         self.ended.add_done_callback(_look_at)
@@ -85,7 +79,7 @@ class Session:
         client.on_disconnect = self._disconnected
         client.on_subscribe = lambda *of: self._answer(of[2], of[3])
         client.on_unsubscribe = lambda *of: self._answer(of[2], of[3])
-        client.on_publish = self._publish_answered
+        client.on_publish = lambda *of: self._publishes.answered(of[2], of[3])
 
     async def open(self) -> bool:
         """Connect. True where the broker had kept the session.
@@ -194,35 +188,18 @@ class Session:
         """
         self._client.renumber()
 
+    @property
+    def retains(self) -> bool:
+        """Whether the broker keeps retained messages."""
+        return self._publishes.retains
+
     async def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Publish; done once the broker has acknowledged (QoS 0: once it is sent). In the order of the calls.
-
-        A broker that keeps no retained messages, or takes a lower QoS only, gets what it takes: better heard once
-        than never. No more wait for an acknowledgement than the broker's Receive Maximum allows.
 
         Raises:
             NotReady: not connected, or the connection ended first, or the broker refused it.
         """
-        if not self.connected:
-            raise NotReady(f"{self._where} is not connected")
-        qos = min(qos, self._most_qos)
-        if not qos:
-            await self._deliver(topic, payload, qos=qos, retain=retain)
-            return
-        async with self._slots:
-            await self._deliver(topic, payload, qos=qos, retain=retain)
-
-    async def _deliver(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
-        if not self.connected:  # it ended while this one waited for its turn
-            raise self._ended_first()
-        info = self._client.publish(topic, payload, qos=qos, retain=retain and self.retains)
-        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise NotReady(f"{self._where} is not connected")
-        done = self._published[info.mid] = self._loop.create_future()
-        try:
-            await done
-        finally:
-            self._published.pop(info.mid, None)
+        await self._publishes.publish(topic, payload, qos=qos, retain=retain)
 
     def acknowledge(self, packets: bytes) -> None:
         """Send acknowledgements, unless the connection that their messages came on is over."""
@@ -333,10 +310,7 @@ class Session:
             self.connected = True
             self.kept = self.backlog = flags.session_present
             self.connected_at = self._loop.time()
-            self.retains = bool(getattr(properties, "RetainAvailable", 1))
-            self._most_qos = getattr(properties, "MaximumQoS", 2)
-            granted = getattr(properties, "ReceiveMaximum", MOST_UNDER_WAY)
-            self._slots = asyncio.Semaphore(min(MOST_UNDER_WAY, granted))
+            self._publishes.begin(properties)
             if not self._connack.done():
                 self._connack.set_result(flags.session_present)
             return
@@ -377,29 +351,16 @@ class Session:
             self._loop.call_soon(self._client.abandon)  # paho's lock is held, and closing would take it again
         else:
             self._client.abandon()
-        lost = self._ended_first()
-        pending: list[asyncio.Future[Any]] = [*self._answers.values(), *self._published.values()]
-        for waiting in pending:
+        lost = NotReady(f"not acknowledged: {self.ended.exception()}")
+        self._publishes.end(lost)
+        for waiting in self._answers.values():
             if not waiting.done():
                 waiting.set_exception(lost)
-
-    def _ended_first(self) -> NotReady:
-        reason = self.ended.exception() if self.ended.done() else None
-        return NotReady(f"not acknowledged: {reason}" if reason else f"{self._where} is not connected")
 
     def _answer(self, number: int, codes: list[Any]) -> None:
         answer = self._answers.get(number)
         if answer is not None and not answer.done():
             answer.set_result(list(codes))
-
-    def _publish_answered(self, _client: Any, _userdata: Any, number: int, code: Any, _properties: Any) -> None:
-        done = self._published.get(number)
-        if done is None or done.done():
-            return
-        if code.value >= _REFUSED_FROM:
-            done.set_exception(NotReady(f"{self._where} did not take a message: {str(code).lower()}"))
-        else:
-            done.set_result(None)
 
 
 def _look_at(ended: asyncio.Future[None]) -> None:

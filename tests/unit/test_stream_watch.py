@@ -7,6 +7,7 @@ import pytest
 from agent.cli.status import _brokers
 from agent.pipeline.streams import StreamWatch, described
 from drivers.mqtt import MqttStats
+from drivers.mqtt.topics import Tally
 from drivers.mqtt.window import Window
 
 TOPIC = "farm/+/t1/#"
@@ -27,7 +28,7 @@ class Connection:
         self.counts = (0, 0)
 
     def by_subscription(self):
-        return {TOPIC: self.counts}
+        return {TOPIC: Tally(*self.counts)}
 
 
 class Alerts:
