@@ -91,6 +91,11 @@ class MemorySink:
         """As set when made."""
         return self._idempotent
 
+    @property
+    def expansion(self) -> float:
+        """Bodies are taken as they are."""
+        return 1.0
+
     async def send(self, batch: Batch) -> Outcome:
         """Take one batch, as `fault` allows."""
         if self.reachable:
@@ -112,7 +117,7 @@ class MemorySink:
 
     def _take(self, batch: Batch) -> Outcome:
         if len(batch.body) > self.max_body_bytes:
-            return Refused(_TOO_LARGE, "MessageTooLarge", permanent=True)
+            return Refused(_TOO_LARGE, "MessageTooLarge (10)", permanent=True)
         claim = batch.claim
         partition = self._logs.setdefault((claim.stream.topic, claim.stream.partition), _Partition())
         if claim.producer.id >= 0:

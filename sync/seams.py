@@ -167,12 +167,16 @@ class Sink(Protocol):
 
     Every method but `close` may raise `Misconfigured`: the other side refuses our credentials, or cannot do
     what the settings ask of it; and `ClusterChanged` (see `cluster_id`). Where one raises NotReady, it is
-    `Unreachable` if nobody answered.
+    `Unreachable` if nobody answered, and `BrokerUnreachable` if others of the cluster did.
     """
 
     @property
     def idempotent(self) -> bool:
         """Whether batches carry a producer id from `new_producer`; else they go without (D13)."""
+
+    @property
+    def expansion(self) -> float:
+        """How many times larger a body leaves than it is in the log, by what was sent last; 1.0 as it is."""
 
     async def send(self, batch: Batch) -> Outcome:
         """Send one batch and wait for its answer; what a broker or a link does is in the outcome.

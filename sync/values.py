@@ -138,23 +138,30 @@ class Accepted:
 class Refused:
     """The broker answered and did not take the batch. `code` is Kafka's error code, `reason` its name.
 
-    `permanent`: it will never take this batch as it is (too large, invalid). Otherwise waiting helps.
+    `permanent`: it will never take this batch as it is, because of a record (too large, invalid). Otherwise the same
+    batch goes again: `setting` is the key of config.yaml that cures it, `hint` what to do, empty if there is none.
     """
 
     code: int
     reason: str
     permanent: bool
+    setting: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
     """No answer, or none that settles it: the batch may be in the topic or not. The same batch goes again (D2).
 
-    `left` is False where nothing of it was written to a connection: then it was no attempt.
+    `left` is False where nothing of it was written to a connection: then it was no attempt. `broker` is the address
+    that could not be reached, if others of the cluster answer. `setting` and `hint` as in `Refused`.
     """
 
     reason: str
     left: bool = True
+    broker: str = ""
+    setting: str = ""
+    hint: str = ""
 
 
 Outcome = Accepted | Refused | Unknown
@@ -188,7 +195,7 @@ class Absent:
 class CannotTell:
     """Asking again will not help: the partition no longer reaches so far back, or we may not read it.
 
-    `may_not_read`: the latter. Absence is not proved by it, nor is presence.
+    `may_not_read`: the latter, or the brokers have no such question. Absence is not proved by it, nor is presence.
     """
 
     reason: str
@@ -311,6 +318,34 @@ class Unreachable(NotReady):
     """Nobody answered: the link or every broker is down. Others of the same link need not try."""
 
 
+class BrokerUnreachable(NotReady):
+    """One broker cannot be reached, though the cluster answers: `broker` is the address that it announces for it."""
+
+    def __init__(self, reason: str, hint: str, broker: str, *, others: bool) -> None:
+        super().__init__(reason, hint)
+        self.broker = broker
+        self.others = others
+        """Whether another announced broker is connected, so that some topics can still be sent."""
+
+
+class NotOffered(NotReady):
+    """The broker does not have this question, or not in a version that we know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why records wait although the link is up.
+
+    `setting` is the key of config.yaml that cures it, `broker` the address that cannot be reached; both are empty if
+    it is neither.
+    """
+
+    reason: str
+    hint: str = ""
+    setting: str = ""
+    broker: str = ""
+
+
 class ClusterChanged(Exception):  # noqa: N818 - named for what is seen, like NotReady
     """Another cluster answers than before, under the same addresses: it knows nothing that is ours."""
 
@@ -321,13 +356,14 @@ def cluster_number(cluster: str) -> int:
 
 
 class Misconfigured(Exception):  # noqa: N818 - named for the cure, like NotReady
-    """Only a change of config (`field`) or of the cluster helps."""
+    """Only a change of config (`field`) or of the cluster helps; `broker` is the address of who said so."""
 
-    def __init__(self, reason: str, field: str = "", hint: str = "") -> None:
+    def __init__(self, reason: str, field: str = "", hint: str = "", broker: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.field = field
         self.hint = hint
+        self.broker = broker
 
 
 class LogStalled(Exception):  # noqa: N818 - a state of the log that callers count

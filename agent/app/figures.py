@@ -8,6 +8,7 @@ from agent import __version__
 from agent.metrics import Histogram, Sample
 from agent.supervisor import State
 from sync.shipper.circuit import CircuitState
+from sync.shipper.waits import EVERYTHING
 from sync.values import Lane
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ def _shipper(hub: Hub) -> Iterator[Sample]:
     yield Sample("tidegate_shipper_circuit_open", float(stats.circuit is not CircuitState.CLOSED))
     for state in CircuitState:
         yield Sample("tidegate_shipper_circuit_state", float(stats.circuit is state), (state.value,))
+    for topic, trouble in {**stats.waiting, **({EVERYTHING: stats.fault} if stats.fault else {})}.items():
+        yield Sample("tidegate_shipper_topic_waiting", 1, (topic, trouble.setting, trouble.broker))
     depth = hub.log.stats().depth
     for lane in stats.limit_bytes:
         waits = lane in stats.holds and depth.get(lane, 0) > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
@@ -175,12 +176,18 @@ def durable(stats: LogStats) -> dict[str, Any]:
 
 
 def uplink(shipper: Shipper | None) -> dict[str, Any]:
-    """The way to Kafka, and which lanes wait for what; empty before the first configuration runs."""
+    """The way to Kafka, and what waits for what; empty before the first configuration runs.
+
+    `fault` is why shipping was given up until a setting changes; `troubles` why topics wait although the link is up,
+    with an empty topic why nothing is sent yet; `waiting` why lanes wait for their share of the link.
+    """
     stats = shipper.stats() if shipper else None
     return {
         "circuit": stats.circuit.value if stats else None,
         "reason": stats.link_reason if stats else "",
         "last_error": stats.last_error if stats else "",
+        "fault": asdict(stats.fault) if stats and stats.fault else None,
+        "troubles": [{"topic": topic, **asdict(why)} for topic, why in stats.waiting.items()] if stats else [],
         "waiting": {lane.value: why for lane, why in stats.holds.items()} if stats else {},
     }
 

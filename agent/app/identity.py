@@ -7,6 +7,7 @@ wait for it.
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from agent import __version__
 from agent.events import GatewayRun, Severity, SystemEvent, SystemEventKind
 from agent.systemd import machine_id
-from sync.values import CannotTell, NotReady, Origin, Standing, Unreachable
+from sync.values import BrokerUnreachable, CannotTell, NotReady, Origin, Standing, Unreachable
 
 if TYPE_CHECKING:
     from agent.config.schema import Gateway
@@ -31,6 +32,8 @@ _MOST_BYTES: Final = 1024 * 1024
 _MOST_REFUSALS: Final = 20
 """So often a topic without a leader is asked again, some twelve seconds: a cluster notices after nine that a broker
 is gone, and everything else waits meanwhile."""
+_LONGEST_REFUSED_S: Final = 30.0
+"""Or so long, if each attempt takes its time: a broker that cannot be reached holds up alarms for no longer."""
 _MOST_ABSENCES: Final = 3
 """So often a topic that is not there, where this log has told of no run: a cluster that creates topics by itself
 needs a moment for it. One that was told a run was there, and may be again in a moment."""
@@ -89,6 +92,7 @@ class Identity:
         self._gateway = gateway
         self._machine = gateway.machine_id or machine_id()
         self._refusals = self._absences = 0
+        self._refused_since_s = 0.0
         self.judgement: Judgement | None = None
         self._told: GatewayRun | None = None
 
@@ -134,8 +138,11 @@ class Identity:
         except Unreachable:
             raise
         except NotReady as error:
+            if isinstance(error, BrokerUnreachable) and not error.others:
+                raise  # nothing could be sent either
             self._refusals += 1
-            if self._refusals < _MOST_REFUSALS:
+            self._refused_since_s = self._refused_since_s or time.monotonic()
+            if self._refusals < _MOST_REFUSALS and time.monotonic() - self._refused_since_s < _LONGEST_REFUSED_S:
                 raise
             found = CannotTell(error.reason)
         if isinstance(found, CannotTell):

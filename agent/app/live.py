@@ -19,7 +19,7 @@ from drivers.values import Misconfigured as DriverMisconfigured
 from drivers.values import NotReady as DriverNotReady
 from sync.kafka import EXISTS, KafkaSink, Role, Weight
 from sync.log.clock import Clock
-from sync.values import ClusterChanged, Misconfigured, NotReady
+from sync.values import ClusterChanged, Misconfigured, NotReady, Unreachable
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sync.kafka import TopicAssessment
 
 _LEAST_FILL = 5_000
+_MOST_ASKED = 6
+"""A coordinator that has just started loads for a moment; a broker without idempotent producers is asked thrice."""
 _RIGHTS = (
     "the user needs WRITE, DESCRIBE, READ and DESCRIBE_CONFIGS on each topic it writes, READ and DESCRIBE on the "
     "fleet's, and DESCRIBE_CONFIGS on the cluster"
@@ -76,24 +78,63 @@ async def _ask(config: Config, rate_hz: float, fill: int | None) -> Live:
 
 
 async def _kafka(config: Config) -> BrokerPart:
-    sink = KafkaSink(kafka_settings(config, _dates(config)))
-    try:
-        assessed = await sink.assess(_topics(config))
-    except NotReady as fault:
-        return BrokerPart("kafka", (Line("kafka", None, f"cannot be asked: {fault.reason}", _hints(fault.hint)),))
-    except ClusterChanged as fault:
-        text = f"cannot be asked: {fault}"
-        hint = "kafka.brokers lead to two clusters: name the brokers of one"
-        return BrokerPart("kafka", (Line("kafka", None, text, _hints(hint)),))
-    except Misconfigured as fault:
-        text = f"{fault.field}: {fault.reason}" if fault.field else fault.reason
-        return BrokerPart("kafka", (Line("kafka", False, text, _hints(fault.hint)),))
-    finally:
-        await sink.close()
+    """Each question on connections of its own: a broker that closes one when asked still answers the others."""
+    lines: list[Line] = []
+    for ask_one in (_brokers, _producers, _assessed):
+        sink = KafkaSink(kafka_settings(config, _dates(config)))
+        try:
+            lines += await ask_one(config, sink)
+        except NotReady as fault:
+            lines.append(Line("kafka", None, f"cannot be asked: {fault.reason}", _hints(fault.hint)))
+            break
+        except ClusterChanged as fault:
+            hint = "kafka.brokers lead to two clusters: name the brokers of one"
+            lines.append(Line("kafka", None, f"cannot be asked: {fault}", _hints(hint)))
+            break
+        except Misconfigured as fault:
+            text = f"{fault.field}: {fault.reason}" if fault.field else fault.reason
+            lines.append(Line("kafka", False, text, _hints(fault.hint)))
+            break
+        finally:
+            await sink.close()
+    return BrokerPart("kafka", tuple(lines))
+
+
+async def _brokers(_config: Config, sink: KafkaSink) -> list[Line]:
+    """Whether every broker can be reached at the address that the cluster announces for it."""
+    away = await sink.unreachable_brokers()
+    if not away:
+        return [Line("brokers", True, "every broker is reached at the address that the cluster announces")]
+    return [Line(f"broker {one.broker}", False, one.reason, _hints(one.hint)) for one in away]
+
+
+async def _producers(_config: Config, sink: KafkaSink) -> list[Line]:
+    """Whether there are idempotent producers, without which nothing is sent with `exactly_once`."""
+    if not sink.idempotent:
+        return []
+    for attempt in range(_MOST_ASKED):
+        try:
+            await sink.new_producer()
+        except Misconfigured as fault:
+            return [Line("producers", False, f"{fault.field}: {fault.reason}", _hints(fault.hint))]
+        except Unreachable:
+            raise
+        except NotReady as fault:
+            if attempt + 1 == _MOST_ASKED:
+                return [Line("producers", None, f"idempotent producers: {fault.reason}", _hints(fault.hint))]
+            await asyncio.sleep(0.5)
+        else:
+            break
+    return [Line("producers", True, "the brokers have idempotent producers")]
+
+
+async def _assessed(config: Config, sink: KafkaSink) -> list[Line]:
+    """What each topic grants."""
+    assessed = await sink.assess(_topics(config))
     lines = [_topic(topic, exactly_once=sink.idempotent) for topic in assessed]
     if any(finding.name.startswith("right:") for topic in assessed for finding in topic.wanting(Weight.ADVICE)):
         lines[-1] = Line(lines[-1].subject, lines[-1].well, lines[-1].text, (*lines[-1].why, _RIGHTS))
-    return BrokerPart("kafka", tuple(lines))
+    return lines
 
 
 def _dates(config: Config) -> CertificateDates:

@@ -16,11 +16,11 @@ from agent.metrics import Histogram
 from agent.reload import Part, Planned
 from agent.supervisor import Stage, Unit
 from sync.kafka import DesiredSettings, DesiredState, KafkaSettings, KafkaSink, Traffic
-from sync.kafka.answers import name_of
 from sync.shipper import AnotherCluster, LinkBack, LinkLost, Recovered, Repeated, Shipper, ShipperSettings, Waiting
 from sync.shipper.budget import Budget, LaneLimit
 from sync.shipper.circuit import CircuitState
 from sync.shipper.meter import Meter
+from sync.shipper.waits import EVERYTHING
 from sync.values import Lane, NotReady
 
 if TYPE_CHECKING:
@@ -42,11 +42,6 @@ log = logging.getLogger("tidegate.uplink")
 
 _MOST_DOCUMENT_BYTES = 2 * 1024**2
 """More than a broker takes by default: what is too large is refused with a report, not passed over here."""
-
-_HINTS = {
-    name_of(32): "Set the clock, or give the topic LogAppendTime: Kafka takes no times that are an hour ahead. "
-    "The log keeps everything until then"
-}
 
 _KEEP_S = 0.5
 _FAREWELL_S = 1.0
@@ -190,6 +185,7 @@ class Uplink:
             self._answered.set()
             for name in (stream.topic, _repeated(stream)):
                 self._say(f"kafka/{name}", AlertState.CLEARED, f"{stream.lane} records of {stream.topic} are taken")
+            self._say(_waiting(EVERYTHING), AlertState.CLEARED, "records are sent")
 
     def _reported(self, event: ShipperEvent) -> None:
         match event:
@@ -199,10 +195,11 @@ class Uplink:
                 log.info("Kafka answers again after %.0f s", after_s)
             case Waiting(topic, reason, hint):
                 self._answered.set()
-                hint = hint or _HINTS.get(reason, "")
-                self._say(f"kafka/{topic}", AlertState.RAISED, f"{topic} is not taken: {reason}. {hint}".rstrip())
+                cure = f" ({hint})" if hint else ""
+                what = f"{topic} is not taken" if topic else "nothing is sent yet"
+                self._say(_waiting(topic), AlertState.RAISED, f"{what}: {reason}{cure}")
             case Recovered(topic):
-                self._say(f"kafka/{topic}", AlertState.CLEARED, f"{topic} is taken again")
+                self._say(_waiting(topic), AlertState.CLEARED, f"{topic or 'Kafka'} can be sent to again")
             case AnotherCluster(cluster, records):
                 self._tell_of_cluster(cluster, records)
                 self._own.tell_again()
@@ -246,6 +243,10 @@ class Uplink:
         )
 
 
+def _waiting(topic: str) -> str:
+    return f"kafka/{topic or 'start'}"
+
+
 def _repeated(stream: Stream) -> str:
     return f"repeated_{stream.lane}_{stream.topic}"
 
@@ -257,6 +258,7 @@ def kafka_settings(config: Config, dates: CertificateDates | None = None) -> Kaf
         brokers=tuple(kafka.brokers),
         client_id=f"tidegate-{config.gateway.id}",
         delivery=kafka.delivery,
+        compression=kafka.compression,
         request_timeout_s=kafka.request_timeout_s,
         security=kafka.security,
         ca_file=kafka.ca_file,

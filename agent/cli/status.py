@@ -75,8 +75,23 @@ def _uplink(answer: dict[str, Any]) -> str:
     circuit = uplink.get("circuit")
     if circuit is None:
         return "not started"
-    why = uplink.get("reason") or uplink.get("last_error") if circuit != "closed" else ""
-    return ("connected" if circuit == "closed" else "not connected") + (f": {why}" if why else "")
+    fault = uplink.get("fault")
+    if fault:
+        return f"not connected: {_trouble(fault)}"
+    if circuit != "closed":
+        why = uplink.get("reason") or uplink.get("last_error")
+        return "not connected" + (f": {why}" if why else "")
+    topics: dict[str, list[str]] = {}
+    for trouble in uplink.get("troubles", []):
+        topics.setdefault(_trouble(trouble), []).append(str(trouble.get("topic", "")))
+    waits = [f"{', '.join(filter(None, names)) or 'everything'} waits: {why}" for why, names in topics.items()]
+    return "; ".join(["connected", *waits])
+
+
+def _trouble(trouble: dict[str, Any]) -> str:
+    """Why records wait: the setting that cures it first, and the cure last."""
+    setting, hint = trouble.get("setting"), trouble.get("hint")
+    return (f"{setting}: " if setting else "") + str(trouble.get("reason", "")) + (f" ({hint})" if hint else "")
 
 
 def _clock_trust(answer: dict[str, Any]) -> str:

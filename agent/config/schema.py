@@ -108,6 +108,11 @@ class Kafka(Section):
         default="exactly_once",
         description="`at_least_once` only for brokers that have no idempotent producers; it may double records.",
     )
+    compression: Literal["zstd", "gzip", "lz4", "none"] = Field(
+        default="zstd",
+        description="What batches are compressed with. Another than `zstd` only if the cluster takes no zstd: each "
+        "batch then costs more time and more of the link.",
+    )
     restored_log: Literal["wait", "send_marked"] = Field(
         default="wait",
         description="What becomes of the undelivered records of a log that turns out to be restored from a backup or "

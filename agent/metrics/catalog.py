@@ -168,6 +168,14 @@ CATALOG: dict[str, Definition] = {
         Definition("tidegate_shipper_circuit_open", "gauge", "1 while connecting to Kafka fails."),
         Definition("tidegate_shipper_circuit_state", "gauge", "1 for the state of the circuit breaker.", ("state",)),
         Definition(
+            "tidegate_shipper_topic_waiting",
+            "gauge",
+            "1 while Kafka does not take the topic although the link is up. `topic` is empty if that is so of all; "
+            "`setting` is the key of config.yaml that cures it, `broker` the address that cannot be reached or "
+            "refuses the login; both are empty if it is neither.",
+            ("topic", "setting", "broker"),
+        ),
+        Definition(
             "tidegate_shipper_lane_waiting",
             "gauge",
             "1 while the lane has something to send and waits for budget, rate or share.",

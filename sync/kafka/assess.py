@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sync.kafka.answers import NONE, TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION, name_of
 from sync.kafka.configs import broker_config, topic_configs
 from sync.kafka.protocol import DescriptionRequest
+from sync.values import NotReady
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
 
     from sync.kafka.client import Client
+
+T = TypeVar("T")
 
 EXISTS: Final = "exists"
 EXPIRY: Final = "producer.id.expiration.ms"
@@ -96,8 +99,8 @@ async def assess(client: Client, topics: Mapping[str, Role]) -> list[TopicAssess
     """
     names = sorted(topics)
     description = await client.question(DescriptionRequest(names, operations=True))
-    configs = await topic_configs(client, names, _CONFIGS)
-    expiry = await broker_config(client, EXPIRY)
+    configs = await _alone(client, topic_configs(client, names, _CONFIGS), {})
+    expiry = await _alone(client, broker_config(client, EXPIRY), None)
     found: list[TopicAssessment] = []
     for code, name, _internal, partitions, operations in description.topics:
         role = topics[name]
@@ -109,6 +112,18 @@ async def assess(client: Client, topics: Mapping[str, Role]) -> list[TopicAssess
             findings.append(_expiry(expiry))
         found.append(TopicAssessment(name, role, (*findings, *_rights(operations, role))))
     return sorted(found, key=lambda topic: topic.topic)
+
+
+async def _alone(client: Client, question: Awaitable[T], unknown: T) -> T:
+    """The answer to a question, or `unknown` if the broker does not answer this one, though it answers others.
+
+    One that closes the connection when asked costs no other question its answer: the next has a new connection.
+    """
+    try:
+        return await question
+    except NotReady:
+        await client.reach()  # raises where nobody answers at all
+        return unknown
 
 
 def _missing(code: int) -> Finding:
@@ -127,7 +142,7 @@ def _replicas(partitions: list[tuple[Any, ...]]) -> Finding:
 
 def _settings(configs: Mapping[str, str] | None, role: Role) -> list[Finding]:
     if configs is None:
-        reason = "{} cannot be asked: grant this user DESCRIBE_CONFIGS on the topic"
+        reason = "{} cannot be asked: grant this user DESCRIBE_CONFIGS on the topic, if these brokers tell it at all"
         wanted = _CONFIGS if role is Role.RECORDS else _CONFIGS[:2]
         weights = {"message.timestamp.type": Weight.ADVICE}
         return [Finding(name, None, weights.get(name, Weight.GUARANTEE), reason.format(name)) for name in wanted]
@@ -178,7 +193,8 @@ def _settings(configs: Mapping[str, str] | None, role: Role) -> list[Finding]:
 def _expiry(value: str | None) -> Finding:
     if value is None:
         reason = (
-            f"{EXPIRY} cannot be asked: grant this user DESCRIBE_CONFIGS on the cluster; 12 hours are assumed safe"
+            f"{EXPIRY} cannot be asked: grant this user DESCRIBE_CONFIGS on the cluster, if these brokers tell it at "
+            "all; 12 hours are assumed safe"
         )
         return Finding(EXPIRY, None, Weight.GUARANTEE, reason)
     hours = int(value) / 3_600_000

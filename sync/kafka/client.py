@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.conn import collect_hosts
-from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
@@ -17,8 +16,18 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from sync.kafka.answers import NONE, OFFSET_OUT_OF_RANGE, UNKNOWN_SERVER_ERROR, UNSUPPORTED_VERSION, name_of
 from sync.kafka.connections import Connector, keep_send_buffer_small
+from sync.kafka.errors import error_of
+from sync.kafka.nodes import Nodes
 from sync.kafka.traffic import Traffic
-from sync.values import ClusterChanged, Misconfigured, NotReady, Producer, Unreachable
+from sync.values import (
+    BrokerUnreachable,
+    ClusterChanged,
+    Misconfigured,
+    NotOffered,
+    NotReady,
+    Producer,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from sync.kafka.settings import KafkaSettings
@@ -39,6 +48,7 @@ class TopicUnavailable(Exception):  # noqa: N818 - a condition of the cluster, l
         super().__init__(reason)
         self.code = code
         self.reason = reason
+        self.hint = error_of(code).cure
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +85,13 @@ class Client:
         self._brokers = list(settings.brokers)
         self._connector = Connector(settings, traffic or Traffic())
         self._create_topics = create_topics
-        self._nodes: dict[int, tuple[str, int]] = {}
+        self._nodes = Nodes()
         self._topics: dict[str, _Topic] = {}
         self._connections: dict[tuple[int, str], Any] = {}
         self._dialling: dict[tuple[int, str], asyncio.Lock] = {}
         self._unexplained = 0
+        self.cannot_look_up = ""
+        """Why what became of a batch cannot be asked here, once that was found and said."""
         self._one_cluster = one_cluster
         self.cluster: str | None = None
 
@@ -87,18 +99,41 @@ class Client:
         """The connection to a node kept for `line` (a lane, or CONTROL), made where there is none.
 
         Raises:
-            Unreachable: it cannot be reached.
+            BrokerUnreachable: it cannot be reached at the address that the cluster announces, and others answer.
+            Unreachable: nobody answers.
             ClusterChanged: another cluster answers there.
             Misconfigured: it refuses our credentials.
         """
+        tried = self._nodes.addresses.get(node)
+        try:
+            return await self._connected(node, line)
+        except Unreachable as error:
+            await self._others_answer(error)
+            if self._nodes.addresses.get(node) not in (tried, None):
+                return await self._connected(node, line)  # the list of nodes was of another time
+            others = [
+                at for (at, _), kept in self._connections.items() if at not in (node, _NO_LEADER) and kept.connected()
+            ]
+            raise self._nodes.only(node, error, others=bool(others)) from error
+
+    async def _others_answer(self, error: Unreachable) -> None:
+        """Return if any broker answers within the time for one connection; raises the error if none does."""
+        try:
+            async with asyncio.timeout(self._connector.patience_s):
+                await self.reach()
+        except TimeoutError:
+            raise error from None
+
+    async def _connected(self, node: int, line: str) -> Any:
+        """As `connection`; Unreachable says nothing of others."""
         key = (node, line)
         async with self._dialling.setdefault(key, asyncio.Lock()):
             open_one = self._connections.get(key)
             if open_one is not None and open_one.connected():
                 return open_one
-            if node not in self._nodes:
+            if node not in self._nodes.addresses:
                 raise Unreachable(f"broker {node} is not in the cluster's list")
-            host, port = self._nodes[node]
+            host, port = self._nodes.addresses[node]
             connection = await self._dial(host, port, line)
             if line not in (CONTROL, "alert"):
                 keep_send_buffer_small(connection)
@@ -131,9 +166,9 @@ class Client:
             if line == CONTROL and kept.connected():
                 return kept
         reasons: list[str] = []
-        for node in random.sample(sorted(self._nodes), len(self._nodes)):
+        for node in random.sample(sorted(self._nodes.addresses), len(self._nodes.addresses)):
             try:
-                return await self.connection(node, CONTROL)
+                return await self._connected(node, CONTROL)
             except Unreachable as error:
                 reasons.append(error.reason)
         async with self._dialling.setdefault((_NO_LEADER, CONTROL), asyncio.Lock()):
@@ -158,8 +193,19 @@ class Client:
         """A node of the cluster, one that is connected if there is one; raises Unreachable."""
         await self.reach()
         connected = [node for (node, line), kept in self._connections.items() if line == CONTROL and kept.connected()]
-        known = [node for node in connected if node in self._nodes]
-        return random.choice(known or sorted(self._nodes))  # noqa: S311 - spreads questions, not a secret
+        known = [node for node in connected if node in self._nodes.addresses]
+        return random.choice(known or sorted(self._nodes.addresses))  # noqa: S311 - spreads questions, not a secret
+
+    async def unreachable_nodes(self) -> list[BrokerUnreachable]:
+        """What cannot be reached of all that the cluster announces; raises what `reach` raises."""
+        await self.reach()
+        found: list[BrokerUnreachable] = []
+        for node in sorted(self._nodes.addresses):
+            try:
+                await self.connection(node, CONTROL)
+            except BrokerUnreachable as error:
+                found.append(error)
+        return found
 
     async def second_opinion(self, node: int, request: Any) -> Any:
         """The answer of the first broker other than `node` that gives one; `node`'s own where no other does.
@@ -167,13 +213,13 @@ class Client:
         Raises:
             Unreachable: nobody answers.
         """
-        if not self._nodes:
+        if not self._nodes.addresses:
             await self.reach()
 
         async def opinion(other: int) -> Any:
-            return await self._connector.ask(await self.connection(other, CONTROL), request)
+            return await self._connector.ask(await self._connected(other, CONTROL), request)
 
-        asked = [asyncio.ensure_future(opinion(other)) for other in self._nodes if other != node]
+        asked = [asyncio.ensure_future(opinion(other)) for other in self._nodes.addresses if other != node]
         try:
             for answered in asyncio.as_completed(asked):
                 with contextlib.suppress(Unreachable):
@@ -219,7 +265,8 @@ class Client:
         if self._one_cluster and self.cluster not in (None, found):
             raise ClusterChanged(f"cluster {found or 'without an id'} answers in place of {self.cluster}")
         self.cluster = found
-        self._nodes = {broker[0]: (broker[1], broker[2]) for broker in answer.brokers}
+        told_by = f"{connection.host}:{connection.port}"
+        self._nodes = Nodes({broker[0]: (broker[1], broker[2]) for broker in answer.brokers}, told_by)
         return answer
 
     def _recognise_first(self) -> None:
@@ -227,7 +274,7 @@ class Client:
         first = self._connections.get((_NO_LEADER, CONTROL))
         if first is None:
             return
-        for node, address in self._nodes.items():
+        for node, address in self._nodes.addresses.items():
             if (first.host, first.port) == address and (node, CONTROL) not in self._connections:
                 self._connections[node, CONTROL] = self._connections.pop((_NO_LEADER, CONTROL))
                 return
@@ -243,7 +290,7 @@ class Client:
         """Take whatever cluster answers next for ours; all connections are closed."""
         await self.close()
         self.cluster = None
-        self._nodes.clear()
+        self._nodes = Nodes()
         self._topics.clear()
 
     def forget(self, topic: str) -> None:
@@ -320,10 +367,8 @@ class Client:
         cure = "set kafka.delivery to at_least_once, or use a broker with idempotent producers"
         try:
             answer = await self._connector.ask(await self._control(), InitProducerIdRequest(None, 0))
-        except Unreachable as error:
-            if isinstance(error.__cause__, IncompatibleBrokerVersion):
-                raise Misconfigured("the broker has no idempotent producers", "kafka.delivery", cure) from error
-            raise
+        except NotOffered as error:
+            raise Misconfigured("the broker has no idempotent producers", "kafka.delivery", cure) from error
         code = answer.error_code
         if code == NONE:
             self._unexplained = 0
@@ -332,7 +377,7 @@ class Client:
         self._unexplained = self._unexplained + 1 if code == UNKNOWN_SERVER_ERROR else 0
         if code == UNSUPPORTED_VERSION or self._unexplained >= 3:
             raise Misconfigured("the broker has no idempotent producers", "kafka.delivery", cure)
-        raise NotReady(f"no producer id: {name_of(code)}")
+        raise NotReady(f"no producer id: {name_of(code)}", error_of(code).cure)
 
     def drop(self, node: int, line: str) -> None:
         """Close the connection to a node for a line, if there is one."""

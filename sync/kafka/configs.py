@@ -8,6 +8,7 @@ from aiokafka.protocol.admin import DescribeConfigsRequest
 
 from sync.kafka.answers import NONE
 from sync.kafka.client import CONTROL
+from sync.values import NotOffered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ _BROKER: Final = 4
 
 
 async def topic_configs(client: Client, topics: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The named settings of each topic; a topic whose settings this user may not ask for is left out.
+    """The named settings of each topic; a topic whose settings this user or broker may not be asked for is left out.
 
     Raises:
         Unreachable: no broker answers.
@@ -33,13 +34,18 @@ async def topic_configs(client: Client, topics: Sequence[str], names: Sequence[s
 
 
 async def broker_config(client: Client, name: str) -> str | None:
-    """A setting of one of the brokers, which should be that of all; None where this user may not ask for it.
+    """A setting of one of the brokers, which should be that of all; None if it may not or cannot be asked for.
 
     Raises:
         Unreachable: no broker answers.
     """
     node = await client.any_node()
     connection = await client.connection(node, CONTROL)
-    answer = await client.ask(connection, DescribeConfigsRequest([(_BROKER, str(node), [name])]))
+    try:
+        answer = await client.ask(connection, DescribeConfigsRequest([(_BROKER, str(node), [name])]))
+    except NotOffered:
+        return None
+    if not answer.resources:
+        return None
     code, _, _, _, entries = answer.resources[0]
     return next((entry[1] for entry in entries if entry[0] == name), None) if code == NONE else None

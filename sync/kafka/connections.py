@@ -16,19 +16,23 @@ import socket
 import ssl
 import termios
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import READER_LIMIT, AIOKafkaConnection, AIOKafkaProtocol
 from aiokafka.errors import (
     AuthenticationFailedError,
     IllegalSaslStateError,
+    IncompatibleBrokerVersion,
     KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
 
+from sync.kafka.addresses import Addresses
+from sync.kafka.errors import error_of
 from sync.kafka.settings import password, tls_context
-from sync.values import Misconfigured, Unreachable
+from sync.values import Misconfigured, NotOffered, Unreachable
 
 if TYPE_CHECKING:
     from sync.kafka.settings import KafkaSettings
@@ -52,6 +56,7 @@ _BULK_SEND_BUFFER_BYTES = 16 * 1024
 _NO_KAFKA = (AssertionError, EOFError, OverflowError, TypeError, ValueError)
 """What aiokafka makes of a list of versions that is none: a proxy's answer, or another server's on that port."""
 
+_LOGIN_FAILED = 58
 _FOREVER_MS = 10 * 24 * 3600 * 1000
 """aiokafka's own time-out is one of completion; `Connector.ask` has a better one."""
 
@@ -82,12 +87,49 @@ class _Watch:
         self._timer.cancel()
 
 
+class _Connection(AIOKafkaConnection):  # type: ignore[misc] # aiokafka ships no types
+    """aiokafka's connection over a socket that is connected already."""
+
+    async def connect_over(self, sock: socket.socket) -> None:
+        """As `connect`, which would try a name's addresses one after the other, without a bound each."""
+        loop, tls = asyncio.get_running_loop(), self._ssl_context
+        self._closed_fut = loop.create_future()
+        reader = asyncio.StreamReader(limit=READER_LIMIT, loop=loop)
+        protocol = AIOKafkaProtocol(self._closed_fut, reader, loop=loop)
+        try:
+            transport, _ = await loop.create_connection(
+                lambda: protocol, sock=sock, ssl=tls, server_hostname=self.host if tls is not None else None
+            )
+        except BaseException:  # raised on at once; a socket that nobody has must not stay open
+            sock.close()
+            raise
+        self._reader, self._protocol = reader, protocol
+        self._writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        self._read_task = self._create_reader_task()
+        self._idle_handle = loop.call_soon(self._idle_check, weakref.ref(self))
+        try:
+            await self._do_version_lookup()
+            if self._security_protocol.startswith("SASL"):
+                await self._do_sasl_handshake()
+        except BaseException:  # raised on at once, as above
+            self.close()
+            raise
+
+    def offers(self, request: Any) -> bool:
+        """Whether the broker has this question in a version that we know, by its answer to ApiVersions."""
+        least, most = self._versions.get(request.API_KEY, (0, -1))
+        return any(least <= version.API_VERSION <= most for version in request._CLASSES)  # noqa: SLF001 - ours
+
+
 class Connector:
     """Makes connections with one set of credentials, and asks on them."""
 
     def __init__(self, settings: KafkaSettings, traffic: Traffic) -> None:
         self._settings = settings
         self._traffic = traffic
+        self._addresses = Addresses()
+        self.patience_s = settings.connect_timeout_s
+        """How long a connection may take."""
         self._let_in = False
         self._refused_since: float | None = None
 
@@ -104,29 +146,19 @@ class Connector:
             tls, secret = tls_context(settings), password(settings)
         except Misconfigured as fault:
             # Files are replaced one after the other: for a moment a key need not fit its certificate.
-            raise self._refused(fault.reason, fault.field, fault.hint) from fault
+            raise self._refused(where, fault.reason, fault.field, fault.hint) from fault
         connection = None
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                connection = await create_conn(
-                    host,
-                    port,
-                    client_id=settings.client_id,
-                    request_timeout_ms=_FOREVER_MS,
-                    ssl_context=tls,
-                    security_protocol=settings.security.upper(),
-                    sasl_mechanism=settings.sasl_mechanism if secret is not None else None,
-                    sasl_plain_username=settings.username,
-                    sasl_plain_password=secret,
-                    max_idle_ms=_IDLE_MS,
-                    on_close=lambda closed, _reason: self._traffic.closing(closed),
-                )
+                connection = await self._open(self._new(host, port, tls, secret))
         except TimeoutError as error:
             raise Unreachable(f"{where} did not answer within {settings.connect_timeout_s:g} s") from error
         except (SaslAuthenticationFailed, AuthenticationFailedError, IllegalSaslStateError) as error:
-            raise self._refused(f"{where} refuses user {settings.username!r}", "kafka.password_file") from error
+            said = f": {error}" if str(error) else ""
+            reason = f"{where} refuses user {settings.username!r}{said}"
+            raise self._refused(where, reason, "kafka.password_file", error_of(_LOGIN_FAILED).cure) from error
         except UnsupportedSaslMechanismError as error:
-            raise self._refused(f"{where}: {error}", "kafka.sasl_mechanism") from error
+            raise self._refused(where, f"{where}: {error}", "kafka.sasl_mechanism") from error
         except ssl.SSLCertVerificationError as error:
             raise self._mistrusted(where, error) from error
         except UnicodeError as error:
@@ -137,7 +169,8 @@ class Connector:
             if alert is None:
                 raise Unreachable(f"{where}: {_said(error)}") from error
             hint = "it must be valid now, and signed by an authority that the brokers trust"
-            raise self._refused(f"{where} refuses our certificate: {alert}", "kafka.cert_file", hint) from error
+            reason = f"{where} refuses our certificate: {alert}"
+            raise self._refused(where, reason, "kafka.cert_file", hint) from error
         finally:
             if connection is None:
                 self._traffic.failed(line, tls=tls is not None)
@@ -150,14 +183,41 @@ class Connector:
         if error.verify_code in _DATES:
             return Unreachable(reason, "renew it, unless this machine's clock is wrong")
         hint = "the brokers' certificate must be signed by this CA and name their host"
-        return self._refused(reason, "kafka.ca_file", hint)
+        return self._refused(where, reason, "kafka.ca_file", hint)
 
-    def _refused(self, reason: str, field: str, hint: str = "") -> Misconfigured | Unreachable:
+    async def _open(self, connection: _Connection) -> _Connection:
+        """Connect to whichever address of its host answers first, and log in."""
+        sock, address = await self._addresses.connect(connection.host, connection.port)
+        useful = False
+        try:
+            await connection.connect_over(sock)
+            useful = True
+        finally:
+            self._addresses.note(address, useful=useful)
+        return connection
+
+    def _new(self, host: str, port: int, tls: ssl.SSLContext | None, secret: str | None) -> _Connection:
+        settings = self._settings
+        return _Connection(
+            host,
+            port,
+            client_id=settings.client_id,
+            request_timeout_ms=_FOREVER_MS,
+            ssl_context=tls,
+            security_protocol=settings.security.upper(),
+            sasl_mechanism=settings.sasl_mechanism if secret is not None else None,
+            sasl_plain_username=settings.username,
+            sasl_plain_password=secret,
+            max_idle_ms=_IDLE_MS,
+            on_close=lambda closed, _reason: self._traffic.closing(closed),
+        )
+
+    def _refused(self, where: str, reason: str, field: str, hint: str = "") -> Misconfigured | Unreachable:
         now_s = time.monotonic()
         self._refused_since = self._refused_since or now_s
         if self._let_in and now_s - self._refused_since < _PARDON_S:
             return Unreachable(reason, hint)
-        return Misconfigured(reason, field, hint)
+        return Misconfigured(reason, field, hint, where)
 
     async def ask(self, connection: Any, request: Any) -> Any:
         """Send a request and wait for its answer; anything else closes the connection.
@@ -166,14 +226,19 @@ class Connector:
 
         Raises:
             Unreachable: no answer.
+            NotOffered: the broker does not have this question; nothing was sent, and the connection stands.
         """
+        if not connection.offers(request):
+            raise NotOffered(f"{connection.host}:{connection.port} does not answer {_title(request)}")
         watch = _Watch(connection, self._settings.request_timeout_s)
         answered = False
         try:
             answer = await connection.send(request)
             answered = True
-        # NotImplementedError: no version in common; ValueError: an answer that cannot be decoded
-        except (OSError, KafkaError, EOFError, NotImplementedError, ValueError) as error:
+        except IncompatibleBrokerVersion as error:
+            raise NotOffered(f"{connection.host}:{connection.port}: {error}") from error
+        # ValueError: an answer that cannot be decoded
+        except (OSError, KafkaError, EOFError, ValueError) as error:
             raise Unreachable(watch.verdict or _said(error)) from error
         finally:
             watch.stop()
@@ -189,6 +254,11 @@ def _alert(error: BaseException | None) -> str | None:
             return str(error.reason).lower().replace("_", " ")
         error = error.__cause__
     return None
+
+
+def _title(request: Any) -> str:
+    """The question's name in Kafka's protocol."""
+    return type(request).__name__.removesuffix("Request")
 
 
 def _said(error: BaseException) -> str:

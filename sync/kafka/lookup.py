@@ -9,10 +9,10 @@ before and after, and another broker at the end: a leader that was deposed and h
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.default_records import DefaultRecordBatch
@@ -20,14 +20,22 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from sync.batches import frame_batch, framed_batches
 from sync.kafka.answers import NONE, OFFSET_OUT_OF_RANGE, TOPIC_AUTHORIZATION_FAILED, name_of
 from sync.kafka.client import CONTROL
+from sync.kafka.errors import error_of
 from sync.kafka.protocol import DescribeProducersRequest, DescriptionRequest, EpochEndRequest
 from sync.side_by_side import both
-from sync.values import Absent, CannotTell, Forgotten, Found, Known, NotReady, Unreachable
+from sync.values import Absent, CannotTell, Forgotten, Found, Known, NotOffered, NotReady
 
 if TYPE_CHECKING:
     from sync.batches import Framed
     from sync.kafka.client import Client
     from sync.values import Batch, LookedUp, ReadBack
+
+log = logging.getLogger("tidegate.kafka")
+
+_CANNOT_ASK: Final = (
+    "one without an answer goes again under its own id for half of the time that brokers remember ids, and later "
+    "marked possibly_repeated"
+)
 
 READ_BACK: Final = "read back"
 """A connection of its own: what others wrote meanwhile may be a lot on a slow link."""
@@ -62,22 +70,29 @@ class LookUp:
 
     async def look_up(self) -> LookedUp:
         """What the brokers remember of the batch's producer id on its partition."""
+        try:
+            return await self._look_up()
+        except NotOffered as error:
+            return self._cannot_ask(error)
+
+    async def _look_up(self) -> LookedUp:
         lead, connection = await self._lead(CONTROL)
         ask, epoch = self._client.ask, self._epoch_end(lead)
-        try:
-            # A broker answers the questions of one connection in their order, so this is one round trip.
-            before, answer, after, reached = await asyncio.gather(
-                ask(connection, epoch),
-                ask(connection, DescribeProducersRequest(self._topic, self._partition)),
-                ask(connection, epoch),
-                self._offset(connection, _LATEST),
-            )
-        except Unreachable as error:
-            if isinstance(error.__cause__, IncompatibleBrokerVersion):
-                return CannotTell("the brokers do not list producers, as Apache Kafka does from 2.8 on")
-            raise
+        producers_of = DescribeProducersRequest(self._topic, self._partition)
+        if connection.offers(epoch) and not connection.offers(producers_of):
+            return CannotTell("the brokers do not list producers, as Apache Kafka does from 2.8 on")
+        # A broker answers the questions of one connection in their order, so this is one round trip.
+        before, answer, after, reached = await asyncio.gather(
+            ask(connection, epoch),
+            ask(connection, producers_of),
+            ask(connection, epoch),
+            self._offset(connection, _LATEST),
+        )
         self._end_of(before)
-        _, code, _, producers, _ = answer.topics[0][1][0]
+        partitions = [partition for topic in answer.topics for partition in topic[1]]
+        if not partitions:
+            return CannotTell(f"{self._where}: the brokers' list of producers is empty")
+        _, code, _, producers, _ = partitions[0]
         if code == TOPIC_AUTHORIZATION_FAILED:
             return self._may_not_read()
         self._check(code)
@@ -95,6 +110,12 @@ class LookUp:
         It is read from behind the last offset acknowledged before the lease, in bounded pieces. Where the log
         starts later than that, to find the batch still proves that it was taken; not to find it proves nothing.
         """
+        try:
+            return await self._read_back()
+        except NotOffered as error:
+            return self._cannot_ask(error)
+
+    async def _read_back(self) -> ReadBack:
         lead, connection = await self._lead(READ_BACK)
         leads, reached, start = await asyncio.gather(
             self._client.ask(connection, self._epoch_end(lead)),
@@ -157,11 +178,7 @@ class LookUp:
     async def _lead(self, line: str) -> tuple[_Lead, Any]:
         """Who leads now, and a connection to it."""
         lead = self._led_by(await self._client.question(DescriptionRequest([self._topic])))
-        try:
-            return lead, await self._client.connection(lead.node, line)
-        except Unreachable:
-            await self._client.reach()  # the list of nodes may be of another time
-            return lead, await self._client.connection(lead.node, line)
+        return lead, await self._client.connection(lead.node, line)
 
     def _led_by(self, answer: Any) -> _Lead:
         for code, _, _, partitions, _ in answer.topics:
@@ -211,7 +228,14 @@ class LookUp:
     def _check(self, code: int) -> None:
         if code != NONE:
             self._client.forget(self._topic)
-            raise NotReady(f"{self._where}: {name_of(code)}")
+            raise NotReady(f"{self._where}: {name_of(code)}", error_of(code).cure)
+
+    def _cannot_ask(self, error: NotOffered) -> CannotTell:
+        text = f"{error.reason}, so what became of a batch cannot be asked"
+        if self._client.cannot_look_up != text:
+            self._client.cannot_look_up = text
+            log.warning("%s: %s", text, _CANNOT_ASK)
+        return CannotTell(text, may_not_read=True)
 
     def _may_not_read(self) -> CannotTell:
         return CannotTell(f"this user has no right to READ topic {self._topic}", may_not_read=True)

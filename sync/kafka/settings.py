@@ -19,6 +19,7 @@ class CertificateDates(Protocol):
         """Called before each handshake; one that fails for a date then raises ssl.SSLCertVerificationError."""
 
 
+Compression = Literal["zstd", "gzip", "lz4", "none"]
 Security = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
 
 
@@ -26,7 +27,8 @@ Security = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
 class KafkaSettings:
     """The upstream cluster.
 
-    `brokers` are `host:port`, tried in random order to find the rest. `request_timeout_s` is how long a
+    `brokers` are `host:port`, tried in random order to find the rest. `compression` is what batches leave in; in the
+    log they are zstd. `request_timeout_s` is how long a
     request may go without progress (bytes leaving, or the answer once all have left), not how long it may
     take. `password_file` and the TLS files are read again for each connection, so a replaced one is taken up.
     Without `dates` the clock is trusted to judge certificates.
@@ -35,6 +37,7 @@ class KafkaSettings:
     brokers: tuple[str, ...]
     client_id: str = "tidegate"
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    compression: Compression = "zstd"
     request_timeout_s: float = 30.0
     connect_timeout_s: float = 10.0
     security: Security = "plaintext"

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 
-from sync.batches import frame_batch, sending_ms
-from sync.kafka.answers import outcome_of
+from sync.batches import frame_batch, recompressed, sending_ms
+from sync.kafka.answers import UNSUPPORTED_VERSION, outcome_of
 from sync.kafka.assess import EXPIRY, Role, TopicAssessment, assess
 from sync.kafka.client import Client, TopicUnavailable
 from sync.kafka.configs import broker_config
 from sync.kafka.lookup import LookUp
 from sync.kafka.newest import NewestOf
 from sync.kafka.pacing import Pacing
-from sync.values import Accepted, Lane, NotReady, Outcome, Producer, Refused, Stream, Unknown, Unreachable
+from sync.values import (
+    Accepted,
+    BrokerUnreachable,
+    Lane,
+    NotOffered,
+    NotReady,
+    Outcome,
+    Producer,
+    Refused,
+    Stream,
+    Unknown,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sync.kafka.settings import KafkaSettings
+    from sync.kafka.settings import Compression, KafkaSettings
     from sync.kafka.traffic import Traffic
     from sync.values import Batch, LookedUp, ReadBack
 
+_EXPANSION: Final[Mapping[Compression, float]] = {"zstd": 1.0, "gzip": 1.5, "lz4": 2.0, "none": 10.0}
+"""How many times larger than in zstd a body is, until one was sent: telemetry in JSON."""
+_SMALL_BYTES: Final = 16 * 1024
+"""So much is compressed anew within a few ms; more than that is done in a thread, beside the loop."""
 _ALL_IN_SYNC = -1
 _ASK_AGAIN_S = 3600.0
 
@@ -38,6 +55,7 @@ class KafkaSink:
         self._expiration_s: float | None = None
         self._ask_expiration_again_s = 0.0
         self._pacing: dict[tuple[int, Lane], Pacing] = {}
+        self.expansion = _EXPANSION[settings.compression]
 
     @property
     def idempotent(self) -> bool:
@@ -58,17 +76,20 @@ class KafkaSink:
         try:
             node = await client.leader(stream.topic, stream.partition)
             connection = await client.connection(node, stream.lane)
-        except Unreachable as error:
+        except (Unreachable, BrokerUnreachable) as error:
             client.forget(stream.topic)
-            return Unknown(error.reason, left=False)
+            broker = error.broker if isinstance(error, BrokerUnreachable) else ""
+            return Unknown(error.reason, left=False, broker=broker, hint=error.hint)
         except TopicUnavailable as error:
-            return Refused(error.code, error.reason, permanent=False)
+            return Refused(error.code, error.reason, permanent=False, hint=error.hint)
         outcome: Outcome | None = None
         try:
+            body = await self._as_it_leaves(batch.body)
             pacing = self._pacing.setdefault((node, stream.lane), Pacing())
             if stream.lane is not Lane.ALERT:
                 pacing.apply(connection)
-            frame, began_s = frame_batch(batch, sending_ms()), time.monotonic()
+            frame = frame_batch(batch, sending_ms(), self._settings.compression, body)
+            began_s = time.monotonic()
             milliseconds = int(self._settings.request_timeout_s * 1000)
             topics = [(stream.topic, [(stream.partition, frame)])]
             answer = await client.ask(connection, ProduceRequest(None, _ALL_IN_SYNC, milliseconds, topics))
@@ -77,11 +98,25 @@ class KafkaSink:
             pacing.answered(len(frame), time.monotonic() - began_s)
         except Unreachable as error:
             outcome = Unknown(error.reason)
+        except NotOffered as error:
+            outcome = Refused(UNSUPPORTED_VERSION, error.reason, permanent=False)
         finally:
             if not isinstance(outcome, Accepted):
                 client.drop(node, stream.lane)
                 client.forget(stream.topic)
         return outcome
+
+    async def _as_it_leaves(self, body: bytes) -> bytes:
+        """A body of the log in the codec of the settings."""
+        compression = self._settings.compression
+        if compression == "zstd":
+            return body
+        if len(body) <= _SMALL_BYTES:
+            leaves = recompressed(body, compression)
+        else:
+            leaves = await asyncio.to_thread(recompressed, body, compression)
+        self.expansion = max(len(leaves) / len(body), 1.0)
+        return leaves
 
     async def look_up(self, batch: Batch) -> LookedUp:
         """What the brokers remember of the batch's producer id, replicated and under one leader epoch (D6, F7).
@@ -113,6 +148,10 @@ class KafkaSink:
         """What the cluster grants for topics, each by its role (D12); raises Unreachable or Misconfigured."""
         return await assess(self._client, topics)
 
+    async def unreachable_brokers(self) -> list[BrokerUnreachable]:
+        """What cannot be reached of all that the cluster announces; raises Unreachable or Misconfigured."""
+        return await self._client.unreachable_nodes()
+
     def newest_of(self, topic: str, key: bytes) -> NewestOf:
         """Asks over the sink's own connections for the newest record of a key (D11)."""
         return NewestOf(self._client, topic, key)
@@ -125,7 +164,7 @@ class KafkaSink:
             kept = client.keeps(node, stream.lane)
             connection = await client.connection(node, stream.lane)
         except TopicUnavailable as error:
-            raise NotReady(error.reason) from error
+            raise NotReady(error.reason, error.hint) from error
         if kept:
             await client.ask(connection, MetadataRequest([], allow_auto_topic_creation=False))
 
@@ -157,7 +196,7 @@ class KafkaSink:
         try:
             return await self._client.log_end(stream.topic, stream.partition)
         except TopicUnavailable as error:
-            raise NotReady(error.reason) from error
+            raise NotReady(error.reason, error.hint) from error
 
     async def close(self) -> None:
         """Close all connections."""

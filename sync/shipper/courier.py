@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sync.batches import sending_ms
-from sync.shipper.events import DeadLettered, Recovered, Repeated, Waiting
+from sync.shipper.events import DeadLettered, Repeated
 from sync.shipper.moves import (
     Again,
     AgainDone,
@@ -29,8 +28,9 @@ from sync.shipper.moves import (
     Untold,
 )
 from sync.shipper.stream import NO_PRODUCER, begin, resume, step
+from sync.shipper.waits import Patience, trouble_of
 from sync.side_by_side import both
-from sync.values import Accepted, CannotTell, NotReady, Refused, Unknown, Unreachable
+from sync.values import Accepted, CannotTell, Lane, NotReady, Refused, Trouble, Unknown, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -43,16 +43,16 @@ if TYPE_CHECKING:
     from sync.shipper.precedence import Precedence
     from sync.shipper.shares import Shares
     from sync.shipper.stats import Tally
-    from sync.values import Batch, Lane, Outcome, Producer, Stream
+    from sync.shipper.waits import Waits
+    from sync.values import Batch, Outcome, Producer, Stream
 
 log = logging.getLogger("tidegate.shipper")
 
 _Answer = TypeVar("_Answer")
 
-_PERSISTENT = 3
-"""After so many attempts in a row (about a second) a trouble is worth a word."""
-_MOST_DOUBLINGS = 30
-"""Past any longest pause: 1,024 of them, an hour of pauses, are more than a float holds."""
+_LONGER = 12
+"""So many longest pauses a batch waits if only a change of a setting helps: each attempt costs its bytes."""
+_LEAST_BODY_BYTES = 4 * 1024
 
 _EXPIRATION_S = 24 * 3600.0
 """How long brokers remember a producer id where nobody changed it (F4)."""
@@ -65,6 +65,7 @@ class Harbour(Protocol):
     sink: Sink
     circuit: Circuit
     tally: Tally
+    waits: Waits
     on_event: Callable[[ShipperEvent], None]
     on_delivered: Callable[[Batch], None]
     precedence: Precedence
@@ -92,8 +93,7 @@ class Courier:
 
     def __init__(self, stream: Stream, harbour: Harbour, unsettled: Batch | None) -> None:
         self._harbour = harbour
-        self._attempts = self._alike = 0
-        self._reason = ""
+        self._patience = Patience(harbour.backoff_first_s)
         self._unanswered_since_s: float | None = None
         self._untimed = False
         self._change: asyncio.Future[int | None] | None = None
@@ -128,11 +128,11 @@ class Courier:
             case Offer(claim):
                 self._unanswered_since_s = None
                 await harbour.shares.wait(claim.stream.lane)
-                return Leased(await harbour.log.offer(claim, harbour.batch_size(claim.stream.lane).limit_bytes))
+                return Leased(await harbour.log.offer(claim, self._limit_bytes()))
             case AskProducer(fresh):
                 return await self._answered(lambda: self._ask_producer(fresh=fresh))
-            case Pause(reason, _answered):
-                await self._pause(reason)
+            case Pause(reason, _answered, hint, setting, broker):
+                await self._pause(Trouble(reason, hint, setting, broker))
                 return PauseOver()
             case LookUp(batch) | ReadBack(batch):
                 return await self._look(action, batch)
@@ -203,12 +203,13 @@ class Courier:
                     harbour.circuit.doubt(error.reason)
                 harbour.tally.last_error = error.reason
                 reasons.add(error.reason)
-                await self._pause(error.reason, error.hint)
+                await self._pause(trouble_of(error))
             else:
-                self._attempts = 0
-                if harbour.tally.waiting.get(topic) in reasons:
+                self._patience.over()
+                said = harbour.waits.by_topic.get(topic)
+                if said is not None and said.reason in reasons:
                     # Nothing need be pending, whose delivery would say so. What a batch was refused for stays said.
-                    self._recovered(topic)
+                    harbour.waits.end(topic)
                 return answer
 
     async def _send(self, batch: Batch) -> Outcome | Aged:
@@ -273,33 +274,34 @@ class Courier:
         harbour, lane = self._harbour, self.state.stream.lane
         match outcome:
             case Accepted():
-                harbour.batch_size(lane).delivered(len(batch.body), elapsed_s)
+                harbour.batch_size(lane).delivered(int(len(batch.body) * harbour.sink.expansion), elapsed_s)
                 harbour.limit_blocks(lane)
-            case Unknown(reason, left):
+            case Unknown(reason, left, broker):
                 if left:
                     harbour.batch_size(lane).failed()
                     harbour.limit_blocks(lane)
-                else:
+                elif not broker:
                     harbour.circuit.doubt(reason)
                 harbour.tally.retries["no answer" if left else "not connected"] += 1
                 harbour.tally.last_error = reason
-            case Refused(_, reason, _):
+            case Refused(_, reason):
                 harbour.tally.retries[reason] += 1
                 harbour.tally.last_error = reason
 
     def _note_delivered(self, batch: Batch) -> None:
         harbour, lane, topic = self._harbour, self.state.stream.lane, self.state.stream.topic
-        self._attempts = 0
+        self._patience.over()
         harbour.tally.delivered[lane] += batch.count
         harbour.tally.batches[lane] += 1
         harbour.tally.body_bytes[lane] += len(batch.body)
         harbour.tally.delivered_age_s[lane] = max(_now_s() - batch.taken_at_ns / 1e9, 0.0)
-        self._recovered(topic)
+        harbour.waits.end(topic)
         harbour.on_delivered(batch)
 
-    def _recovered(self, topic: str) -> None:
-        if self._harbour.tally.waiting.pop(topic, None) is not None:
-            self._harbour.on_event(Recovered(topic))
+    def _limit_bytes(self) -> int:
+        """How much of the log's own bytes the next batch may be: what leaves may be larger, by its codec."""
+        limit = self._harbour.batch_size(self.state.stream.lane).limit_bytes
+        return max(int(limit / self._harbour.sink.expansion), _LEAST_BODY_BYTES)
 
     async def _ask_producer(self, *, fresh: bool) -> ProducerGiven:
         harbour, stream = self._harbour, self.state.stream
@@ -308,20 +310,24 @@ class Courier:
         asking = harbour.sink.new_producer() if fresh else harbour.lane_producer(stream.lane)
         return ProducerGiven(*await both(asking, harbour.sink.log_end(stream)))
 
-    async def _pause(self, reason: str, hint: str = "") -> None:
+    async def _pause(self, trouble: Trouble) -> None:
+        harbour, lane = self._harbour, self.state.stream.lane
+        self._patience.failed(trouble)
+        said = self._say(trouble)
+        # An alarm is small: it is tried as often as ever.
+        longer = _LONGER if trouble.setting and lane is not Lane.ALERT else 1
+        await asyncio.sleep(self._patience.pause_s(harbour.backoff_most_s * longer))
+        if not said:
+            self._say(trouble)  # if the circuit was open for a moment only, the trouble is not the link's
+
+    def _say(self, trouble: Trouble) -> bool:
+        """Say that the topic waits, if that is worth a word; whether the link is up, so that it was not held back."""
         harbour, topic = self._harbour, self.state.stream.topic
-        doublings = min(self._attempts, _MOST_DOUBLINGS)
-        longest = min(harbour.backoff_first_s * 2.0**doublings, harbour.backoff_most_s)
-        self._attempts += 1
-        self._alike = self._alike + 1 if reason == self._reason else 1
-        self._reason = reason
-        said = harbour.tally.waiting.get(topic)
-        # Said once; anew only where another reason has taken its place for good.
-        new = self._attempts >= _PERSISTENT if said is None else self._alike >= _PERSISTENT and said != reason
-        if new and harbour.circuit.state == "closed":
-            harbour.tally.waiting[topic] = reason
-            harbour.on_event(Waiting(topic, reason, hint))
-        await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, not a secret
+        if harbour.circuit.state != "closed":
+            return False
+        if self._patience.worth_a_word(trouble, harbour.waits.by_topic.get(topic)):
+            harbour.waits.begin(topic, trouble)
+        return True
 
 
 def _now_s() -> float:

@@ -25,11 +25,17 @@ class LinkBack:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A topic is refused or unanswered again and again, though the link is up; it is tried on and on."""
+    """A topic is refused or unanswered again and again, though the link is up; it is tried on and on.
+
+    `topic` is empty if nothing at all can be sent yet. `setting` is the key of config.yaml that cures it, `broker`
+    the address that cannot be reached; both are empty if it is neither.
+    """
 
     topic: str
     reason: str
     hint: str = ""
+    setting: str = ""
+    broker: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,9 @@ class Pause:
 
     reason: str
     answered: bool
+    hint: str = ""
+    setting: str = ""
+    broker: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ from sync.shipper.batch_size import MOST_BYTES, BatchSize
 from sync.shipper.budget import Budget
 from sync.shipper.circuit import Circuit, CircuitState
 from sync.shipper.courier import Courier
-from sync.shipper.events import AnotherCluster, LinkBack, Recovered, Repeated, Waiting
+from sync.shipper.events import AnotherCluster, LinkBack, Repeated
 from sync.shipper.meter import Meter
 from sync.shipper.precedence import Precedence
 from sync.shipper.shares import Shares
 from sync.shipper.stats import ShipperStats, Tally
 from sync.shipper.thinning import Thinning
-from sync.values import ClusterChanged, Lane, NotReady, Producer, Stream, Unreachable
+from sync.shipper.waits import EVERYTHING, Patience, Waits, trouble_of
+from sync.values import ClusterChanged, Lane, Misconfigured, NotReady, Producer, Stream, Trouble, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -104,6 +105,7 @@ class Shipper:
         self.stop_s = self._settings.stop_s
         self.look_up_after_s = self._settings.look_up_after_s
         self.tally = Tally()
+        self.waits = Waits(on_event)
         self.precedence = Precedence()
         self.meter = meter or Meter(dict)
         self.meter.budget = self._settings.budget
@@ -139,6 +141,8 @@ class Shipper:
                     await self._ship(group)
             except BaseExceptionGroup as several:
                 first = _first_of(several)
+                if isinstance(first, Misconfigured):
+                    self.tally.fault = Trouble(first.reason, first.hint, first.field, first.broker)
                 if not isinstance(first, ClusterChanged):
                     raise first from None
                 present = asyncio.current_task()
@@ -153,9 +157,7 @@ class Shipper:
         """What we knew of them is nothing that those of another cluster know."""
         self._couriers.clear()
         self._producers.clear()
-        for topic in list(self.tally.waiting):
-            del self.tally.waiting[topic]
-            self.on_event(Recovered(topic))
+        self.waits.end_all()
         self._anew = True
 
     async def _pause_between_clusters(self) -> None:
@@ -170,6 +172,7 @@ class Shipper:
     async def _ship(self, group: asyncio.TaskGroup) -> None:
         # Known since the link was tried: it costs no round trip of its own.
         await self._go_to(await self._once_let_go(self._cluster_id))
+        self.tally.fault = None
         self._let_go = False
         self._readied.clear()
         finding = group.create_task(self._find_streams(group))
@@ -203,7 +206,13 @@ class Shipper:
 
     async def _once_let_go(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What a question is answered that all else waits for; asked again until it is."""
-        longest = self.backoff_first_s
+        answer = await self._asked(EVERYTHING, ask, _LET_GO_RETRY_S)
+        self.waits.end(EVERYTHING)
+        return answer
+
+    async def _asked(self, topic: str, ask: Callable[[], Awaitable[T]], most_s: float) -> T:
+        """The answer to a question about a topic, asked again until there is one; that it waits is said once."""
+        patience = Patience(self.backoff_first_s)
         while True:
             await self.circuit.wait_closed()
             try:
@@ -212,8 +221,12 @@ class Shipper:
                 if isinstance(error, Unreachable):
                     self.circuit.doubt(error.reason)
                 self.tally.last_error = error.reason
-            await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, not a secret
-            longest = min(longest * 2, _LET_GO_RETRY_S)
+                trouble = trouble_of(error)
+            patience.failed(trouble)
+            await asyncio.sleep(patience.pause_s(most_s))
+            said = self.waits.by_topic.get(topic)
+            if self.circuit.state is CircuitState.CLOSED and patience.worth_a_word(trouble, said):
+                self.waits.begin(topic, trouble)
 
     async def _cluster_id(self) -> str:
         found = await self.sink.cluster_id(anew=self._anew)
@@ -250,24 +263,8 @@ class Shipper:
 
     async def _assign(self, group: asyncio.TaskGroup, topic: str) -> None:
         """Find a new topic's partition; a topic that does not exist is waited for, and said so once."""
-        attempts, longest = 0, self.backoff_first_s
-        while True:
-            await self.circuit.wait_closed()
-            try:
-                count = await self.sink.partition_count(topic)
-                break
-            except NotReady as error:
-                attempts += 1
-                if isinstance(error, Unreachable):
-                    self.circuit.doubt(error.reason)
-                self.tally.last_error = error.reason
-                if attempts >= 3 and self.circuit.state is CircuitState.CLOSED and topic not in self.tally.waiting:
-                    self.tally.waiting[topic] = error.reason
-                    self.on_event(Waiting(topic, error.reason, error.hint))
-            longest = min(longest * 2, self.backoff_most_s)
-            await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, not a secret
-        if self.tally.waiting.pop(topic, None) is not None:
-            self.on_event(Recovered(topic))
+        count = await self._asked(topic, lambda: self.sink.partition_count(topic), self.backoff_most_s)
+        self.waits.end(topic)
         await self.log.assign_partition(topic, count)
         self._open_known(group)
 
@@ -347,7 +344,12 @@ class Shipper:
         """What shipping waits for, for the status line; None while all flows."""
         if self.circuit.state is not CircuitState.CLOSED:
             return self.circuit.reason
-        return next(iter(self.tally.waiting.values()), None) or self.shares.used_up()
+        if self.tally.fault is not None:
+            return self.tally.fault.reason
+        trouble = next(iter(self.waits.by_topic.values()), None)
+        if trouble is None:
+            return self.shares.used_up()
+        return f"{trouble.reason} ({trouble.hint})" if trouble.hint else trouble.reason
 
     def stats(self) -> ShipperStats:
         """A snapshot of the figures."""
@@ -363,7 +365,8 @@ class Shipper:
             looked_up=dict(tally.looked_up),
             read_back=dict(tally.read_back),
             repeated=dict(tally.repeated),
-            waiting=dict(tally.waiting),
+            waiting=dict(self.waits.by_topic),
+            fault=tally.fault,
             producers=dict(self._producers),
             limit_bytes={lane: size.limit_bytes for lane, size in self._batch_sizes.items()},
             in_flight=tally.in_flight,

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sync.shipper.circuit import CircuitState
-    from sync.values import Producer
+    from sync.values import Producer, Trouble
 
 
 @dataclass(frozen=True, slots=True)
 class ShipperStats:
-    """A snapshot. Counts are since the shipper was made; `retries` by reason, `waiting` with its own.
+    """A snapshot. Counts are since the shipper was made; `retries` by reason.
+
+    `waiting` says why a topic waits, under an empty name why nothing is sent yet; `fault` why shipping was given up.
 
     `delivered_age_s` is the age (CLOCK_BOOTTIME minus `taken_at_ns`) of the oldest record of the newest delivery.
     `holds` says why a lane that has something to send waits: budget, rate, share.
@@ -35,7 +37,8 @@ class ShipperStats:
     looked_up: Mapping[Lane, int]
     read_back: Mapping[Lane, int]
     repeated: Mapping[Lane, int]
-    waiting: Mapping[str, str]
+    waiting: Mapping[str, Trouble]
+    fault: Trouble | None
     producers: Mapping[Lane, Producer]
     limit_bytes: Mapping[Lane, int]
     in_flight: int
@@ -56,7 +59,7 @@ class Tally:
     looked_up: Counter[Lane] = field(default_factory=lambda: Counter(dict.fromkeys(Lane, 0)))
     read_back: Counter[Lane] = field(default_factory=lambda: Counter(dict.fromkeys(Lane, 0)))
     repeated: Counter[Lane] = field(default_factory=lambda: Counter(dict.fromkeys(Lane, 0)))
-    waiting: dict[str, str] = field(default_factory=dict)
+    fault: Trouble | None = None
     in_flight: int = 0
     last_error: str = ""
     delivered_age_s: dict[Lane, float] = field(default_factory=dict)

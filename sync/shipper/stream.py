@@ -150,9 +150,9 @@ def step(state: State, event: Event) -> Step:  # noqa: C901, PLR0911, PLR0912 - 
         match state.phase, event:
             case Phase.ANSWER, Accepted(offset):
                 return _settled(state, batch, offset)
-            case Phase.ANSWER, Unknown(reason, left):
+            case Phase.ANSWER, Unknown(reason, left, broker, setting, hint):
                 state = replace(state, phase=Phase.PAUSE, unanswered=state.unanswered or left, reason=reason)
-                return state, (Pause(reason, answered=False),)
+                return state, (Pause(reason, answered=False, hint=hint, setting=setting, broker=broker),)
             case Phase.ANSWER, Refused():
                 return _refused(state, batch, event)
             case Phase.ANSWER, Aged():
@@ -217,7 +217,8 @@ def _refused(state: State, batch: Batch, refusal: Refused) -> Step:
         return _look_up(state, batch, refusal)
     if refusal.permanent:
         return _cut(state, batch, refusal.reason)
-    return replace(state, phase=Phase.PAUSE, reason=refusal.reason), (Pause(refusal.reason, answered=True),)
+    pause = Pause(refusal.reason, answered=True, hint=refusal.hint, setting=refusal.setting)
+    return replace(state, phase=Phase.PAUSE, reason=refusal.reason), (pause,)
 
 
 def _known(state: State, batch: Batch, last: int) -> Step:

@@ -177,7 +177,7 @@ async def test_a_record_that_kafka_will_not_take_goes_to_the_dead_letters_alone(
     async with ship.under_way():
         await ship.until(lambda: ship.shipper.stats().delivered[Lane.LIVE] >= 100 and ship.all_settled())
     assert await numbers(kafka, topic) == list(range(100))
-    assert [event.reason for event in ship.events if isinstance(event, DeadLettered)] == ["MessageTooLarge"]
+    assert [event.reason for event in ship.events if isinstance(event, DeadLettered)] == ["MessageTooLarge (10)"]
 
 
 async def test_a_topic_that_is_missing_is_waited_for_where_brokers_create_none(topic):

@@ -76,7 +76,7 @@ class OverKafka:
 
     def in_1970(self):
         """What is sent meanwhile is stamped by a clock that stands at its beginning."""
-        return mock.patch.object(kafka_sink, "frame_batch", lambda batch, _: frame_batch(batch, 0))
+        return mock.patch.object(kafka_sink, "frame_batch", lambda batch, _, *how: frame_batch(batch, 0, *how))
 
     async def send_and_be_forgotten(self, batch):
         """Sent in 1970, so that the broker forgets the producer at its next look (F4)."""

@@ -99,7 +99,7 @@ async def test_a_poisoned_record_goes_to_the_dead_letters_and_all_others_arrive_
     assert ship.values() == list(range(30))
     letters = [event for event in ship.events if isinstance(event, DeadLettered)]
     assert len(letters) == 1
-    assert letters[0].reason == "MessageTooLarge"
+    assert letters[0].reason == "MessageTooLarge (10)"
     assert ship.shipper.stats().dead_letters == ship.log.stats().dead_letters == 1
 
 

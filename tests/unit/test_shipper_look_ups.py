@@ -16,7 +16,7 @@ from tests.support.log import SetClock
 from tests.support.ship import FAST, Ship, append, until
 from tests.support.sinks import accepted
 
-TOO_LARGE = Refused(10, "MessageTooLarge", permanent=True)
+TOO_LARGE = Refused(10, "MessageTooLarge (10)", permanent=True)
 
 
 async def broken_off(fault, clock=None):

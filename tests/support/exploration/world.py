@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from sync.values import Accepted, Batch, Claim, Lane, Producer, Refused, Stream
 
 STREAM: Final = Stream(Lane.LIVE, "sensor-data", 0)
-TOO_LARGE: Final = Refused(10, "MessageTooLarge", permanent=True)
+TOO_LARGE: Final = Refused(10, "MessageTooLarge (10)", permanent=True)
 NOT_NOW: Final = Refused(19, "NotEnoughReplicas", permanent=False)
 OUT_OF_ORDER: Final = Refused(45, "OutOfOrderSequenceNumber", permanent=False)
 MARKED: Final = b"possibly repeated"
