@@ -13,6 +13,7 @@ from agent.config.schema import Config
 from agent.config.wording import section_of
 from agent.metrics import CATALOG
 from agent.metrics import docs as metrics_docs
+from sync.kafka.errors import docs as errors_docs
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -39,6 +40,7 @@ def verbs(group, path="tidegate"):
     [
         ("CONFIG.md", config_docs.page(), "agent.config.docs"),
         ("METRICS.md", metrics_docs.page(), "agent.metrics.docs"),
+        ("KAFKA_ERRORS.md", errors_docs.page(), "sync.kafka.errors.docs"),
     ],
 )
 def test_a_page_made_from_code_is_current(name, page, command):

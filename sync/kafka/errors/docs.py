@@ -1,0 +1,73 @@
+"""docs/KAFKA_ERRORS.md, made from the table: `python -m sync.kafka.errors.docs > docs/KAFKA_ERRORS.md`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from sync.kafka.errors.table import TABLE, Kind
+
+_DONE: Final = {
+    Kind.TAKEN: ("The broker has the batch.", "settled"),
+    Kind.RECORD: (
+        "A record of the batch will never be taken.",
+        "the batch is cut in halves down to that record, which goes to the dead letters (D4)",
+    ),
+    Kind.SEQUENCE: (
+        "What the broker remembers of our producer id is not what we were told: it lost records.",
+        "the batch is looked up (D7)",
+    ),
+    Kind.TOPIC: (
+        "The topic is missing, may not be written, or is set up so that it takes nothing.",
+        "waits, and goes again as it was",
+    ),
+    Kind.CLIENT: (
+        "This gateway: a setting, its rights, its clock, its version.",
+        "waits, and goes again as it was: once a minute if only a setting helps, alarms every 5 s",
+    ),
+    Kind.PASSING: ("The cluster as it is now.", "waits, and goes again as it was"),
+    Kind.OTHER: (
+        "Groups, transactions, administration, talk among brokers: a gateway asks nothing of the kind.",
+        "if it comes all the same: waits, and goes again as it was",
+    ),
+}
+
+_HEAD: Final = """\
+# Kafka's error codes
+
+What the gateway does when a broker answers a batch with an error. The table has every code of Kafka's protocol up to
+133 (Apache Kafka 4.3). A code that it lacks counts as `other`.
+
+**Only an error about a record makes a dead letter.** After any other the same batch goes again, under the same
+producer id and sequence (D2), and the log keeps it until it is taken. If that lasts, the journal, `tidegate status`,
+the alert `kafka/TOPIC` and the metric `tidegate_shipper_topic_waiting` say so, with the setting that cures it.
+
+This page is made from the code: `python -m sync.kafka.errors.docs > docs/KAFKA_ERRORS.md`.
+
+| kind | what it is about | what becomes of the batch |
+|---|---|---|
+"""
+
+_TABLE: Final = """
+
+*Not appended: yes* means that a broker finds the error before it appends anything. After any other error the batch
+may be in the topic all the same, so it counts as not answered (F6).
+
+| code | name | kind | not appended | setting | what to do |
+|---|---|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    kinds = [f"| `{kind}` | {about} | {done} |" for kind, (about, done) in _DONE.items()]
+    rows = [
+        f"| {error.code} | {error.name} | `{error.kind}` | {'yes' if error.before else ''} "
+        f"| {f'`{error.setting}`' if error.setting else ''} | {error.cure} |"
+        for error in TABLE
+    ]
+    return f"{_HEAD}{chr(10).join(kinds)}{_TABLE}{chr(10).join(rows)}\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
