@@ -258,7 +258,7 @@ def _alert(error: BaseException | None) -> str | None:
 
 def _title(request: Any) -> str:
     """The question's name in Kafka's protocol."""
-    return type(request).__name__.removesuffix("Request")
+    return getattr(request, "TITLE", type(request).__name__.removesuffix("Request"))
 
 
 def _said(error: BaseException) -> str:

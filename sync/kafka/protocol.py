@@ -135,6 +135,7 @@ class EpochEndRequest(Request[_EpochEndStruct]):
     """
 
     API_KEY = 23
+    TITLE = "OffsetForLeaderEpoch"
 
     def __init__(self, topic: str, partition: int, epoch: int) -> None:
         self._topics = [(topic, [(partition, epoch, epoch)])]
@@ -193,6 +194,7 @@ class DescriptionRequest(Request[_DescriptionStruct]):
     """Metadata with leader epochs and with the operations that the asking user may do; creates no topic."""
 
     API_KEY = 3
+    TITLE = "Metadata with leader epochs"
 
     def __init__(self, topics: list[str], *, operations: bool = False) -> None:
         self._topics = topics

@@ -82,3 +82,27 @@ def test_brokers_that_do_not_answer_are_not_well_and_give_no_traceback(tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.count("cannot be asked") == 2
     assert "Traceback" not in done.stdout
+
+
+def test_a_broker_without_idempotent_producers_is_told_by_that_name(tansu, mosquitto, tmp_path):
+    """It also closes the connection when asked for settings by name: that costs no other question its answer."""
+    tansu.create_topic("sensor-data")
+    done = check(tmp_path, [tansu.bootstrap], {"barge": (mosquitto, {})}, "--fill", "20", "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    (kafka,) = [part for part in json.loads(done.stdout)["live"]["parts"] if part["name"] == "kafka"]
+    lines = {line["subject"]: line for line in kafka["lines"]}
+    assert lines["brokers"]["well"]
+    assert not lines["producers"]["well"]
+    assert "kafka.delivery: the broker has no idempotent producers" in lines["producers"]["text"]
+    assert "sensor-data" in lines, "its topics were asked for all the same"
+    assert "closed" not in done.stdout
+
+
+def test_an_announced_broker_that_nobody_reaches_is_named(kafka, mosquitto, tmp_path):
+    """What the cluster says first is one thing, and where it sends the gateway then is another."""
+    announced = f"{kafka.host}:{kafka.link_port}"
+    behind = f"{kafka.host}:{kafka.behind_link_port}"
+    done = check(tmp_path, [behind], {"barge": (mosquitto, {})}, "--fill", "20")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"NOT {behind} announces broker 1 as {announced}, which cannot be reached" in done.stdout
+    assert "advertised.listeners" in done.stdout
