@@ -125,7 +125,16 @@ async def _producers(_config: Config, sink: KafkaSink) -> list[Line]:
             await asyncio.sleep(0.5)
         else:
             break
-    return [Line("producers", True, "the brokers have idempotent producers")]
+    lines = [Line("producers", True, "the brokers have idempotent producers")]
+    lacking = await sink.cannot_look_up()
+    if lacking:
+        text = f"what became of a batch cannot be asked: the brokers do not answer {lacking}"
+        why = (
+            "without an answer it goes again under its own id for half of the time that brokers remember ids, and "
+            "later marked possibly_repeated"
+        )
+        lines.append(Line("look-ups", None, text, (why,)))
+    return lines
 
 
 async def _assessed(config: Config, sink: KafkaSink) -> list[Line]:

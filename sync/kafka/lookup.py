@@ -57,6 +57,17 @@ class _Lead:
     epoch: int
 
 
+async def cannot_ask(client: Client) -> str:
+    """What a broker lacks so that it cannot be asked what became of a batch; empty if it lacks nothing.
+
+    Raises:
+        Unreachable: no broker answers.
+    """
+    connection = await client.connection(await client.any_node(), CONTROL)
+    asked = (EpochEndRequest("", 0, 0), DescriptionRequest([]))
+    return ", ".join(request.TITLE for request in asked if not connection.offers(request))
+
+
 class LookUp:
     """The questions about one batch; each raises NotReady (or Unreachable) where asking again helps."""
 

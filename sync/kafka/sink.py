@@ -14,7 +14,7 @@ from sync.kafka.answers import UNSUPPORTED_VERSION, outcome_of
 from sync.kafka.assess import EXPIRY, Role, TopicAssessment, assess
 from sync.kafka.client import Client, TopicUnavailable
 from sync.kafka.configs import broker_config
-from sync.kafka.lookup import LookUp
+from sync.kafka.lookup import LookUp, cannot_ask
 from sync.kafka.newest import NewestOf
 from sync.kafka.pacing import Pacing
 from sync.values import (
@@ -131,6 +131,10 @@ class KafkaSink:
     async def read_back(self, batch: Batch) -> ReadBack:
         """Whether the batch stands in its partition, read from the lease's offset to the end; raises as `look_up`."""
         return await LookUp(self._client, batch).read_back()
+
+    async def cannot_look_up(self) -> str:
+        """What the brokers lack for `look_up` and `read_back` to answer, empty if nothing; raises NotReady."""
+        return await cannot_ask(self._client)
 
     async def id_expiration_s(self) -> float | None:
         """After how long the brokers forget a producer id (F4); None where this user may not ask. Raises NotReady.

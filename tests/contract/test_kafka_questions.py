@@ -99,3 +99,10 @@ async def test_a_question_that_ends_the_connection_leaves_the_others_their_answe
     assert found["replication"] is False
     assert found["cleanup.policy"] is None
     assert found["right:WRITE"] is not None
+
+
+async def test_what_is_lacking_for_a_look_up_is_told(relay, sink):
+    assert await sink.cannot_look_up() == ""
+    relay.missing = frozenset({OFFSET_FOR_LEADER_EPOCH})
+    await sink.close()
+    assert await sink.cannot_look_up() == "OffsetForLeaderEpoch"

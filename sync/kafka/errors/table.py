@@ -113,7 +113,7 @@ TABLE: Final = (
         "CLUSTER_AUTHORIZATION_FAILED",
         Kind.CLIENT,
         before=True,
-        cure="grant this user IdempotentWrite on the cluster",
+        cure="grant this user IdempotentWrite on the cluster, which Kafka before 3.0 asks for",
     ),
     KafkaError(32, "INVALID_TIMESTAMP", Kind.CLIENT, before=True, cure=_CLOCK, note="this gateway's clock is ahead"),
     KafkaError(33, "UNSUPPORTED_SASL_MECHANISM", Kind.CLIENT, setting="kafka.sasl_mechanism", cure=_MECHANISM),
