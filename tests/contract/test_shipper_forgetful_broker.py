@@ -61,7 +61,7 @@ class NoAnswer(Over):
 
     async def send(self, batch: Batch) -> Outcome:
         # Its clock stands at its beginning, so that the broker forgets the id at its next look (F4).
-        with mock.patch.object(kafka_sink, "frame_batch", lambda batch, _: frame_batch(batch, 0)):
+        with mock.patch.object(kafka_sink, "frame_batch", lambda batch, _, *how: frame_batch(batch, 0, *how)):
             if batch.first < self.at:
                 return await self.sink.send(batch)
             if self.taken:

@@ -13,7 +13,7 @@ from sync.kafka import KafkaSettings, KafkaSink
 from sync.kafka.client import CONTROL
 from sync.kafka.lookup import LookUp, _Lead
 from sync.kafka.protocol import DescribeProducersRequest
-from sync.values import Absent, CannotTell, Found, Known, NotReady, Producer, Refused, Unknown, Unreachable
+from sync.values import Absent, BrokerUnreachable, CannotTell, Found, Known, NotReady, Producer, Refused, Unknown
 from tests.support.batches import batch_of
 from tests.support.cluster import KafkaCluster
 from tests.support.consumer import read_topic
@@ -144,7 +144,7 @@ async def test_behind_a_link_to_each_node_only_the_leaders_matters(cluster):
         await all_in_sync(cluster, topic)
         links[1].refuse()
         for ask in (sink.look_up, sink.read_back):
-            with pytest.raises(Unreachable):
+            with pytest.raises(BrokerUnreachable):
                 await ask(batch)
         await asyncio.to_thread(cluster.move_leader, topic, 3)
         assert await ready(sink.look_up, batch) == Known(9)

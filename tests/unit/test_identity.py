@@ -16,7 +16,7 @@ from agent.pipeline import Outbox
 from agent.systemd import machine_id
 from sync.kafka import Newest
 from sync.log import MemoryLog
-from sync.values import CannotTell, Lane, NotReady, Origin, Standing, Stream
+from sync.values import BrokerUnreachable, CannotTell, Lane, NotReady, Origin, Standing, Stream
 from tests.support.log import TOPIC, claim, drain, envelopes, settings
 
 HERE, THERE = "a" * 32, "b" * 32
@@ -194,3 +194,27 @@ async def test_a_new_log_waits_only_a_moment_for_a_topic_that_is_not_there(tmp_p
     assert [(run["log_id"], run["identity"]) for run in known.runs] == [(own_id, verdict.value)]
     assert known.sent == ["pending"]
     assert await is_known_to_be_no_copy(log)
+
+
+class OutOfReach(Upstream):
+    """The one broker that leads the topic cannot be reached; `others` of the cluster can, or none."""
+
+    def __init__(self, *, others):
+        super().__init__(0, None)
+        self.others = others
+
+    async def read(self, *_):
+        raise BrokerUnreachable("a announces broker 1 as b", "cure", "b:9092", others=self.others)
+
+
+async def test_one_broker_out_of_reach_holds_up_what_others_lead_for_a_while_only(tmp_path):
+    """D11: an alarm must not wait for the leader of another topic."""
+    known = await ask(await grown(tmp_path), OutOfReach(others=True))
+    assert known.verdict is Verdict.UNKNOWN
+    assert [event["event"] for event in known.events] == ["identity_unknown"]
+
+
+async def test_where_no_announced_broker_is_reached_it_is_waited_for(tmp_path):
+    """Nothing could be sent either, and a copy must not go unnoticed for that."""
+    with pytest.raises(AssertionError, match="never ends"):
+        await ask(await grown(tmp_path), OutOfReach(others=False))
