@@ -181,7 +181,7 @@ class Sink(Protocol):
     async def send(self, batch: Batch) -> Outcome:
         """Send one batch and wait for its answer; what a broker or a link does is in the outcome.
 
-        Anything but an acknowledgement closes the connection (D2). Cancelled, the outcome is unknown.
+        What leaves open whether the batch was taken closes the connection (D2). Cancelled, the outcome is unknown.
         """
 
     async def look_up(self, batch: Batch) -> LookedUp:

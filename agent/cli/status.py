@@ -84,7 +84,10 @@ def _uplink(answer: dict[str, Any]) -> str:
     topics: dict[str, list[str]] = {}
     for trouble in uplink.get("troubles", []):
         topics.setdefault(_trouble(trouble), []).append(str(trouble.get("topic", "")))
-    waits = [f"{', '.join(filter(None, names)) or 'everything'} waits: {why}" for why, names in topics.items()]
+    waits = [
+        f"{', '.join(names)} not taken: {why}" if all(names) else f"nothing is sent yet: {why}"
+        for why, names in topics.items()
+    ]
     return "; ".join(["connected", *waits])
 
 

@@ -379,10 +379,11 @@ class Client:
             raise Misconfigured("the broker has no idempotent producers", "kafka.delivery", cure)
         raise NotReady(f"no producer id: {name_of(code)}", error_of(code).cure)
 
-    def drop(self, node: int, line: str) -> None:
-        """Close the connection to a node for a line, if there is one."""
+    def drop(self, node: int, line: str, why: str = "") -> None:
+        """Close the connection to a node for a line, if there is one; others who wait on it are told why."""
         connection = self._connections.pop((node, line), None)
         if connection is not None:
+            connection.closed_for = connection.closed_for or why
             connection.close()
 
     async def close(self) -> None:

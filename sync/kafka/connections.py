@@ -90,6 +90,9 @@ class _Watch:
 class _Connection(AIOKafkaConnection):  # type: ignore[misc] # aiokafka ships no types
     """aiokafka's connection over a socket that is connected already."""
 
+    closed_for = ""
+    """Why we closed it while others may have waited on it."""
+
     async def connect_over(self, sock: socket.socket) -> None:
         """As `connect`, which would try a name's addresses one after the other, without a bound each."""
         loop, tls = asyncio.get_running_loop(), self._ssl_context
@@ -239,7 +242,7 @@ class Connector:
             raise NotOffered(f"{connection.host}:{connection.port}: {error}") from error
         # ValueError: an answer that cannot be decoded
         except (OSError, KafkaError, EOFError, ValueError) as error:
-            raise Unreachable(watch.verdict or _said(error)) from error
+            raise Unreachable(watch.verdict or connection.closed_for or _said(error)) from error
         finally:
             watch.stop()
             if not answered:

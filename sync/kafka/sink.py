@@ -102,8 +102,11 @@ class KafkaSink:
             outcome = Refused(UNSUPPORTED_VERSION, error.reason, permanent=False)
         finally:
             if not isinstance(outcome, Accepted):
-                client.drop(node, stream.lane)
                 client.forget(stream.topic)
+            if not isinstance(outcome, Accepted | Refused):
+                # What is refused was answered: no late copy of it is under way, and others of the lane wait on it.
+                why = f"closed with a batch of {stream.topic}: {outcome.reason}" if outcome is not None else ""
+                client.drop(node, stream.lane, why)
         return outcome
 
     async def _as_it_leaves(self, body: bytes) -> bytes:

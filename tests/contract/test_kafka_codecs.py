@@ -12,7 +12,7 @@ from sync.batches import CODECS, recompressed
 from sync.kafka import KafkaSettings, KafkaSink
 from sync.log import LogSettings, SqliteLog
 from sync.shipper import DeadLettered, Recovered, Shipper, ShipperSettings, Waiting
-from sync.values import Envelope, Lane
+from sync.values import Accepted, Envelope, Lane
 from tests.support.batches import batch_of
 from tests.support.consumer import read_topic
 from tests.support.kafka_relay import KafkaRelay
@@ -154,3 +154,23 @@ async def test_a_codec_that_is_changed_sends_what_was_refused_and_doubles_nothin
     records = await read_topic(kafka.bootstrap, topic)
     assert [int(record.value) for record in records] == list(range(50))
     assert not any(record.header("possibly_repeated") for record in records)
+
+
+async def test_a_refusal_of_one_topic_leaves_the_others_their_connection(kafka, topic):
+    """D2: all topics of a lane share one, and a refusal leaves nothing open."""
+    kafka.create_topic(topic)
+    other = f"{topic}-other"
+    kafka.create_topic(other)
+    with KafkaRelay(kafka) as relay:
+        relay.refused = {CODECS["zstd"]: UNSUPPORTED_COMPRESSION}
+        sink = sink_of(relay.bootstrap, "zstd")
+        producer = await ready(sink.new_producer)
+        batches = [batch_of([b"a"], topic=name, producer=producer, base_sequence=0) for name in (topic, other)]
+        for batch in batches:
+            await sink.keep_ready(batch.claim.stream)
+        for _ in range(5):
+            outcomes = await asyncio.gather(*[sink.send(batch) for batch in batches])
+            assert [outcome.reason for outcome in outcomes] == ["UnsupportedCompressionType (76)"] * 2
+        relay.refused = {}
+        assert await asyncio.gather(*[sink.send(batch) for batch in batches]) == [Accepted(0), Accepted(0)]
+        await sink.close()
