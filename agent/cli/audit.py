@@ -37,7 +37,7 @@ _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--brokers", help="Where to ask, host:port with commas, without TLS or log-in; no configuration then.")
 @click.option("--topics", default=_TOPICS, show_default=True, help="The topics of the gateway, with commas.")
 @click.option("--log", "log_file", type=_FILE, help="The gateway's log file: what it still holds is not missing.")
-@click.option("--from-seq", type=click.IntRange(0), help="Begin with this number.")
+@click.option("--from-seq", type=click.IntRange(0), help="Begin with this number, whatever came before it.")
 @click.option("--until-seq", type=click.IntRange(0), help="End with this number.  [default: the highest seen]")
 @click.option(
     "--wait", "wait_s", type=click.FloatRange(0), default=10.0, show_default=True, help="Seconds to read on."
@@ -60,7 +60,9 @@ def audit(  # noqa: PLR0917 - one for each option
     """Account for every number of a gateway: delivered, removed and why, marked, doubled, or missing.
 
     Reads the gateway's topics to their ends, and on for --wait seconds while something is missing, because lanes do
-    not keep order among each other. The exit status is 1 where a number is missing or came twice unmarked.
+    not keep order among each other. The exit status is 1 if a number is missing or came twice unmarked, and also if
+    the first number found is above 1 and nothing says that this log began there: what came before it may be lost. Give
+    --from-seq if it is known to be gone, by retention for example.
     """
     from sync.audit import Topics  # noqa: PLC0415 - aiokafka; not for --help
     from sync.values import Misconfigured, NotReady  # noqa: PLC0415 - likewise
@@ -81,7 +83,9 @@ def audit(  # noqa: PLR0917 - one for each option
             click.echo(line)
     if not statements:
         sys.exit(NOT_WELL)
-    faults = any(one.missing or (one.duplicated and not at_least_once) for one in statements)
+    faults = any(
+        one.missing or one.unseen_before or (one.duplicated and not at_least_once) for one in statements
+    )
     sys.exit(NOT_WELL if faults else WELL)
 
 
@@ -131,7 +135,7 @@ async def _statements(
                 for log_id, account in reading.accounts.items()
                 if log_id in ends
             ]
-            if not any(one.missing for one in statements) or time.monotonic() >= over_s:
+            if not any(one.missing or one.unseen_before for one in statements) or time.monotonic() >= over_s:
                 return statements
             await asyncio.sleep(min(_LOOK_AGAIN_S, wait_s))
             await reading.read_on()
@@ -148,7 +152,9 @@ def _take_in(reading: Topics, log_file: Path) -> None:
 
     reader = LogReader(log_file)
     log_id, last = reader.last_number()
-    reading.account(log_id).reaches(last)
+    own = reading.account(log_id)
+    own.reaches(last)
+    own.began = reader.first_number()
     for loss in reader.untold():
         account = reading.account(loss.log_id)
         if loss.lane is not None:
@@ -172,6 +178,7 @@ def _answer(gateway: str, reading: Topics, statements: Sequence[Statement]) -> d
         "cut_off_topics": sorted(reading.cut_off),
         "missing": sum(one.missing for one in statements),
         "duplicated": sum(one.duplicated for one in statements),
+        "unseen_before": sum(one.unseen_before for one in statements),
         "logs": [asdict(one) for one in statements],
     }
 
@@ -206,7 +213,13 @@ def _lines(gateway: str, reading: Topics, statements: Sequence[Statement]) -> li
 
 
 def _notes(one: Statement) -> list[str]:
-    notes = [f"{count:,} {reason}" for reason, count in sorted(one.removed.items())]
+    notes = []
+    if one.unseen_before:
+        notes.append(
+            f"the first number found is {one.first:,}; nothing says what became of {_range(1, one.unseen_before)}. "
+            f"If they are known to be gone, add --from-seq {one.first}"
+        )
+    notes += [f"{count:,} {reason}" for reason, count in sorted(one.removed.items())]
     if one.aggregates_told:
         notes.append(
             f"{one.aggregates_told:,} aggregates stand for thinned records; {one.aggregates:,} arrived so far"

@@ -42,7 +42,9 @@ class Statement:
     how many more the ledger counts than are gone: that many could hide a number that is missing. `duplicated` numbers
     came again unmarked; `repeated` copies are ones that are marked, or of which the first was. `aggregates` of the
     delivered records stand for thinned ones, of which the ledger tells `aggregates_told`. `uncounted` are losses
-    without numbers, by reason: how many records, None where nobody knows.
+    without numbers, by reason: how many records, None where nobody knows. `unseen_before` is how many numbers lie
+    before `first` that nothing was seen of, where nobody said where to begin: a log counts from 1, or from where its
+    run record says.
     """
 
     log_id: str
@@ -65,6 +67,7 @@ class Statement:
     by_count: int
     surplus: int
     uncounted: Mapping[str, int | None]
+    unseen_before: int = 0
 
 
 @dataclass(slots=True)
@@ -132,9 +135,11 @@ class Account:
 
     def statement(self, first: int | None = None, last: int | None = None) -> Statement:
         """What became of the numbers from `first` to `last`; without them from the beginning to the highest seen."""
+        unseen_before = 0
         if first is None:
             begun = [number for number in (self.began, self.span[0] if self.span else None) if number is not None]
             first = min(begun, default=1)
+            unseen_before = first - 1 if self.began is None else 0
         last = self.last if last is None else last
         known = self.delivered | self.dead_lettered | self.skipped | self.pending
         removals = [removal for removal in self.removals if removal.first <= last and removal.last >= first]
@@ -165,6 +170,7 @@ class Account:
             by_count=gone.by_count,
             surplus=sum(removed.values()) - gone.assigned,
             uncounted=dict(self.uncounted),
+            unseen_before=unseen_before,
         )
 
 

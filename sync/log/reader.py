@@ -129,6 +129,11 @@ class LogReader:
         with self._open() as connection:
             return undelivered.last_number(connection)
 
+    def first_number(self) -> int:
+        """The first number that the log gave under its present id."""
+        with self._open() as connection:
+            return undelivered.first_number(connection)
+
     def undelivered(self, on_block: Callable[[Undelivered], None]) -> None:
         """Call `on_block` with each block that is not settled."""
         with self._open() as connection:

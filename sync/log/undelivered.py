@@ -37,6 +37,12 @@ def last_number(connection: sqlite3.Connection) -> tuple[str, int]:
     )
 
 
+def first_number(connection: sqlite3.Connection) -> int:
+    """The first number that the log gave under the id that it has now: above 1 if it forked (D11)."""
+    _, known = lineage.load(connection)
+    return known.begins_at
+
+
 def undelivered(connection: sqlite3.Connection) -> Iterator[Undelivered]:
     """Every block that is pending, leased, or waits for a decision."""
     log_id, known = lineage.load(connection)

@@ -23,6 +23,7 @@ from sync.log.reader import LogReader
 from sync.shipper import Shipper, ShipperSettings
 from sync.values import Claim, Envelope, Lane, Producer
 from tests.support.account import account
+from tests.support.kafka import delete_before
 
 pytestmark = pytest.mark.broker
 
@@ -160,6 +161,19 @@ async def test_what_the_gateway_still_holds_is_pending_and_what_a_run_left_unuse
         await gateway.ship(log)
     status, told = await gateway.audit(*gateway.topics)
     assert (status, told["missing"], told["logs"][0]["pending"]) == (0, 0, 0)
+
+
+async def test_what_kafka_no_longer_has_of_the_oldest_numbers_is_named_unless_the_first_number_is_given(gateway):
+    async with gateway.log() as log:
+        await gateway.append(log, 0, 30)
+        await gateway.ship(log)
+    delete_before(gateway.kafka.bootstrap, gateway.topic, 20)
+    status, told = await gateway.audit(*gateway.topics)
+    assert (status, told["missing"], told["unseen_before"]) == (1, 0, 20)
+    status, told = await gateway.audit(*gateway.topics, "--from-seq", "21")
+    assert (status, told["missing"], told["unseen_before"], told["logs"][0]["delivered"]) == (0, 0, 0, 10)
+    status, told = await gateway.audit(*gateway.topics, "--log", str(gateway.file))
+    assert (status, told["missing"], told["unseen_before"]) == (1, 20, 0), "its own file says that it began with 1"
 
 
 async def test_a_gateway_that_nobody_knows_is_not_well(gateway):

@@ -9,6 +9,7 @@ import pytest
 
 from agent.cli.audit import _notes
 from sync.audit import Topics
+from sync.audit.accounting import Account
 from sync.kafka import KafkaSettings
 from sync.log import LogSettings, notices
 from sync.log.notices import Loss
@@ -77,6 +78,15 @@ def test_where_a_log_is_said_to_begin_hides_no_number_that_was_seen():
     account.record(503, 503)
     one = account.statement()
     assert (one.first, one.last, one.delivered, one.missing_ranges) == (1, 503, 501, [(501, 502)])
+
+
+@pytest.mark.parametrize(("began", "unseen"), [(None, 500), (1, 0), (501, 0)])
+def test_a_first_number_above_1_is_named_unless_something_says_that_the_log_began_there(began, unseen):
+    account = Account("ab", began)
+    account.record(501, 600)
+    one = account.statement()
+    assert (one.unseen_before, one.missing) == (unseen, 500 if began == 1 else 0)
+    assert account.statement(501).unseen_before == 0, "who names the first number knows what came before"
 
 
 def test_beyond_the_last_number_nothing_is_missing():
