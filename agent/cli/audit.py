@@ -61,8 +61,8 @@ def audit(  # noqa: PLR0917 - one for each option
 
     Reads the gateway's topics to their ends, and on for --wait seconds while something is missing, because lanes do
     not keep order among each other. The exit status is 1 if a number is missing or came twice unmarked, and also if
-    the first number found is above 1 and nothing says that this log began there: what came before it may be lost. Give
-    --from-seq if it is known to be gone, by retention for example.
+    the first number found is above 1 and nothing says that this log began there: what came before it may be lost.
+    Give --from-seq if it is known to be gone, by retention for example.
     """
     from sync.audit import Topics  # noqa: PLC0415 - aiokafka; not for --help
     from sync.values import Misconfigured, NotReady  # noqa: PLC0415 - likewise
@@ -83,9 +83,7 @@ def audit(  # noqa: PLR0917 - one for each option
             click.echo(line)
     if not statements:
         sys.exit(NOT_WELL)
-    faults = any(
-        one.missing or one.unseen_before or (one.duplicated and not at_least_once) for one in statements
-    )
+    faults = any(one.missing or one.unseen_before or (one.duplicated and not at_least_once) for one in statements)
     sys.exit(NOT_WELL if faults else WELL)
 
 
