@@ -170,7 +170,8 @@ def _link(hub: Hub) -> Iterator[Sample]:
     stats = hub.uplink.meter.stats()
     for line, count in stats.today.items():
         yield Sample("tidegate_link_today_bytes", count, (line,))
-    yield Sample("tidegate_link_idle_bytes_per_day", stats.idle_bytes_per_day)
+    if stats.idle_bytes_per_day is not None:
+        yield Sample("tidegate_link_idle_bytes_per_day", stats.idle_bytes_per_day)
     if stats.budget.bytes_per_day is not None and stats.left is not None:
         yield Sample("tidegate_link_budget_bytes", stats.budget.bytes_per_day)
         yield Sample("tidegate_link_budget_left_bytes", stats.left)

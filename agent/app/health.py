@@ -215,5 +215,6 @@ def link(stats: LinkStats) -> dict[str, Any]:
         "runs_out_s": None if stats.runs_out_s is None else round(stats.runs_out_s),
         "day_ends_s": round(stats.day_ends_s),
         "bytes_per_s": round(stats.bytes_per_s, 1),
-        "idle_bytes_per_day": round(stats.idle_bytes_per_day),
+        "idle_bytes_per_day": None if stats.idle_bytes_per_day is None else round(stats.idle_bytes_per_day),
+        "idle_missing": stats.idle_missing,
     }

@@ -88,7 +88,7 @@ class Uplink:
         self._dates = dates
         self._flowing: set[Stream] = set()
         self.traffic = Traffic()
-        self.meter = Meter(self._moved)
+        self.meter = Meter(self._moved, linked=self._linked)
         self._answered = asyncio.Event()
         self.shipper: Shipper | None = None
         self.latency = {lane: Histogram() for lane in Lane}
@@ -174,6 +174,9 @@ class Uplink:
 
     def _moved(self) -> dict[str, int]:
         return {line: moved.both for line, moved in self.traffic.moved().items()}
+
+    def _linked(self) -> bool:
+        return self.shipper is not None and self.shipper.circuit.state is CircuitState.CLOSED
 
     def _delivered(self, batch: Batch) -> None:
         age_s = max(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - batch.taken_at_ns, 0) / 1e9

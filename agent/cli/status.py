@@ -107,8 +107,12 @@ def _clock_trust(answer: dict[str, Any]) -> str:
 
 def _link(answer: dict[str, Any]) -> str:
     link = answer.get("link", {})
-    moved, idle = sum(link.get("today_bytes", {}).values()), link.get("idle_bytes_per_day", 0)
-    today = f"{size(moved)} today, {size(idle)} a day idle"
+    idle, missing = link.get("idle_bytes_per_day"), link.get("idle_missing")
+    today = f"{size(sum(link.get('today_bytes', {}).values()))} today"
+    if idle is not None:
+        today += f", {size(idle)} a day idle"
+    elif missing:
+        today += f", what an idle day takes is not known yet: {missing}"
     if link.get("left_bytes") is None:
         return today
     left, whole = link["left_bytes"], size(link.get("budget_bytes") or 0)
@@ -152,8 +156,11 @@ def _full(log: dict[str, Any]) -> str:
     full_s, thinned_s = (lanes.get(name, {}).get("full_s") for name in ("bulk", "live"))
     if full_s is None:
         return "nothing comes in that would fill it"
-    first = f", thinned from {duration(thinned_s)} on" if thinned_s is not None and thinned_s < full_s else ""
-    return f"full in {duration(full_s)} if nothing is delivered{first}"
+    if thinned_s is not None and thinned_s < full_s:
+        # Thinning makes room: how much, only the readings to come decide.
+        thinned = f"old readings become one-minute values in {duration(thinned_s)}"
+        return f"if nothing is delivered, {thinned}, and it is full in {duration(full_s)} at the earliest"
+    return f"full in {duration(full_s)} if nothing is delivered"
 
 
 def _units(answer: dict[str, Any]) -> list[str]:

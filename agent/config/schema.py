@@ -57,7 +57,8 @@ class Log(Section):
     max_bytes: int = Field(
         default=2 * 1024**3,
         ge=4 * 1024**2,
-        description="How much the log may hold, delivered history included. Undelivered records go last.",
+        description="How much the log may hold, delivered history included. Undelivered records go last. At 200 "
+        "readings a second 2 GiB hold three days of them; then old readings become one-minute values.",
     )
     max_age_days: float = Field(
         default=30.0, gt=0, description="How old records in the log may become, delivered or not."

@@ -191,7 +191,10 @@ CATALOG: dict[str, Definition] = {
         Definition("tidegate_link_connections_total", "counter", "Connections to Kafka that were made.", ("line",)),
         Definition("tidegate_link_today_bytes", "gauge", "Bytes both ways since midnight UTC.", ("line",)),
         Definition(
-            "tidegate_link_idle_bytes_per_day", "gauge", "What line `control` comes to in a day, at its rate so far."
+            "tidegate_link_idle_bytes_per_day",
+            "gauge",
+            "What line `control` comes to in a day, at its rate while a broker answers; absent until an hour of that "
+            "was measured.",
         ),
         Definition("tidegate_link_budget_bytes", "gauge", "The day's budget, where one is set."),
         Definition("tidegate_link_budget_left_bytes", "gauge", "What is left of it today; below 0 once over."),

@@ -26,6 +26,8 @@ LEAST_MS: Final = 60_000
 _WINDOW_MS: Final = 300_000
 _EVERY_MS: Final = 10_000
 _SAMPLES: Final = 8
+EMPTY_BYTES: Final = 17 * 1024
+"""What a log without records takes of its file: no record's share."""
 _TELEMETRY: Final = (Lane.LIVE, Lane.BACKFILL)
 
 
@@ -85,7 +87,7 @@ def measured(book: Book, used_bytes: int) -> Sizes:
         found = [row for row in rows if row is not None]
         means[state.id] = sum(row[3] for row in found) / max(sum(row[1] for row in found), 1)
         held += means[state.id] * (state.end - rows[0][2])
-    scale = used_bytes / held if held else 1.0
+    scale = max(used_bytes - EMPTY_BYTES, held) / held if held else 1.0
     records: Counter[Lane] = Counter()
     total: dict[Lane, float] = {}
     for state in book.streams.values():

@@ -30,6 +30,10 @@ _LEAST_AHEAD: Final = 16 * 1024
 _MOST_AHEAD: Final = 32
 """At most so small a part of the day's budget is reserved at once."""
 _RATE_OVER_S: Final = 300.0
+IDLE_AFTER_S: Final = 300.0
+"""What moves so soon after a start, or after the link came back, is no sign of what an idle day takes."""
+IDLE_LEAST_S: Final = 3600.0
+"""What an idle day takes is not said before so much of the link was measured."""
 
 
 class Cursors(Protocol):
@@ -47,7 +51,8 @@ class LinkStats:
     """A snapshot. `today` is by line; `left` is what the budget leaves today, None without one, below 0 once over.
 
     `runs_out_s`: so soon is the budget used up at the rate of the last minutes, None where it lasts the day.
-    `idle_bytes_per_day`: what questions and the fleet's polls come to in a day, at their rate since the start.
+    `idle_bytes_per_day`: what questions and the fleet's polls come to in a day, at their rate while the link was up;
+    None, with the reason in `idle_missing`, until an hour of that was measured.
     """
 
     today: Mapping[str, int]
@@ -56,22 +61,30 @@ class LinkStats:
     runs_out_s: float | None
     day_ends_s: float
     bytes_per_s: float
-    idle_bytes_per_day: float
+    idle_bytes_per_day: float | None
+    idle_missing: str = ""
 
 
 class Meter:
-    """The traffic of one link, for as long as the process lives. `moved` gives the bytes of each line until now."""
+    """The traffic of one link, for as long as the process lives.
+
+    `moved` gives the bytes of each line until now, `linked` says whether a broker answers.
+    """
 
     def __init__(
         self,
         moved: Callable[[], Mapping[str, int]],
         wall_s: Callable[[], float] = time.time,
         mono_s: Callable[[], float] = time.monotonic,
+        linked: Callable[[], bool] = lambda: True,
     ) -> None:
         self._moved = moved
         self._wall_s = wall_s
         self._mono_s = mono_s
-        self._began_s = self._looked_s = mono_s()
+        self._linked = linked
+        self._looked_s = self._linked_since_s = mono_s()
+        self._idle_s = 0.0
+        self._idle_bytes = 0
         self._seen: dict[str, int] = {}
         self.budget = Budget()
         self.days = Days()
@@ -88,7 +101,7 @@ class Meter:
         elapsed_s, self._looked_s = max(now_s - self._looked_s, 0.0), now_s
         self.days.advance(self._wall_s(), elapsed_s)
         today = self.days.today.moved
-        new = live = 0
+        new = live = control = 0
         for line, total in self._moved().items():
             grown = total - self._seen.get(line, 0)
             if grown > 0:
@@ -96,11 +109,21 @@ class Meter:
                 today[line] = today.get(line, 0) + grown
                 new += grown
                 live += grown if line == Lane.LIVE else 0
+                control += grown if line == CONTROL else 0
+        self._count_idle(now_s, elapsed_s, control)
         # The mean of the last minutes, older ones weighing less.
         weight = min(elapsed_s / _RATE_OVER_S, 1.0)
         if elapsed_s > 0:
             self.bytes_per_s += weight * (new / elapsed_s - self.bytes_per_s)
             self.live_bytes_per_s += weight * (live / elapsed_s - self.live_bytes_per_s)
+
+    def _count_idle(self, now_s: float, elapsed_s: float, control: int) -> None:
+        """Attempts to reach a broker that does not answer, and what a start asks, belong to no idle day."""
+        if not self._linked():
+            self._linked_since_s = now_s
+        elif now_s - elapsed_s - self._linked_since_s >= IDLE_AFTER_S:
+            self._idle_s += elapsed_s
+            self._idle_bytes += control
 
     def moved_by(self, lane: Lane) -> int:
         """What a lane has moved since the start, as of the last look."""
@@ -178,7 +201,13 @@ class Meter:
             left = self.budget.bytes_per_day - today.total
             if self.bytes_per_s > 0 and max(left, 0) / self.bytes_per_s < day_ends_s:
                 runs_out_s = max(left, 0) / self.bytes_per_s
-        idle = self._seen.get(CONTROL, 0) * DAY_S / max(self._mono_s() - self._began_s, 60.0)
+        idle, missing = None, ""
+        if self._idle_s >= IDLE_LEAST_S:
+            idle = self._idle_bytes * DAY_S / self._idle_s
+        else:
+            missing = (
+                f"the link was measured for {self._idle_s / 60:.0f} min so far, of {IDLE_LEAST_S / 60:.0f} at least"
+            )
         return LinkStats(
             {line: today.moved.get(line, 0) for line in LINES},
             self.budget,
@@ -187,4 +216,5 @@ class Meter:
             day_ends_s,
             self.bytes_per_s,
             idle,
+            missing,
         )

@@ -253,7 +253,13 @@ class TestStatus:
     @pytest.mark.parametrize(
         ("lanes", "missing", "said"),
         [
-            (("900000", "800000"), "", "full in 10 d if nothing is delivered, thinned from 9 d on"),
+            (
+                ("900000", "800000"),
+                "",
+                "if nothing is delivered, old readings become one-minute values in 9 d, "
+                + "and it is full in 10 d at the earliest",
+            ),
+            (("900000", None), "", "full in 10 d if nothing is delivered"),
             ((None, None), "", "nothing comes in that would fill it"),
             ((None, None), "measured for 3 s", "when it is full cannot be said yet: measured for 3 s"),
         ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from agent.app.health import ahead
 from agent.events import Minutes
 from sync.log import LogSettings, MemoryLog, SqliteLog
 from sync.log.forecast import Basis, forecast
-from sync.values import Lane
+from sync.values import Envelope, Lane
 from tests.support.days import MovedClock, live_through
 from tests.support.log import LIVE, SetClock, bulky, claim, running, settings
 
@@ -72,6 +74,35 @@ async def test_where_readings_can_be_thinned_it_says_when_that_begins(tmp_path: 
             said, said_at = log.stats().forecast.full_s[Lane.LIVE], clock.at
     assert set(log.stats().lost) == {"thinned"}
     assert said == pytest.approx((clock.at - said_at).total_seconds(), rel=0.15)
+
+
+def five_fields(number: int) -> Envelope:
+    at = datetime.fromtimestamp(1_760_000_000 + number / 200, UTC).isoformat(timespec="milliseconds")
+    sensor = number * 7_919 % 150
+    value = round(5 + sensor / 10 + (number * 31 % 97) / 50, 2)
+    body = {"sensor_id": f"sensor_{sensor:03d}", "value": value, "unit": "degC", "at": at, "quality": "good"}
+    headers = (("ce_specversion", b"1.0"), ("ce_type", b"tidegate.sensor-data.v1"), ("ce_time", at.encode()))
+    return Envelope(Lane.LIVE, "sensor-data", b"site/tank/%d" % sensor, json.dumps(body).encode(), headers)
+
+
+@pytest.mark.parametrize(("per_commit", "days"), [(40, 3.0), (1, None)])
+async def test_the_shipped_configuration_promises_no_more_than_the_log_forecasts(
+    per_commit: int, days: float | None
+) -> None:
+    """At 200 readings a second in the shipped 2 GiB; what is said after two minutes holds after twenty."""
+    log, clock = a_log(2 * 1024**3)
+    said: list[float] = []
+    for commit in range(1_200 * 5 if per_commit > 1 else 1_200):
+        clock.ahead_ms += 200 if per_commit > 1 else 1_000
+        await log.append([five_fields(commit * per_commit + at) for at in range(per_commit)])
+        if commit in {120 * 5 if per_commit > 1 else 120, 1_000}:
+            said.append(log.stats().forecast.full_s[Lane.LIVE] / 86_400)
+    said.append(log.stats().forecast.full_s[Lane.LIVE] / 86_400)
+    assert said[0] == pytest.approx(said[-1], rel=0.25), said
+    if days is not None:
+        assert days <= said[-1] * 7 / 8 < days + 1
+        shipped = (Path(__file__).parents[2] / "config.yaml").read_text()
+        assert "2 GiB: three days of outage at 200 readings a second" in shipped
 
 
 def test_bulk_goes_first_then_telemetry_and_alerts_last_and_what_never_comes_in_is_never_full() -> None:

@@ -214,6 +214,32 @@ async def test_a_kill_gives_no_budget_back_and_takes_little():
     assert 10_000_000 * 0.97 - 500_000 < left <= 10_000_000 - 500_000
 
 
+async def test_what_an_idle_day_takes_is_said_after_an_hour_with_a_broker_and_counts_no_try_without_one():
+    moved, clock, linked = Counter(), Clock(), False
+    meter = Meter(lambda: dict(moved), lambda: clock.wall_s, lambda: clock.mono_s, lambda: linked)
+
+    def passes(seconds, bytes_per_s):
+        for _ in range(seconds):
+            clock.passes(1)
+            moved[CONTROL] += bytes_per_s
+            meter.look()
+
+    passes(7_200, 512)  # nobody answers: each try counts as a fixed sum
+    assert meter.stats().idle_bytes_per_day is None
+    assert meter.stats().idle_missing == "the link was measured for 0 min so far, of 60 at least"
+    linked = True
+    passes(300, 100)  # what a start asks
+    passes(1_800, 2)
+    assert meter.stats().idle_missing == "the link was measured for 30 min so far, of 60 at least"
+    linked = False
+    passes(600, 512)
+    linked = True
+    passes(300, 100)
+    passes(1_801, 2)
+    assert meter.stats().idle_bytes_per_day == pytest.approx(2 * 86_400, rel=0.01)
+    assert meter.stats().idle_missing == ""
+
+
 async def test_a_gateway_that_starts_over_and_over_does_not_use_up_its_day_by_starting():
     box = Gateway()
     for _ in range(100):
