@@ -234,6 +234,11 @@ async def ask(*words, **how):
     return await asyncio.to_thread(tidegate, *words, **how)
 
 
+THINNED_FIRST = (
+    "if nothing is delivered, old readings become one-minute values in 9 d, and it is full in 10 d at the earliest"
+)
+
+
 class TestStatus:
     async def test_shows_units_lanes_alerts_and_the_link(self, folder):
         async with serving(Hub(), folder):
@@ -253,12 +258,7 @@ class TestStatus:
     @pytest.mark.parametrize(
         ("lanes", "missing", "said"),
         [
-            (
-                ("900000", "800000"),
-                "",
-                "if nothing is delivered, old readings become one-minute values in 9 d, "
-                + "and it is full in 10 d at the earliest",
-            ),
+            (("900000", "800000"), "", THINNED_FIRST),
             (("900000", None), "", "full in 10 d if nothing is delivered"),
             ((None, None), "", "nothing comes in that would fill it"),
             ((None, None), "measured for 3 s", "when it is full cannot be said yet: measured for 3 s"),
