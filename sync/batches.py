@@ -29,13 +29,14 @@ _INNER: Final = struct.Struct(">hiqqqhii")
 _AFTER_LENGTH: Final = 4 + 1 + 4
 
 
-def sending_ms() -> int:
-    """The time of sending, in ms since the epoch; -1, which is none, where the clock cannot be right (D5).
+def sending_ms(*, trusted: bool = True) -> int:
+    """The time of sending, in ms since the epoch; -1, which is none, if the clock is not trusted (D5).
 
-    Kafka keeps records without a time as long as others. Those from 1970 its retention deletes within minutes.
+    Retention goes by this time. Records from 1970 are deleted within minutes; one of next year keeps its segment, and
+    with it all that stands before, until then. A record without a time counts by when its file was last written.
     """
     now_ms = time.time_ns() // 1_000_000
-    return now_ms if now_ms >= EARLIEST_MS else -1
+    return now_ms if trusted and now_ms >= EARLIEST_MS else -1
 
 
 def recompressed(body: bytes, compression: str) -> bytes:

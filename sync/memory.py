@@ -73,6 +73,7 @@ class MemorySink:
     def __init__(self, partitions: int = 1, *, idempotent: bool = True, max_body_bytes: int = 1024 * 1024) -> None:
         self._partitions = partitions
         self._idempotent = idempotent
+        self.has_time = True
         self._next_id = 0
         self._logs: dict[tuple[str, int], _Partition] = {}
         self.max_body_bytes = max_body_bytes
@@ -95,6 +96,11 @@ class MemorySink:
     def expansion(self) -> float:
         """Bodies are taken as they are."""
         return 1.0
+
+    @property
+    def timed(self) -> bool:
+        """As set."""
+        return self.has_time
 
     async def send(self, batch: Batch) -> Outcome:
         """Take one batch, as `fault` allows."""

@@ -178,6 +178,10 @@ class Sink(Protocol):
     def expansion(self) -> float:
         """How many times larger a body leaves than it is in the log, by what was sent last; 1.0 as it is."""
 
+    @property
+    def timed(self) -> bool:
+        """Whether what is sent now bears a time (D5). The id of a batch without one is soon forgotten (F4)."""
+
     async def send(self, batch: Batch) -> Outcome:
         """Send one batch and wait for its answer; what a broker or a link does is in the outcome.
 

@@ -113,7 +113,8 @@ class Batch:
     stand behind it. `taken_at_ns` is when the log took the oldest of its records, in ns of CLOCK_BOOTTIME and
     never too early: below 0 where that was before this boot. `attempted` says that it may have left before.
     `leased_at_ns` is when the lease was written, before the first attempt therefore, in ns of CLOCK_BOOTTIME; None
-    where that was in another boot and the clocks that would tell were not trusted.
+    where that was in another boot and the clocks that would tell were not trusted, or the clock was not when it was
+    written, so that the batch may have left without a time (D5).
     """
 
     claim: Claim

@@ -1,4 +1,7 @@
-"""Says upstream where a topic falls short of what exactly once needs (D12), once for each change."""
+"""Says upstream where a topic falls short of what exactly once needs (D12), or takes times far ahead (D5).
+
+Once for each change.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent.events import Severity, SystemEvent, SystemEventKind
-from sync.kafka import EXISTS, Role, Weight
+from sync.kafka import AHEAD, EXISTS, Role, Weight
 from sync.values import ClusterChanged, Misconfigured, NotReady
 
 if TYPE_CHECKING:
@@ -70,22 +73,23 @@ class Guarantee:
         roles = {topic: Role.NEWEST if topic in COMPACTED else Role.RECORDS for topic in topics}
         sink = self._connect()
         try:
-            short = shortfalls(await sink.assess(roles))
+            assessed = await sink.assess(roles)
         finally:
             await sink.close()
-        said = zlib.crc32(repr(sorted(short.items())).encode()) if short else 0
+        short, ahead = shortfalls(assessed), without_bound(assessed)
+        said = zlib.crc32(repr([*sorted(short.items()), *sorted(ahead.items())]).encode()) if short or ahead else 0
         if said == (await self._log.cursor(_SAID) or 0):
             log.debug("the cluster grants what it granted before")
             return
         event = SystemEvent(
             event=SystemEventKind.GUARANTEE_CHANGED,
-            severity=Severity.WARNING if short else Severity.INFO,
+            severity=Severity.WARNING if short or ahead else Severity.INFO,
             source="kafka",
-            text=_text(short),
+            text=_text(short, ahead),
             at=datetime.now(UTC),
-            data={"topics": short},
+            data={"topics": short, "times_ahead": ahead},
         )
-        log.log(logging.WARNING if short else logging.INFO, "%s", event.text)
+        log.log(logging.WARNING if short or ahead else logging.INFO, "%s", event.text)
         await self._outbox.post([self._encoder.system_event(event)])
         await self._log.set_cursor(_SAID, said)
 
@@ -109,8 +113,21 @@ def shortfalls(assessed: Sequence[TopicAssessment]) -> dict[str, list[str]]:
     }
 
 
-def _text(short: dict[str, list[str]]) -> str:
-    if not short:
-        return "all topics grant again what exactly once needs"
-    why = "; ".join(dict.fromkeys(sentence for sentences in short.values() for sentence in sentences))
-    return f"exactly once cannot be relied on in {', '.join(short)}: {why}"
+def without_bound(assessed: Sequence[TopicAssessment]) -> dict[str, str]:
+    """Topics that take times far ahead, with the sentence that says so: one wrong clock stops their retention."""
+    return {
+        topic.topic: finding.text
+        for topic in assessed
+        for finding in topic.findings
+        if finding.name == AHEAD and finding.holds is False
+    }
+
+
+def _text(short: dict[str, list[str]], ahead: dict[str, str]) -> str:
+    parts = []
+    if short:
+        why = "; ".join(dict.fromkeys(sentence for sentences in short.values() for sentence in sentences))
+        parts.append(f"exactly once cannot be relied on in {', '.join(short)}: {why}")
+    if ahead:
+        parts.append(f"{', '.join(ahead)}: {'; '.join(dict.fromkeys(ahead.values()))}")
+    return ". ".join(parts) or "all topics grant again what exactly once needs"

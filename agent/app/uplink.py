@@ -114,7 +114,7 @@ class Uplink:
         return planned
 
     def _shipper(self, settings: UplinkSettings) -> Part:
-        sink = KafkaSink(settings.kafka, self.traffic)
+        sink = KafkaSink(settings.kafka, self.traffic, clock_trusted=lambda: self._log.stats().clock_trusted)
         shipper = Shipper(
             self._log,
             sink,

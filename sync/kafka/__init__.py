@@ -1,6 +1,6 @@
 """Kafka: the only folder that speaks its protocol, by way of aiokafka."""
 
-from sync.kafka.assess import EXISTS, Finding, Role, TopicAssessment, Weight
+from sync.kafka.assess import AHEAD, EXISTS, Finding, Role, TopicAssessment, Weight
 from sync.kafka.desired import DesiredSettings, DesiredState, DesiredStats
 from sync.kafka.newest import Newest, NewestOf
 from sync.kafka.settings import KafkaSettings
@@ -8,6 +8,7 @@ from sync.kafka.sink import KafkaSink
 from sync.kafka.traffic import Moved, Traffic
 
 __all__ = [
+    "AHEAD",
     "EXISTS",
     "DesiredSettings",
     "DesiredState",

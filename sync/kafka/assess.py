@@ -27,6 +27,8 @@ _CONFIGS: Final = (
     "cleanup.policy",
     "message.timestamp.type",
 )
+AHEAD: Final = "message.timestamp.after.max.ms"
+_AHEAD_BEFORE_3_6: Final = "message.timestamp.difference.max.ms"
 # Kafka's numbers of operations; an answer has the bit of each that is granted.
 _RIGHTS: Final = {
     "WRITE": (4, "nothing can be sent to it"),
@@ -99,7 +101,8 @@ async def assess(client: Client, topics: Mapping[str, Role]) -> list[TopicAssess
     """
     names = sorted(topics)
     description = await client.question(DescriptionRequest(names, operations=True))
-    configs = await _alone(client, topic_configs(client, names, _CONFIGS), {})
+    asked = (*_CONFIGS, AHEAD, _AHEAD_BEFORE_3_6)
+    configs = await _alone(client, topic_configs(client, names, asked), {})
     expiry = await _alone(client, broker_config(client, EXPIRY), None)
     found: list[TopicAssessment] = []
     for code, name, _internal, partitions, operations in description.topics:
@@ -187,7 +190,26 @@ def _settings(configs: Mapping[str, str] | None, role: Role) -> list[Finding]:
             else f"message.timestamp.type is {stamps}; while a gateway's clock is wrong, brokers forget its producer "
             "id too soon, and look-ups must read the topic back",
         ),
+        *(() if own_clock else (_ahead(configs),)),
     ]
+
+
+def _ahead(configs: Mapping[str, str]) -> Finding:
+    """How far ahead of the broker's clock a record's time may be: from 4.0 on an hour, before that anything."""
+    bounds = [int(value) for name in (AHEAD, _AHEAD_BEFORE_3_6) if (value := configs.get(name, "")).isdecimal()]
+    bound_ms = min(bounds, default=None)
+    if bound_ms is None:
+        return Finding(AHEAD, None, Weight.ADVICE, f"{AHEAD} is not told by this cluster")
+    name = AHEAD if AHEAD in configs else _AHEAD_BEFORE_3_6
+    if bound_ms <= _DAY_MS:
+        return Finding(AHEAD, True, Weight.ADVICE, f"times up to {bound_ms / 3_600_000:g} h ahead are taken ({name})")
+    return Finding(
+        AHEAD,
+        False,
+        Weight.ADVICE,
+        f"{name} lets in times that are more than a day ahead; one gateway whose clock is a year fast stops "
+        f"retention in its partition for that year: set {name}=3600000, or message.timestamp.type=LogAppendTime",
+    )
 
 
 def _expiry(value: str | None) -> Finding:

@@ -32,7 +32,7 @@ from sync.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sync.kafka.settings import Compression, KafkaSettings
     from sync.kafka.traffic import Traffic
@@ -47,10 +47,20 @@ _ASK_AGAIN_S = 3600.0
 
 
 class KafkaSink:
-    """Apache Kafka (D2, D3, D5): a batch leaves on its lane's own connection, and only its answer keeps that open."""
+    """Apache Kafka (D2, D3, D5): a batch leaves on its lane's own connection, and only its answer keeps that open.
 
-    def __init__(self, settings: KafkaSettings, traffic: Traffic | None = None) -> None:
+    `clock_trusted` says whether the wall clock is believed now; without it, it is.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        traffic: Traffic | None = None,
+        *,
+        clock_trusted: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._settings = settings
+        self._clock_trusted = clock_trusted
         self._client = Client(settings, create_topics=True, traffic=traffic, one_cluster=True)
         self._expiration_s: float | None = None
         self._ask_expiration_again_s = 0.0
@@ -61,6 +71,14 @@ class KafkaSink:
     def idempotent(self) -> bool:
         """Whether batches must carry a producer id from `new_producer`."""
         return self._settings.idempotent
+
+    @property
+    def timed(self) -> bool:
+        """Whether what is sent now bears a time (D5)."""
+        return self._now_ms() >= 0
+
+    def _now_ms(self) -> int:
+        return sending_ms(trusted=self._clock_trusted())
 
     async def send(self, batch: Batch) -> Outcome:
         """Send one batch and wait for its answer; what a broker or a link does to it is in the outcome.
@@ -88,7 +106,7 @@ class KafkaSink:
             pacing = self._pacing.setdefault((node, stream.lane), Pacing())
             if stream.lane is not Lane.ALERT:
                 pacing.apply(connection)
-            frame = frame_batch(batch, sending_ms(), self._settings.compression, body)
+            frame = frame_batch(batch, self._now_ms(), self._settings.compression, body)
             began_s = time.monotonic()
             milliseconds = int(self._settings.request_timeout_s * 1000)
             topics = [(stream.topic, [(stream.partition, frame)])]

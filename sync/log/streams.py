@@ -163,7 +163,8 @@ class StreamState:
         lease = self.lease
         if lease is None:
             raise ValueError(f"nothing of {self.lane}/{self.topic} is leased")
-        leased_ms = timeline.done_ms(lease.leased)
+        # While the clock is not trusted, batches leave without a time, and brokers soon forget their id (D5, F4).
+        leased_ms = timeline.done_ms(lease.leased) if lease.leased.synced else None
         return Batch(
             claim=Claim(Stream(self.lane, self.topic, lease.partition), lease.producer, lease.base_sequence),
             first=lease.first,

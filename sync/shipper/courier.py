@@ -7,7 +7,6 @@ import logging
 import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from sync.batches import sending_ms
 from sync.shipper.events import DeadLettered, Repeated
 from sync.shipper.moves import (
     Again,
@@ -171,8 +170,11 @@ class Courier:
         return event
 
     async def _remembered(self, batch: Batch) -> bool:
-        """Whether a broker that took the batch cannot have forgotten it yet: it was leased before it first left."""
-        if batch.leased_at_ns is None:
+        """Whether a broker that took the batch cannot have forgotten it yet: it was leased before it first left.
+
+        What went without a time it may forget at any moment (F4).
+        """
+        if batch.leased_at_ns is None or self._untimed:
             return False
         expiration_s = await self._harbour.sink.id_expiration_s() or _EXPIRATION_S
         return 0 <= _now_s() - batch.leased_at_ns / 1e9 <= expiration_s / 2
@@ -225,7 +227,7 @@ class Courier:
     async def _attempt(self, batch: Batch) -> Outcome:
         harbour = self._harbour
         harbour.tally.in_flight += 1
-        started_s = _now_s()
+        started_s, timed = _now_s(), harbour.sink.timed
         sending = asyncio.ensure_future(harbour.sink.send(batch))
         try:
             outcome = await asyncio.shield(sending)
@@ -236,7 +238,8 @@ class Courier:
             harbour.tally.in_flight -= 1
         if isinstance(outcome, Unknown) and outcome.left:
             self._unanswered_since_s = started_s if self._unanswered_since_s is None else self._unanswered_since_s
-            self._untimed = sending_ms() < 0
+            # Either side of a clock that was set meanwhile.
+            self._untimed = not (timed and harbour.sink.timed)
         self._note(outcome, batch, _now_s() - started_s)
         return outcome
 

@@ -8,13 +8,17 @@ import socket
 import time
 import uuid
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 
+from sync.batches import frame_batch
 from sync.kafka import KafkaSettings, KafkaSink
+from sync.kafka import sink as kafka_sink
 from sync.values import Accepted, Lane, Misconfigured, Producer, Refused, Stream, Unknown, Unreachable
 from tests.support.batches import batch_of
 from tests.support.consumer import read_topic
+from tests.support.kafka import ApacheKafka
 from tests.support.proxy import Proxy
 from tests.support.sinks import OverKafka, OverMemory, accepted, ready
 
@@ -233,6 +237,35 @@ async def test_records_carry_the_time_of_sending_their_key_and_their_headers(kaf
     for record in records:
         assert measured in record.headers
         assert before_ms <= record.timestamp_ms <= after_ms
+
+
+@pytest.mark.broker
+async def test_without_a_trusted_clock_records_have_no_time_and_retention_goes_on_as_it_does_not_a_year_ahead():
+    """D5, on a broker that takes times far ahead, as all do before 4.0."""
+    config = {
+        "log.message.timestamp.after.max.ms": str(2**63 - 1),
+        "log.retention.check.interval.ms": "300",
+        "log.initial.task.delay.ms": "300",
+    }
+    ahead = time.time_ns() // 1_000_000 + 365 * 86_400_000
+    with ApacheKafka(config=config) as kafka:
+        kafka.create_topic("kept")
+        for topic in ("no-time", "a-year-ahead"):
+            kafka.create_topic(topic, 1, {"retention.ms": "500"})
+        sink = KafkaSink(KafkaSettings((kafka.bootstrap,)), clock_trusted=lambda: False)
+        assert not sink.timed
+        for topic in ("kept", "no-time"):
+            await accepted(sink, batch_of([b"a"], topic=topic, producer=NOBODY, base_sequence=-1))
+        with mock.patch.object(kafka_sink, "frame_batch", lambda batch, _: frame_batch(batch, ahead)):
+            await accepted(sink, batch_of([b"a"], topic="a-year-ahead", producer=NOBODY, base_sequence=-1))
+        async with asyncio.timeout(60):
+            while await read_topic(kafka.bootstrap, "no-time"):
+                await asyncio.sleep(0.2)
+        # Deleted by now, if it ever is: retention looks at all topics in one round.
+        await asyncio.sleep(1.0)
+        assert [record.timestamp_ms for record in await read_topic(kafka.bootstrap, "a-year-ahead")] == [ahead]
+        assert [record.timestamp_ms for record in await read_topic(kafka.bootstrap, "kept")] == [-1]
+        await sink.close()
 
 
 @pytest.mark.broker

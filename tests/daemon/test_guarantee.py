@@ -37,7 +37,8 @@ def test_a_cluster_that_falls_short_is_told_of_once_for_each_change():
         assert daemon.stop() == 0
         daemon.start().until(lambda: "grants what it granted before" in daemon.output, "asking again")
         assert daemon.stop() == 0
-        configure(farm, min_insync_replicas="1", cleanup_policy="compact")
+        no_bound = str(2**63 - 1)  # as before Kafka 4.0
+        configure(farm, min_insync_replicas="1", cleanup_policy="compact", message_timestamp_after_max_ms=no_bound)
         daemon.start().until(lambda: len(said(farm)) > 1, "saying that it has changed")
         assert daemon.stop() == 0
         first, second = said(farm)
@@ -46,3 +47,6 @@ def test_a_cluster_that_falls_short_is_told_of_once_for_each_change():
     assert TOPIC in first["data"]["topics"]
     assert "cleanup.policy is compact" not in first["text"]
     assert "cleanup.policy is compact" in second["text"]
+    assert first["data"]["times_ahead"] == {}
+    assert TOPIC in second["data"]["times_ahead"]
+    assert "message.timestamp.after.max.ms lets in times" in second["text"]

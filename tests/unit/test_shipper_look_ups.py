@@ -97,9 +97,12 @@ async def test_where_the_partition_no_longer_reaches_so_far_back_it_goes_marked_
     assert len({left.claim.producer, *(batch.claim.producer for batch in ship.delivered)}) == 2
 
 
-@pytest.mark.parametrize(("within", "marked"), [(0.9, 0), (1.1, 5)])
-async def test_without_the_right_to_read_it_goes_unmarked_only_while_its_id_is_certainly_remembered(within, marked):
-    clock = SetClock(synced=False)
+@pytest.mark.parametrize(("within", "synced", "marked"), [(0.9, True, 0), (1.1, True, 5), (0.1, False, 5)])
+async def test_without_the_right_to_read_it_goes_unmarked_only_while_its_id_is_certainly_remembered(
+    within, synced, marked
+):
+    """D5, D6: what an untrusted clock leased may have left without a time, and its id be forgotten at once."""
+    clock = SetClock(synced=synced)
     clock.ahead_ms = -int(within * 1_800_000)
     ship, _ = await broken_off(Fault.ANSWER_LOST, clock)
     ship.sink.may_read = False
@@ -197,10 +200,10 @@ async def test_where_brokers_forget_soon_it_is_looked_up_as_soon():
 
 
 @pytest.mark.parametrize(("lost", "attempts"), [(Fault.ANSWER_LOST, 1), (Fault.REQUEST_LOST, 2)])
-async def test_what_went_without_a_time_is_looked_up_at_once(monkeypatch, lost, attempts):
+async def test_what_went_without_a_time_is_looked_up_at_once(lost, attempts):
     """F4: on a topic with CreateTime the broker may forget it at any moment."""
-    monkeypatch.setattr("sync.shipper.courier.sending_ms", lambda: -1)
     ship = Ship()
+    ship.sink.has_time = False
     ship.sink.fault = lambda _: lost if ship.sink.attempts == 1 else None
     async with ship.under_way():
         await append(ship.log, range(5))
@@ -208,6 +211,17 @@ async def test_what_went_without_a_time_is_looked_up_at_once(monkeypatch, lost, 
     assert ship.sink.attempts == attempts
     assert ship.shipper.stats().looked_up[Lane.LIVE] == 1
     assert ship.values() == list(range(5))
+
+
+async def test_who_may_not_read_sends_what_went_without_a_time_again_marked():
+    """D6: the broker may have forgotten its id by now, so that it would take the batch twice."""
+    ship = Ship()
+    ship.sink.has_time = ship.sink.may_read = False
+    ship.sink.fault = lambda _: Fault.ANSWER_LOST if ship.sink.attempts == 1 else None
+    async with ship.under_way():
+        await append(ship.log, range(5))
+        await until(lambda: ship.delivered)
+    assert (ship.values(), ship.marked()) == ([*range(5), *range(5)], list(range(5)))
 
 
 async def test_a_look_up_that_is_not_answered_waits_says_so_once_and_holds_up_no_other_stream():
