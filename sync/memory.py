@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -67,13 +67,15 @@ class MemorySink:
     `reachable` False is a link that is down. A body over `max_body_bytes` is too large for good. What a broker may
     do beside that: `forget` an id (F4), `lose_tail` in a change of leader, `move_start` as its history ages out,
     refuse reading (`may_read` False), and not answer a look-up yet (`replicated` False, F7). `rebuild` puts another
-    cluster in its place.
+    cluster in its place; `make_anew` deletes a topic and makes it anew.
     """
 
     def __init__(self, partitions: int = 1, *, idempotent: bool = True, max_body_bytes: int = 1024 * 1024) -> None:
         self._partitions = partitions
         self._idempotent = idempotent
         self.has_time = True
+        self.tells_topic_ids = True
+        self._made: Counter[str] = Counter()
         self._next_id = 0
         self._logs: dict[tuple[str, int], _Partition] = {}
         self.max_body_bytes = max_body_bytes
@@ -163,6 +165,17 @@ class MemorySink:
             else:
                 del log.producers[producer]
 
+    def make_anew(self, topic: str) -> None:
+        """Delete a topic and make it anew, empty and under another id."""
+        for name in [name for name in self._logs if name[0] == topic]:
+            del self._logs[name]
+        self._made[topic] += 1
+
+    async def topic_id(self, topic: str, *, anew: bool) -> str:  # noqa: ARG002 - nothing is kept here
+        """Counts how often it was made, as far as `tells_topic_ids`."""
+        await self.partition_count(topic)
+        return f"{topic}-{self._made[topic]}" if self.tells_topic_ids else ""
+
     def move_start(self, topic: str, offset: int, partition: int = 0) -> None:
         """Let all that stood before an offset age out; ids stay known."""
         log = self._logs[topic, partition]
@@ -178,7 +191,7 @@ class MemorySink:
         if not known:
             return Forgotten()
         base, count, _ = known[-1]
-        return Known((base + count - 1) % WRAP)
+        return Known((base + count - 1) % WRAP, partition.end)
 
     async def read_back(self, batch: Batch) -> ReadBack:
         """Look through all batches behind the lease's offset."""
@@ -192,7 +205,10 @@ class MemorySink:
             if first >= offset and (claim.producer, claim.base_sequence, found.first, found.count) == wanted:
                 return Found(first)
         if not partition.start <= offset <= partition.end:
-            return CannotTell(f"the partition holds {partition.start} to {partition.end}, not from {offset} on")
+            end = partition.end if partition.end < offset else -1
+            return CannotTell(
+                f"the partition holds {partition.start} to {partition.end}, not from {offset} on", end=end
+            )
         return Absent()
 
     async def _behind_barrier(self, stream: Stream) -> _Partition:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Pending,
         Producer,
         ReadBack,
+        Recalled,
         Standing,
         Stream,
     )
@@ -88,6 +89,21 @@ class Log(Protocol):
         """Note that the broker has it. Written by the next commit, at once when a lease follows.
 
         `offset` is the first of the batch in the partition, -1 where the broker did not say.
+        """
+
+    def recall(self, batch: Batch, offset: int, end: int, *, settles: bool) -> Awaitable[Recalled | None]:
+        """An answer about a batch names less than was acknowledged before: that is lost upstream (D15).
+
+        All of the topic that local history still holds is pending again, marked, in lane `backfill` (bulk in
+        `bulk`). If it `settles`, the batch is settled in the same transaction, as by `settle`. `end` is where the
+        partition ended if the batch was looked up, else -1. The request is taken at once, also if nobody waits for
+        the answer: what goes again, None if the topic has been recalled already.
+        """
+
+    def stands_in(self, topic: str, topic_id: str) -> Awaitable[Recalled | None]:
+        """Note which topic goes by this name, by its id; if it was another one before, recall it: what goes again.
+
+        None if it is the one known, or none was known.
         """
 
     def cut(self, batch: Batch, reason: str) -> Awaitable[None]:
@@ -220,6 +236,12 @@ class Sink(Protocol):
 
     async def new_producer(self) -> Producer:
         """A producer id that nobody had before (D9); raises NotReady."""
+
+    async def topic_id(self, topic: str, *, anew: bool) -> str:
+        """Which topic goes by this name, empty if the brokers do not say. One that is made anew has another id (D15).
+
+        What is known is asked for `anew` if so wished, and once an hour. Raises NotReady.
+        """
 
     async def partition_count(self, topic: str) -> int:
         """How many partitions a topic has; raises NotReady, also where there is no such topic."""

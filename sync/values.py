@@ -41,11 +41,13 @@ class Standing(IntEnum):
     RENAMED_MARKED = 4
     """Both: the log was forked again since."""
     RENAMED_WAITS = 5
+    RECALLED = 6
+    """Marked; a topic lost them after it had acknowledged them (D15). Their count is an upper bound."""
 
     @property
     def marked(self) -> bool:
         """Whether they leave with the header."""
-        return self in {Standing.MARKED, Standing.RENAMED_MARKED}
+        return self in {Standing.MARKED, Standing.RENAMED_MARKED, Standing.RECALLED}
 
     @property
     def waits(self) -> bool:
@@ -55,7 +57,7 @@ class Standing(IntEnum):
     @property
     def renamed(self) -> bool:
         """Whether the names that they lie under are not those that they leave under."""
-        return self >= Standing.RENAMED
+        return self in {Standing.RENAMED, Standing.RENAMED_MARKED, Standing.RENAMED_WAITS}
 
 
 class Envelope(NamedTuple):
@@ -170,9 +172,13 @@ Outcome = Accepted | Refused | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The broker remembers the producer id on the partition, up to `last_sequence`, all of it replicated (D6)."""
+    """The broker remembers the producer id on the partition, up to `last_sequence`, all of it replicated (D6).
+
+    `end` is the offset at which the partition ended then, -1 if that was not told.
+    """
 
     last_sequence: int
+    end: int = field(default=-1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +203,33 @@ class CannotTell:
     """Asking again will not help: the partition no longer reaches so far back, or we may not read it.
 
     `may_not_read`: the latter, or the brokers have no such question. Absence is not proved by it, nor is presence.
+    `end` is where the partition ends, if that is why.
     """
 
     reason: str
     may_not_read: bool = False
+    end: int = field(default=-1, compare=False)
 
 
 LookedUp = Known | Forgotten | CannotTell
 ReadBack = Found | Absent | CannotTell
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A topic lost what it had acknowledged: `again` is how many records of each stream go again, marked (D15).
+
+    `not_held` is how many were sent at some time that local history holds no more: as many may be lost, or fewer.
+    """
+
+    topic: str
+    again: Mapping[Stream, int]
+    not_held: int
+
+    @property
+    def records(self) -> int:
+        """How many go again."""
+        return sum(self.again.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +379,11 @@ class ClusterChanged(Exception):  # noqa: N818 - named for what is seen, like No
 def cluster_number(cluster: str) -> int:
     """A cluster's id as a cursor of the log keeps it."""
     return int.from_bytes(hashlib.sha256(cluster.encode()).digest()[:6], "big")
+
+
+def topic_number(topic_id: str) -> int:
+    """A topic's id as a cursor of the log keeps it; never 0, which stands for none."""
+    return cluster_number(topic_id) or 1
 
 
 class Misconfigured(Exception):  # noqa: N818 - named for the cure, like NotReady

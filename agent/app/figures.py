@@ -149,6 +149,8 @@ def _shipper(hub: Hub) -> Iterator[Sample]:
         yield Sample("tidegate_shipper_looked_up_batches_total", stats.looked_up[lane], (lane.value,))
         yield Sample("tidegate_shipper_read_back_batches_total", stats.read_back[lane], (lane.value,))
         yield Sample("tidegate_shipper_possibly_repeated_records_total", stats.repeated[lane], (lane.value,))
+    for topic, count in stats.lost_upstream.items():
+        yield Sample("tidegate_shipper_lost_upstream_records_total", count, (topic,))
     yield Sample("tidegate_shipper_circuit_open", float(stats.circuit is not CircuitState.CLOSED))
     for state in CircuitState:
         yield Sample("tidegate_shipper_circuit_state", float(stats.circuit is state), (state.value,))

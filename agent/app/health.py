@@ -189,6 +189,7 @@ def uplink(shipper: Shipper | None) -> dict[str, Any]:
         "fault": asdict(stats.fault) if stats and stats.fault else None,
         "troubles": [{"topic": topic, **asdict(why)} for topic, why in stats.waiting.items()] if stats else [],
         "waiting": {lane.value: why for lane, why in stats.holds.items()} if stats else {},
+        "lost_upstream": dict(stats.lost_upstream) if stats else {},
     }
 
 

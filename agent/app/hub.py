@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent import logs
 from agent.app.certificates import CertificateDates, TimeFloor
+from agent.app.guarantee import COMPACTED
 from agent.app.identity import Identity
 from agent.app.sources import Sources
 from agent.app.uplink import Uplink
@@ -198,6 +199,7 @@ def log_settings(config: Config) -> LogSettings:
         restamp=restamp,
         runtime_dir=config.gateway.runtime_dir,
         fold=Minutes(),
+        newest_only=COMPACTED,
         commit_records=min(_MOST_WAITING, *(_window(connection) for connection in config.mqtt)),
     )
 

@@ -11,12 +11,23 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent.app.guarantee import Guarantee
+from agent.app.identity import TOPIC
 from agent.events import Alert, AlertState, Severity, SystemEvent, SystemEventKind
 from agent.metrics import Histogram
 from agent.reload import Part, Planned
 from agent.supervisor import Stage, Unit
 from sync.kafka import DesiredSettings, DesiredState, KafkaSettings, KafkaSink, Traffic
-from sync.shipper import AnotherCluster, LinkBack, LinkLost, Recovered, Repeated, Shipper, ShipperSettings, Waiting
+from sync.shipper import (
+    AnotherCluster,
+    LinkBack,
+    LinkLost,
+    Recovered,
+    Repeated,
+    Shipper,
+    ShipperSettings,
+    TopicLost,
+    Waiting,
+)
 from sync.shipper.budget import Budget, LaneLimit
 from sync.shipper.circuit import CircuitState
 from sync.shipper.meter import Meter
@@ -34,7 +45,7 @@ if TYPE_CHECKING:
     from agent.pipeline import Alerts, Outbox
     from sync.seams import Log
     from sync.shipper import ShipperEvent
-    from sync.values import Batch, Stream
+    from sync.values import Batch, Recalled, Stream
 
     OnPush = Callable[[int, bytes], Awaitable[None]]
 
@@ -87,6 +98,7 @@ class Uplink:
         self._site_id = site_id
         self._dates = dates
         self._flowing: set[Stream] = set()
+        self._recalled: set[Stream] = set()
         self.traffic = Traffic()
         self.meter = Meter(self._moved, linked=self._linked)
         self._answered = asyncio.Event()
@@ -126,6 +138,7 @@ class Uplink:
         )
         self.shipper = shipper
         self._flowing.clear()
+        self._recalled.clear()
 
         def up() -> str | None:
             waits_for = shipper.waits_for()
@@ -182,7 +195,7 @@ class Uplink:
         age_s = max(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - batch.taken_at_ns, 0) / 1e9
         stream = batch.claim.stream
         self.latency[stream.lane].observe(age_s, batch.count)
-        if stream not in self._flowing:
+        if stream not in self._flowing and not self._goes_on(stream):
             # Also where an earlier run, or the shipper before this one, has left it raised on the farm's broker.
             self._flowing.add(stream)
             self._answered.set()
@@ -206,6 +219,8 @@ class Uplink:
             case AnotherCluster(cluster, records):
                 self._tell_of_cluster(cluster, records)
                 self._own.tell_again()
+            case TopicLost(recalled, made_anew):
+                self._tell_of_topic(recalled, made_anew=made_anew)
             case Repeated(stream, records, reason):
                 # Ends with the next batch of the stream that is taken.
                 self._flowing.discard(stream)
@@ -230,6 +245,48 @@ class Uplink:
             data={"cluster": cluster, "count": records},
         )
         self._outbox.post([self._encoder.system_event(event)])
+
+    def _tell_of_topic(self, recalled: Recalled, *, made_anew: bool) -> None:
+        """D15: in the journal, as an event upstream and as an alert, which ends once all that goes again is there."""
+        topic = recalled.topic
+        happened = "was deleted and created again" if made_anew else "was deleted and created again, or lost records"
+        what = f"{recalled.records} acknowledged records go again from local history, marked possibly repeated"
+        if topic == TOPIC:
+            what = "this run is told again"
+            self._own.tell_again()
+        text = f"Kafka topic {topic} {happened}: {what}"
+        if recalled.not_held:
+            text += f"; {recalled.not_held} older records are no longer in local history"
+        log.error("%s", text)
+        data = {
+            "topic": topic,
+            "made_anew": made_anew,
+            "count": recalled.records,
+            "not_held": recalled.not_held,
+            "lanes": {stream.lane.value: records for stream, records in recalled.again.items()},
+        }
+        event = SystemEvent(
+            event=SystemEventKind.TOPIC_LOST,
+            severity=Severity.ALARM,
+            source="shipper",
+            text=text,
+            at=datetime.now(UTC),
+            data=data,
+        )
+        self._outbox.post([self._encoder.system_event(event)])
+        for stream in recalled.again:
+            self._flowing.discard(stream)
+            self._recalled.add(stream)
+            self._say(f"kafka/{_repeated(stream)}", AlertState.RAISED, text)
+
+    def _goes_on(self, stream: Stream) -> bool:
+        """Whether some of what its topic lost is yet to go."""
+        if stream not in self._recalled:
+            return False
+        if any((p.lane, p.topic) == (stream.lane, stream.topic) and p.records for p in self._log.streams()):
+            return True
+        self._recalled.discard(stream)
+        return False
 
     def _say(self, alert_id: str, state: AlertState, text: str) -> None:
         self._alerts.say(
@@ -260,6 +317,7 @@ def kafka_settings(config: Config, dates: CertificateDates | None = None) -> Kaf
     return KafkaSettings(
         brokers=tuple(kafka.brokers),
         client_id=f"tidegate-{config.gateway.id}",
+        create_topics=kafka.create_topics,
         delivery=kafka.delivery,
         compression=kafka.compression,
         request_timeout_s=kafka.request_timeout_s,

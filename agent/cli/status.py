@@ -88,7 +88,11 @@ def _uplink(answer: dict[str, Any]) -> str:
         f"{', '.join(names)} not taken: {why}" if all(names) else f"nothing is sent yet: {why}"
         for why, names in topics.items()
     ]
-    return "; ".join(["connected", *waits])
+    lost = [
+        f"{topic} lost {count:,} records in Kafka since the start, which go again"
+        for topic, count in uplink.get("lost_upstream", {}).items()
+    ]
+    return "; ".join(["connected", *waits, *lost])
 
 
 def _trouble(trouble: dict[str, Any]) -> str:

@@ -114,6 +114,11 @@ class Kafka(Section):
         description="What batches are compressed with. Another than `zstd` only if the cluster takes no zstd: each "
         "batch then costs more time and more of the link.",
     )
+    create_topics: bool = Field(
+        default=False,
+        description="Whether asking for a topic that is not there may create it, if the brokers are set to do so. "
+        "They create it with their defaults, also one that somebody has deleted.",
+    )
     restored_log: Literal["wait", "send_marked"] = Field(
         default="wait",
         description="What becomes of the undelivered records of a log that turns out to be restored from a backup or "

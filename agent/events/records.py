@@ -153,6 +153,7 @@ class SystemEventKind(StrEnum):
     CONFIG_CHANGED = "config_changed"
     GUARANTEE_CHANGED = "guarantee_changed"
     CLUSTER_CHANGED = "cluster_changed"
+    TOPIC_LOST = "topic_lost"
     IDENTITY_UNKNOWN = "identity_unknown"
     SESSION_LOST = "session_lost"
     LOG_RESTORED = "log_restored"

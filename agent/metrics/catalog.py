@@ -165,6 +165,12 @@ CATALOG: dict[str, Definition] = {
             "Records that went again with the header possibly_repeated.",
             ("lane",),
         ),
+        Definition(
+            "tidegate_shipper_lost_upstream_records_total",
+            "counter",
+            "Records that a topic had acknowledged and lost, and that go again from local history.",
+            ("topic",),
+        ),
         Definition("tidegate_shipper_circuit_open", "gauge", "1 while connecting to Kafka fails."),
         Definition("tidegate_shipper_circuit_state", "gauge", "1 for the state of the circuit breaker.", ("state",)),
         Definition(

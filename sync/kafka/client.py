@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka.conn import collect_hosts
 from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
@@ -18,6 +17,7 @@ from sync.kafka.answers import NONE, OFFSET_OUT_OF_RANGE, UNKNOWN_SERVER_ERROR, 
 from sync.kafka.connections import Connector, keep_send_buffer_small
 from sync.kafka.errors import error_of
 from sync.kafka.nodes import Nodes
+from sync.kafka.protocol import TopicsRequest, topics_of
 from sync.kafka.traffic import Traffic
 from sync.values import (
     BrokerUnreachable,
@@ -61,7 +61,10 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class _Topic:
+    """Who leads its partitions; `id` is empty where brokers tell none."""
+
     leaders: dict[int, int]
+    id: str
 
 
 class Client:
@@ -251,16 +254,16 @@ class Client:
         answer = await self._ask_cluster(await self._control(), topics)
         self._recognise_first()
         codes: dict[str, int] = {}
-        for code, name, _internal, partitions in answer.topics:
+        for code, name, topic_id, partitions in topics_of(answer):
             codes[name] = code
             if code == NONE:
-                self._topics[name] = _Topic({partition: leader for _code, partition, leader, *_ in partitions})
+                leaders = {partition: leader for _code, partition, leader, *_ in partitions}
+                self._topics[name] = _Topic(leaders, topic_id)
         return codes
 
     async def _ask_cluster(self, connection: Any, topics: list[str]) -> Any:
         """What a broker says of its cluster, and of `topics`; raises ClusterChanged."""
-        request = MetadataRequest(topics, allow_auto_topic_creation=self._create_topics)
-        answer = await self._connector.ask(connection, request)
+        answer = await self._connector.ask(connection, TopicsRequest(topics, create=self._create_topics))
         found = getattr(answer, "cluster_id", None) or ""
         if self._one_cluster and self.cluster not in (None, found):
             raise ClusterChanged(f"cluster {found or 'without an id'} answers in place of {self.cluster}")
@@ -321,6 +324,10 @@ class Client:
         """How many partitions a topic has, from the cluster; raises what `leader` raises."""
         self.forget(topic)
         return len((await self._topic(topic)).leaders)
+
+    async def topic_id(self, topic: str) -> str:
+        """The topic's id as last heard, empty where brokers tell none; raises what `leader` raises."""
+        return (await self._topic(topic)).id
 
     async def log_end(self, topic: str, partition: int) -> int:
         """The offset that a partition's next record gets; raises what `leader` raises."""

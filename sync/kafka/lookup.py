@@ -112,7 +112,7 @@ class LookUp:
         producer = self._batch.claim.producer
         for producer_id, its_epoch, last_sequence, *_ in producers or ():
             if (producer_id, its_epoch) == (producer.id, producer.epoch) and last_sequence >= 0:
-                return Known(last_sequence)
+                return Known(last_sequence, self._end_of(after))
         return Forgotten()
 
     async def read_back(self) -> ReadBack:
@@ -143,7 +143,8 @@ class LookUp:
         if found is not None:
             return found
         if end < wanted:
-            return CannotTell(f"{self._where} ends at {end}, before offset {wanted}: made anew, or records were lost")
+            reason = f"{self._where} ends at {end}, before offset {wanted}: made anew, or records were lost"
+            return CannotTell(reason, end=end)
         if start > wanted:
             return CannotTell(f"{self._where} starts at {start} now, behind offset {wanted}")
         return Absent()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.metadata import MetadataRequest_v1, MetadataRequest_v4, MetadataRequest_v5
 from aiokafka.protocol.types import (
     Array,
     Boolean,
@@ -24,6 +25,8 @@ from aiokafka.protocol.types import (
 
 _TEXT = String("utf-8")
 _COMPACT = CompactString("utf-8")
+_CREATES_ONLY_IF_ASKED = 4
+"""The first version of Metadata that says whether a topic that is not there is to be created."""
 
 
 class _ProducersResponse(Response):
@@ -188,6 +191,99 @@ class _DescriptionStruct(RequestStruct):
         ("cluster_operations", Boolean),
         ("topic_operations", Boolean),
     )
+
+
+class _TopicsResponse(Response):
+    API_KEY = 3
+    API_VERSION = 10
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32), ("host", _COMPACT), ("port", Int32), ("rack", _COMPACT), ("tags", TaggedFields)
+            ),
+        ),
+        ("cluster_id", _COMPACT),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", _COMPACT),
+                ("id_high", Int64),
+                ("id_low", Int64),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("in_sync", CompactArray(Int32)),
+                        ("offline", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("operations", Int32),
+        ("tags", TaggedFields),
+    )
+
+
+class _TopicsStruct(RequestStruct):
+    API_KEY = 3
+    API_VERSION = 10
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _TopicsResponse
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(("id_high", Int64), ("id_low", Int64), ("name", _COMPACT), ("tags", TaggedFields)),
+        ),
+        ("allow_auto_topic_creation", Boolean),
+        ("cluster_operations", Boolean),
+        ("topic_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class TopicsRequest(Request[MetadataRequest_v1 | MetadataRequest_v4 | MetadataRequest_v5 | _TopicsStruct]):
+    """Metadata of topics, with their ids from Kafka 2.8 on. Of no topics: the cluster and its nodes.
+
+    Before version 4 a broker that is set to create topics does so whoever asks.
+    """
+
+    API_KEY = 3
+
+    def __init__(self, topics: list[str], *, create: bool) -> None:
+        self._topics = topics
+        self._create = create
+
+    def build(self, request_struct_class: Any) -> Any:
+        """As `Request.build`."""
+        if request_struct_class is _TopicsStruct:
+            named: list[Any] = [(0, 0, topic, {}) for topic in self._topics]
+            return request_struct_class(named, self._create, False, False, {})
+        if request_struct_class.API_VERSION < _CREATES_ONLY_IF_ASKED:
+            return request_struct_class(self._topics)
+        return request_struct_class(self._topics, self._create)
+
+
+def topics_of(answer: Any) -> list[tuple[int, str, str, list[tuple[Any, ...]]]]:
+    """What an answer to `TopicsRequest` says of each topic: error code, name, id ("" for none), partitions."""
+    if answer.API_VERSION < _TopicsResponse.API_VERSION:
+        return [(code, name, "", partitions) for code, name, _internal, partitions in answer.topics]
+    found = []
+    for code, name, high, low, _internal, partitions, *_ in answer.topics:
+        topic_id = (high << 64) + (low & (1 << 64) - 1)
+        found.append((code, name, f"{topic_id & (1 << 128) - 1:032x}" if topic_id else "", partitions))
+    return found
 
 
 class DescriptionRequest(Request[_DescriptionStruct]):

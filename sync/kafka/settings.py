@@ -30,12 +30,14 @@ class KafkaSettings:
     `brokers` are `host:port`, tried in random order to find the rest. `compression` is what batches leave in; in the
     log they are zstd. `request_timeout_s` is how long a
     request may go without progress (bytes leaving, or the answer once all have left), not how long it may
-    take. `password_file` and the TLS files are read again for each connection, so a replaced one is taken up.
-    Without `dates` the clock is trusted to judge certificates.
+    take. With `create_topics` a topic that is not there is created if the cluster is set to do so; without it no
+    request creates one. `password_file` and the TLS files are read again for each connection, so a replaced one is
+    taken up. Without `dates` the clock is trusted to judge certificates.
     """
 
     brokers: tuple[str, ...]
     client_id: str = "tidegate"
+    create_topics: bool = True
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     compression: Compression = "zstd"
     request_timeout_s: float = 30.0

@@ -61,9 +61,10 @@ class KafkaSink:
     ) -> None:
         self._settings = settings
         self._clock_trusted = clock_trusted
-        self._client = Client(settings, create_topics=True, traffic=traffic, one_cluster=True)
+        self._client = Client(settings, create_topics=settings.create_topics, traffic=traffic, one_cluster=True)
         self._expiration_s: float | None = None
         self._ask_expiration_again_s = 0.0
+        self._ask_topic_again_s: dict[str, float] = {}
         self._pacing: dict[tuple[int, Lane], Pacing] = {}
         self.expansion = _EXPANSION[settings.compression]
 
@@ -215,6 +216,17 @@ class KafkaSink:
             return await self._client.partition_count(topic)
         except TopicUnavailable as error:
             raise NotReady(error.reason, f"create the topic {topic}, or give the gateway rights to it") from error
+
+    async def topic_id(self, topic: str, *, anew: bool) -> str:
+        """Which topic goes by this name, empty if the brokers do not say (before 2.8); raises NotReady."""
+        now_s = time.monotonic()
+        if anew or now_s >= self._ask_topic_again_s.setdefault(topic, now_s + _ASK_AGAIN_S):
+            self._ask_topic_again_s[topic] = now_s + _ASK_AGAIN_S
+            self._client.forget(topic)
+        try:
+            return await self._client.topic_id(topic)
+        except TopicUnavailable as error:
+            raise NotReady(error.reason) from error
 
     async def log_end(self, stream: Stream) -> int:
         """The offset of the partition's next record, for the first lease on it (D1); raises NotReady."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sync.log import leases
+from sync.log import leases, recall
 from sync.values import cluster_number
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def goes_to(book: Book, cluster: str) -> dict[Stream, int] | None:
     book.set_cursor(_CURSOR, number)
     if before is None:
         return None
+    recall.forget_topics(book)
     repeated: dict[Stream, int] = {}
     for state in list(book.streams.values()):
         leases.release(book, state)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sync.log import blocks, destination, fork, leases
+from sync.log import blocks, destination, fork, leases, recall
 from sync.log.engine import EMPTY, Figures
 from sync.log.forecast import forecast
 from sync.log.work import Append, Offer, Request
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sync.log.answers import Answer
     from sync.log.book import Book
     from sync.log.clock import Clock
-    from sync.values import Claim, Origin, Pending, Standing, Stream
+    from sync.values import Claim, Origin, Pending, Recalled, Standing, Stream
 
 _lane = itemgetter(Envelope._fields.index("lane"))
 
@@ -65,6 +65,14 @@ class Front(ABC):
     def settle(self, batch: Batch, offset: int) -> None:
         """See `Log.settle`."""
         self._put_request(Request(lambda book: leases.settle(book, batch, offset)), urgent=False)
+
+    def recall(self, batch: Batch, offset: int, end: int, *, settles: bool) -> asyncio.Future[Recalled | None]:
+        """See `Log.recall`."""
+        return self._ask(lambda book: recall.recall(book, batch, offset, end, settles=settles))
+
+    def stands_in(self, topic: str, topic_id: str) -> asyncio.Future[Recalled | None]:
+        """See `Log.stands_in`."""
+        return self._ask(lambda book: recall.stands_in(book, topic, topic_id))
 
     def cut(self, batch: Batch, reason: str) -> asyncio.Future[None]:
         """See `Log.cut`."""

@@ -101,7 +101,7 @@ def leased_batch(book: Book, state: StreamState) -> Batch | None:
 
 def settle(book: Book, batch: Batch, offset: int) -> None:
     """Note that the broker has a batch; one that is not leased (any more) is left alone."""
-    state = _leased(book, batch)
+    state = leased(book, batch)
     if state is None or state.lease is None:
         return
     if offset >= 0:
@@ -111,6 +111,9 @@ def settle(book: Book, batch: Batch, offset: int) -> None:
             if other.topic == state.topic and other.acked > state.acked:
                 other.acked = state.acked
                 book.touch(other)
+    else:
+        # Where it stands was not said; but no lower than behind what was acknowledged before.
+        state.acked = max(state.acked, state.lease.acked_offset + batch.count)
     sent.extend(book, state, state.lease)
     book.delivered[state.lane] += state.lease.records
     state.lease = None
@@ -130,7 +133,7 @@ def cut(book: Book, batch: Batch, reason: str) -> None:
     Raises:
         ValueError: no such batch is leased.
     """
-    state = _leased(book, batch)
+    state = leased(book, batch)
     if state is None or state.lease is None:
         raise ValueError(f"no such batch of {batch.claim.stream.lane}/{batch.claim.stream.topic} is leased")
     lease = state.lease
@@ -161,7 +164,7 @@ def again(book: Book, batch: Batch, last_sequence: int | None) -> int:
     Raises:
         ValueError: no such batch is leased.
     """
-    state = _leased(book, batch)
+    state = leased(book, batch)
     if state is None or state.lease is None:
         raise ValueError(f"no such batch of {batch.claim.stream.lane}/{batch.claim.stream.topic} is leased")
     lease, before = state.lease, state.pending
@@ -226,7 +229,7 @@ def lose_damaged(book: Book, state: StreamState, part: Range, first: int) -> Non
     ledger.lose(book, state, Missing(first, first + max(lost, 1) - 1, lost, "corrupt"))
 
 
-def _leased(book: Book, batch: Batch) -> StreamState | None:
+def leased(book: Book, batch: Batch) -> StreamState | None:
     """The stream whose lease a batch is."""
     state = book.by_name.get((batch.claim.stream.lane.value, batch.claim.stream.topic))
     if state is None or state.lease is None:
@@ -278,7 +281,8 @@ def _gather(book: Book, state: StreamState, part: Range, max_bytes: int) -> list
         last = min(part.last, book.next_number - 1)
         state.take(part, last, part.records)
         book.touch(state)
-        ledger.lose(book, state, Missing(part.first, last, part.records, "corrupt"))
+        if part.standing is not Standing.RECALLED:
+            ledger.lose(book, state, Missing(part.first, last, part.records, "corrupt"))
     return found
 
 

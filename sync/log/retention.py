@@ -15,7 +15,7 @@ from sync.log.clock import Stamp
 from sync.log.forecast import THIN_AT
 from sync.log.ledger import Missing
 from sync.log.schema import MAX_NUMBER, PAGE_BYTES, key_of
-from sync.values import Lane
+from sync.values import Lane, Standing
 
 if TYPE_CHECKING:
     from sync.log.book import Book
@@ -155,7 +155,9 @@ def _evict(book: Book, oldest_ms: int, *, over: bool) -> bool:
     reason = "evicted" if over else "aged"
     if row is None:
         last = min(part.last, book.next_number - 1)
-        _lose(book, state, Missing(part.first, last, part.records, "corrupt"))
+        if part.standing is not Standing.RECALLED:
+            _lose(book, state, Missing(part.first, last, part.records, "corrupt"))
+        book.touch(state)
         state.take(part, last, part.records)
     elif counts.believable(book.connection, *row):
         first = row[0] & MAX_NUMBER

@@ -23,7 +23,8 @@ class LogSettings:
     `Clock`. `restamp` knows the bodies, and sets the times in them right; `fold` makes aggregates of old readings,
     and without one nothing is thinned. `runtime_dir`: where a word is kept, off the log's disk, that the log is
     stalled. `min_free_bytes`: where the disk has less free, the log grows no more and gives back what it can; with
-    0 nobody looks.
+    0 nobody looks. Of the topics in `newest_only` nothing old goes again (D15): they are compacted, and an old
+    record would take the place of the newest.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class LogSettings:
     commit_records: int = 4_000
     clock_file: Path | None = None
     restamp: Restamp = untouched
+    newest_only: frozenset[str] = frozenset()
     runtime_dir: Path | None = None
     fold: Fold | None = None
     min_free_bytes: int = 0

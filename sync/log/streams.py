@@ -258,7 +258,23 @@ def save(connection: sqlite3.Connection, state: StreamState, given: int) -> None
     )
 
 
+def _set_apart(connection: sqlite3.Connection, state: StreamState) -> None:
+    """Have no two ranges begin with one number, which may be a block of one and lie ahead of one of the other."""
+    firsts = [part.first for part in state.ranges]
+    if len(set(firsts)) == len(firsts):
+        return
+    for index, part in enumerate(state.ranges):
+        key = connection.execute(
+            "SELECT key FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+            (key_of(part.origin, part.first), key_of(part.origin, part.last)),
+        ).fetchone()
+        if key is not None:
+            state.ranges[index] = replace(part, first=key[0] & MAX_NUMBER)
+    state.ranges.sort(key=lambda part: part.first)
+
+
 def _save_lists(connection: sqlite3.Connection, state: StreamState) -> None:
+    _set_apart(connection, state)
     ranges = sorted((part.first, part.last, part.origin, part.records, int(part.standing)) for part in state.ranges)
     sent = [_columns(run) for run in state.earlier]
     state.lists_checksum = _over_lists(ranges, sent)

@@ -182,7 +182,13 @@ def _parts(states: dict[int, StreamState]) -> list[Part]:
     for state in ordered:
         parts += [
             # What waits for a decision cannot wait in the new file; it goes marked, as if it had been adopted (D11).
-            Part(state.lane, state.topic, part, part.records, mark=part.standing.marked or part.standing.waits)
+            Part(
+                state.lane,
+                state.topic,
+                part,
+                None if part.standing is Standing.RECALLED else part.records,
+                mark=part.standing.marked or part.standing.waits,
+            )
             for part in state.ranges
         ]
         if state.open_records:

@@ -8,6 +8,7 @@ from sync.shipper.events import (
     Recovered,
     Repeated,
     ShipperEvent,
+    TopicLost,
     Waiting,
 )
 from sync.shipper.shipper import Shipper, ShipperSettings
@@ -24,5 +25,6 @@ __all__ = [
     "ShipperEvent",
     "ShipperSettings",
     "ShipperStats",
+    "TopicLost",
     "Waiting",
 ]

@@ -22,6 +22,7 @@ from sync.shipper.moves import (
     PauseOver,
     ProducerGiven,
     ReadBack,
+    Recall,
     Send,
     Settle,
     Untold,
@@ -77,6 +78,12 @@ class Harbour(Protocol):
     async def lane_producer(self, lane: Lane) -> Producer:
         """The lane's id of this run; raises NotReady."""
 
+    def recall(self, action: Recall) -> None:
+        """Let what a batch's topic lost go again (D15)."""
+
+    async def same_topic(self, topic: str) -> None:
+        """Note which topic this is; what it lost, if it is another one than before, goes again (D15)."""
+
     async def cleared(self, lane: Lane) -> None:
         """Wait until the link is up and the lane may use it."""
 
@@ -120,9 +127,8 @@ class Courier:
         match action:
             case Send(batch):
                 return await self._send(batch)
-            case Settle(batch, offset):
-                harbour.log.settle(batch, offset)
-                self._note_delivered(batch)
+            case Settle() | Recall():
+                self._settle(action)
                 return None
             case Offer(claim):
                 self._unanswered_since_s = None
@@ -146,6 +152,15 @@ class Courier:
                     harbour.tally.dead_letters += 1
                     harbour.on_event(DeadLettered(self.state.stream, batch.first, reason))
                 return CutDone()
+
+    def _settle(self, action: Settle | Recall) -> None:
+        if isinstance(action, Recall):
+            self._harbour.recall(action)
+            if not action.settles:
+                return
+        else:
+            self._harbour.log.settle(action.batch, action.offset)
+        self._note_delivered(action.batch)
 
     async def _look(self, action: LookUp | ReadBack, batch: Batch) -> Event:
         """Ask the broker about a batch (D6); alerts do so first, as they do all else."""
@@ -217,6 +232,7 @@ class Courier:
     async def _send(self, batch: Batch) -> Outcome | Aged:
         harbour, stream = self._harbour, self.state.stream
         await harbour.cleared(stream.lane)
+        await harbour.same_topic(stream.topic)
         await harbour.precedence.enter(stream.lane)
         try:
             # Judged last of all: each wait makes it older.
@@ -270,8 +286,8 @@ class Courier:
             return  # `resume` takes the attempt for one without an answer
         self._advance(sending.result())
         for action in self._actions:
-            if isinstance(action, Settle):
-                await self._do(action)
+            if isinstance(action, Settle | Recall):
+                self._settle(action)
 
     def _note(self, outcome: Outcome, batch: Batch, elapsed_s: float) -> None:
         harbour, lane = self._harbour, self.state.stream.lane
@@ -308,6 +324,7 @@ class Courier:
 
     async def _ask_producer(self, *, fresh: bool) -> ProducerGiven:
         harbour, stream = self._harbour, self.state.stream
+        await harbour.same_topic(stream.topic)
         if not harbour.sink.idempotent:
             return ProducerGiven(NO_PRODUCER, -1)
         asking = harbour.sink.new_producer() if fresh else harbour.lane_producer(stream.lane)

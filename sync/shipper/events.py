@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sync.values import Stream
+    from sync.values import Recalled, Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,17 @@ class AnotherCluster:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicLost:
+    """A topic lost what it had acknowledged (D15).
+
+    `made_anew`: it has another id, so it was deleted and made anew. Else it may also have lost its records.
+    """
+
+    recalled: Recalled
+    made_anew: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLettered:
     """The broker will never take one record, `seq` of the log; it lies in the dead letters with the reason."""
 
@@ -74,4 +85,4 @@ class DeadLettered:
     reason: str
 
 
-ShipperEvent = LinkLost | LinkBack | Waiting | Recovered | Repeated | AnotherCluster | DeadLettered
+ShipperEvent = LinkLost | LinkBack | Waiting | Recovered | Repeated | AnotherCluster | TopicLost | DeadLettered

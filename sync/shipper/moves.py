@@ -113,6 +113,19 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """The broker has lost what it acknowledged before the batch (D15); `settles`: it has the batch itself.
+
+    `end` is where the partition ended if the batch was looked up, else -1.
+    """
+
+    batch: Batch
+    offset: int
+    end: int
+    settles: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """Let the log cut the batch in halves, or put its one record to the dead letters."""
 
@@ -154,4 +167,4 @@ class Again:
     reason: str
 
 
-Action = AskProducer | Offer | Send | Settle | Cut | Pause | LookUp | ReadBack | Again
+Action = AskProducer | Offer | Send | Settle | Recall | Cut | Pause | LookUp | ReadBack | Again

@@ -24,7 +24,8 @@ class ShipperStats:
     `delivered_age_s` is the age (CLOCK_BOOTTIME minus `taken_at_ns`) of the oldest record of the newest delivery.
     `holds` says why a lane that has something to send waits: budget, rate, share.
     `looked_up` and `read_back` are batches that the broker was asked about before they went again; `repeated` are
-    records that went again marked.
+    records that went again marked. `lost_upstream` is how many records of each topic went again because the topic had
+    lost them.
     """
 
     circuit: CircuitState
@@ -45,6 +46,7 @@ class ShipperStats:
     last_error: str
     delivered_age_s: Mapping[Lane, float]
     holds: Mapping[Lane, str]
+    lost_upstream: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class Tally:
     read_back: Counter[Lane] = field(default_factory=lambda: Counter(dict.fromkeys(Lane, 0)))
     repeated: Counter[Lane] = field(default_factory=lambda: Counter(dict.fromkeys(Lane, 0)))
     fault: Trouble | None = None
+    lost_upstream: dict[str, int] = field(default_factory=dict)
     in_flight: int = 0
     last_error: str = ""
     delivered_age_s: dict[Lane, float] = field(default_factory=dict)

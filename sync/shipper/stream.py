@@ -10,6 +10,8 @@ D6  What an earlier run left unsettled, and what has had no answer for long, is 
     tell, the batch goes again marked, under a fresh id.
 D7  A broker that does not know our sequence (45 and its like), or knows an older one than it acknowledged, has lost
     records: what it lacks goes again marked, under a fresh id, and nothing goes again under the old one.
+D15  A batch that stands no higher than what was acknowledged before it was leased: the topic was made anew, or has
+    lost its records. It is settled, and all that local history holds goes again marked.
 D9  An older lease keeps its id and goes first; then a fresh id. A fresh id again long before the sequence wraps.
 """
 
@@ -35,6 +37,7 @@ from sync.shipper.moves import (
     PauseOver,
     ProducerGiven,
     ReadBack,
+    Recall,
     Send,
     Settle,
     Untold,
@@ -159,8 +162,8 @@ def step(state: State, event: Event) -> Step:  # noqa: C901, PLR0911, PLR0912 - 
                 return _before_sending_again(state, batch)
             case Phase.PAUSE, PauseOver():
                 return _send(state, batch)
-            case Phase.LOOK_UP, Known(last):
-                return _known(state, batch, last)
+            case Phase.LOOK_UP, Known(last, end):
+                return _known(state, batch, last, end)
             case Phase.LOOK_UP, Untold(CannotTell(may_not_read=True)):
                 return _untold(state, batch, event)
             case Phase.LOOK_UP, Forgotten() | Untold():
@@ -197,8 +200,10 @@ def _look_up(state: State, batch: Batch, refusal: Refused | None) -> Step:
     return replace(state, phase=Phase.LOOK_UP, refusal=refusal), (LookUp(batch),)
 
 
-def _settled(state: State, batch: Batch, offset: int) -> Step:
-    settle = Settle(batch, offset)
+def _settled(state: State, batch: Batch, offset: int, end: int = -1) -> Step:
+    settle: Settle | Recall = Settle(batch, offset)
+    if 0 <= offset <= batch.acked_offset or 0 <= end <= batch.acked_offset + batch.count:
+        settle = Recall(batch, offset, end)
     claim = batch.claim
     apart = batch.last < state.apart_until
     after = -1 if claim.base_sequence < 0 else (claim.base_sequence + batch.count) % WRAP
@@ -221,11 +226,11 @@ def _refused(state: State, batch: Batch, refusal: Refused) -> Step:
     return replace(state, phase=Phase.PAUSE, reason=refusal.reason), (pause,)
 
 
-def _known(state: State, batch: Batch, last: int) -> Step:
+def _known(state: State, batch: Batch, last: int, end: int) -> Step:
     """The broker remembers the id, and all of it that stands in the partition (D6)."""
     above = (last + 1 - batch.claim.base_sequence) % WRAP
     if batch.count <= above < WRAP // 2:
-        return _settled(state, batch, -1)
+        return _settled(state, batch, -1, end)
     if above == 0:
         return _absent(state, batch, last)
     return _again(state, batch, last, "the broker lost records that it had acknowledged")
@@ -244,7 +249,11 @@ def _absent(state: State, batch: Batch, last: int | None = None) -> Step:
 def _untold(state: State, batch: Batch, event: Untold) -> Step:
     if event.remembered and event.answer.may_not_read and state.refusal is None:
         return _send(state, batch)
-    return _again(state, batch, None, event.answer.reason)
+    state, actions = _again(state, batch, None, event.answer.reason)
+    end = event.answer.end
+    if 0 <= end <= batch.acked_offset:
+        actions = (Recall(batch, -1, end, settles=False), *actions)
+    return state, actions
 
 
 def _again(state: State, batch: Batch, last: int | None, reason: str) -> Step:

@@ -30,6 +30,7 @@ class Brokers:
             "TIDEGATE_MQTT_PORT": str(self.mqtt.port),
             "TIDEGATE_MQTT_VERSION": "5" if isinstance(self.mqtt, Mosquitto) else "3.1.1",
             "TIDEGATE_KAFKA": self.kafka.bootstrap,
+            "TIDEGATE_CREATE_TOPICS": "true",
             "TIDEGATE_DELIVERY": "exactly_once" if isinstance(self.kafka, ApacheKafka) else "at_least_once",
         }
 

@@ -15,7 +15,12 @@ from tests.support.exploration import rules
 from tests.support.exploration.scopes import SUITE
 from tests.support.exploration.search import explore
 
-MARKS = {"an id forgotten, and what stood aged out", "reading forbidden", "records lost by a change of leader"}
+MARKS = {
+    "an id forgotten, and what stood aged out",
+    "reading forbidden",
+    "records lost by a change of leader",
+    "a topic made anew",
+}
 
 
 @pytest.mark.parametrize("name", SUITE)
@@ -40,6 +45,8 @@ def test_nothing_is_lost_doubled_unmarked_reordered_or_stuck_in_any_order_of_eve
         (rules.WithoutBarrier(), "what is not replicated cut off", "lost or stuck"),
         (rules.WithoutLookUpAfterRefusal(), "a limit that falls", "doubled"),
         (rules.WithoutHistory(), "records lost by a change of leader", "lost or stuck"),
+        (rules.WithoutRecall(), "a topic made anew", "lost or stuck"),
+        (rules.WithoutEnd(), "a topic made anew", "lost or stuck"),
         (rules.WithoutMark(), "an id forgotten, and what stood aged out", "doubled"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, rules.Rules) else "",

@@ -53,7 +53,8 @@ def document(
             "state_dir": str(folder / "state"),
             "runtime_dir": str(folder / "run"),
         },
-        "kafka": {"brokers": [kafka]},
+        # Apache Kafka creates topics that are asked for, as its own default is.
+        "kafka": {"brokers": [kafka], "create_topics": True},
         "mqtt": [
             {
                 "name": "barge",

@@ -21,6 +21,7 @@ from sync.shipper.moves import (
     PauseOver,
     ProducerGiven,
     ReadBack,
+    Recall,
     Send,
     Settle,
     Untold,
@@ -312,3 +313,38 @@ def test_what_an_error_code_says_about_a_batch(code, expected):
     """F6: what comes after an append as well is no refusal."""
     outcome = outcome_of(code, 9)
     assert (outcome if isinstance(outcome, Accepted) else replace(outcome, hint="", setting="")) == expected
+
+
+def held(acked):
+    """A batch of ten under way, leased behind an acknowledged offset."""
+    state, (offer,) = offered()
+    leased = replace(batch(offer.claim), acked_offset=acked)
+    return step(state, Leased(leased))[0], leased
+
+
+@pytest.mark.parametrize(("offset", "lost"), [(-1, False), (0, True), (99, True), (100, False)])
+def test_d15_an_offset_that_goes_back_is_a_loss_upstream(offset, lost):
+    state, leased = held(99)
+    _, (settle, offer) = step(state, Accepted(offset))
+    assert settle == (Recall(leased, offset, -1) if lost else Settle(leased, offset))
+    assert isinstance(offer, Offer), "nothing waits for it"
+
+
+@pytest.mark.parametrize(("end", "lost"), [(-1, False), (10, True), (109, True), (110, False)])
+def test_a_batch_that_is_known_must_stand_behind_what_was_acknowledged(end, lost):
+    """D15."""
+    state, leased = held(99)
+    state, _ = step(replace(state, unanswered=True), Aged())
+    _, (settle, *_) = step(state, Known(9, end))
+    assert settle == (Recall(leased, -1, end) if lost else Settle(leased, -1))
+
+
+def test_a_partition_that_ends_before_what_was_acknowledged_has_lost_it():
+    """D15."""
+    state, leased = held(99)
+    state, _ = step(replace(state, unanswered=True), Aged())
+    state, _ = step(state, Forgotten())
+    _, actions = step(state, Untold(CannotTell("it ends at 40", end=40)))
+    assert actions == (Recall(leased, -1, 40, settles=False), Again(leased, None, "it ends at 40"))
+    _, actions = step(state, Untold(CannotTell("it begins at 150")))
+    assert actions == (Again(leased, None, "it begins at 150"),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sync.shipper.moves import Again, Aged, LookUp
+from sync.shipper.moves import Again, Aged, LookUp, Recall, Settle
 from sync.shipper.stream import Phase, begin, step
 from sync.values import Accepted, Forgotten, Known, Refused, Unknown
 from tests.support.exploration.world import NOT_NOTED, STREAM, Block, Disk, Request
@@ -108,6 +108,31 @@ class WithoutHistory(Rules):
         if actions and isinstance(actions[0], Again):
             actions = (replace(actions[0], last_sequence=None),)
         return state, actions
+
+
+class WithoutRecall(Rules):
+    """D15 out: a batch that stands lower than what was acknowledged before is settled like any other."""
+
+    def begin(self, unsettled: Batch | None) -> Step:
+        return self._settled(begin(STREAM, unsettled))
+
+    def step(self, state: State, event: Event) -> Step:
+        return self._settled(step(state, event))
+
+    def _settled(self, made: Step) -> Step:
+        state, actions = made
+        return state, tuple(
+            Settle(action.batch, action.offset) if isinstance(action, Recall) else action
+            for action in actions
+            if not isinstance(action, Recall) or action.settles
+        )
+
+
+class WithoutEnd(Rules):
+    """Half of D15 out: of a batch that was looked up nobody asks where the partition ends."""
+
+    def step(self, state: State, event: Event) -> Step:
+        return step(state, Known(event.last_sequence) if isinstance(event, Known) else event)
 
 
 class WithoutMark(Rules):

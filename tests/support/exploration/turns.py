@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sync.shipper.moves import (
@@ -18,6 +19,7 @@ from sync.shipper.moves import (
     PauseOver,
     ProducerGiven,
     ReadBack,
+    Recall,
     Send,
     Settle,
     Untold,
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 FORBIDDEN = CannotTell("TopicAuthorizationFailed (29)", may_not_read=True)
 GONE = CannotTell("the partition does not reach so far back")
 UNNOTICED = -1
+MADE_ANEW = -2
+"""In the place of an id: lost with the topic, and not noticed before a batch is settled in the new one."""
 LOST_REQUEST = Unknown("request lost")
 LOST_ANSWER = Unknown("answer lost")
 LATE_REQUEST = Unknown("request late")
@@ -60,10 +64,11 @@ class Turns:
     def __init__(self, rules: Rules, scope: Scope) -> None:
         self._rules = rules
         self._poison = scope.poison
+        self._keeps_history = scope.anew > 0
         self._numbers: dict[tuple[State, Action | Event | None], int] = {}
         self.gateways: list[tuple[State, Action | Event | None]] = []
-        self._after: list[dict[tuple[object, ...], tuple[int, int]]] = []
-        self._begun: dict[Request | None, tuple[int, int]] = {}
+        self._after: list[dict[tuple[object, ...], tuple[int, int | Recall]]] = []
+        self._begun: dict[Request | None, tuple[int, int | Recall]] = {}
 
     def own(self, world: World) -> list[World]:  # noqa: C901, PLR0911 - one case an action
         """What the gateway does next; nothing where it waits for the outside or has nothing more to do."""
@@ -74,7 +79,7 @@ class Turns:
                 made = self._begun[lease] = self._number(
                     self._rules.begin(None if lease is None else batch_of(lease, attempted=True))
                 )
-            return [world._replace(gateway=made[0], disk=_noted(world.disk, made[1]))]
+            return [self._settling(world, *made)]
         state, due = self.gateways[world.gateway]
         match due:
             case None:
@@ -84,7 +89,9 @@ class Turns:
             case Offer(claim):
                 return [
                     self._act(world._replace(disk=disk), Leased(batch), disk.lease)
-                    for disk, batch in _leases(_settled(world.disk), claim.producer.id, claim)
+                    for disk, batch in _leases(
+                        _settled(world.disk, keeps=self._keeps_history), claim.producer.id, claim
+                    )
                 ]
             case Cut():
                 return [self._act(world._replace(disk=_cut(world.disk)), CutDone())]
@@ -126,8 +133,8 @@ class Turns:
             yield world._replace(
                 broker=broker._replace(start=broker.replicated), chances=chances._replace(starts=chances.starts - 1)
             )
-        if chances.losses:
-            yield from _losses(world)
+        yield from _losses(world)
+        yield from _made_anew(world)
         if chances.kills and world.gateway is not None:
             yield from self._kills(world)
 
@@ -152,7 +159,12 @@ class Turns:
         producer = batch.claim.producer.id
         known = broker.known(producer)
         fresh = world._replace(chances=chances._replace(old=False), broker=_noticed(broker, producer))
-        yield self._act(fresh, Known(known[-1][1].end - 1) if known else Forgotten())
+        if known:
+            # An offset is that of a batch here, and that of a record there.
+            answer = Known(known[-1][1].end - 1, len(broker.log) + batch.count - 1)
+            yield self._act(fresh, answer, (answer.last_sequence, answer.end))
+        else:
+            yield self._act(fresh, Forgotten())
         if chances.forbidden:
             yield from self._forbidden(world, request_of(batch))
 
@@ -177,7 +189,8 @@ class Turns:
         elif broker.start <= request.acked + 1 <= len(broker.log):
             yield self._act(fresh, Absent())
         else:
-            yield self._act(fresh, Untold(GONE))
+            short = replace(GONE, end=len(broker.log)) if len(broker.log) <= request.acked else GONE
+            yield self._act(fresh, Untold(short), (Untold, short.end))
         if chances.forbidden:
             yield from self._forbidden(world, request)
 
@@ -222,15 +235,26 @@ class Turns:
         if made is None:
             made = known[name] = self._number(self._rules.step(self.gateways[world.gateway][0], event))
         number, noted = made
-        return World(number, _noted(world.disk, noted), world.broker, world.late, world.chances)
+        return self._settling(world, number, noted)
 
-    def _number(self, made: Step) -> tuple[int, int]:
+    def _settling(self, world: World, number: int, noted: int | Recall) -> World:
+        disk, broker = world.disk, world.broker
+        if noted != NOT_NOTED and any(lost[0] == MADE_ANEW for lost in broker.lost):
+            # The answer names an offset of the new topic: from now on what was lost with the old one must go again.
+            broker = broker._replace(lost=tuple(lost for lost in broker.lost if lost[0] != MADE_ANEW))
+        if not isinstance(noted, Recall):
+            return World(number, _noted(disk, noted), broker, world.late, world.chances)
+        return World(number, _recalled(disk, noted, keeps=self._keeps_history), broker, world.late, world.chances)
+
+    def _number(self, made: Step) -> tuple[int, int | Recall]:
         """The number of a state with what it waits for, and the settle that is noted on the way."""
         state, actions = made
-        noted = NOT_NOTED
+        noted: int | Recall = NOT_NOTED
         due: Action | Event | None = None
         for action in actions:
-            if isinstance(action, Settle):
+            if isinstance(action, Recall):
+                noted = action
+            elif isinstance(action, Settle):
                 noted = action.offset
             else:
                 due = PauseOver() if isinstance(action, Pause) else action
@@ -261,13 +285,28 @@ def _noted(disk: Disk, noted: int) -> Disk:
     return disk if noted == NOT_NOTED else disk._replace(noted=noted)
 
 
-def _settled(disk: Disk) -> Disk:
+def _settled(disk: Disk, *, keeps: bool) -> Disk:
     """The commit that writes a settle noted before it."""
     if disk.noted == NOT_NOTED:
         return disk
     assert disk.lease is not None
-    acked = disk.noted if disk.noted >= 0 else disk.acked
-    return disk._replace(lease=None, noted=NOT_NOTED, sent=(*disk.sent, disk.lease), acked=acked)
+    acked = disk.noted if disk.noted >= 0 else max(disk.acked, disk.lease.acked + 1)
+    history = (*disk.history, disk.lease) if keeps else ()
+    return disk._replace(lease=None, noted=NOT_NOTED, sent=(*disk.sent, disk.lease), acked=acked, history=history)
+
+
+def _recalled(disk: Disk, recall: Recall, *, keeps: bool) -> Disk:
+    """What `Log.recall` does, in one commit: it settles, and what was settled before goes again, behind the rest."""
+    assert disk.lease is not None
+    lease = disk.lease
+    held = lease.count if recall.settles else 0
+    lost = 0 <= recall.offset <= lease.acked or 0 <= recall.end <= lease.acked + held
+    if lost:
+        blocks = tuple(Block(request.first, request.last, marked=True) for request in disk.history)
+        disk = disk._replace(blocks=(*disk.blocks, *blocks), history=(), sent=(), acked=-1)
+    if not recall.settles:
+        return disk._replace(lease=lease._replace(acked=-1))
+    return _settled(disk._replace(noted=recall.offset), keeps=keeps)
 
 
 def _leases(disk: Disk, producer: int, claim: object) -> Iterator[tuple[Disk, Batch]]:
@@ -319,6 +358,8 @@ def _find(broker: Broker, request: Request, start: int) -> int | None:
 def _losses(world: World) -> Iterator[World]:
     """A new leader lacks the last of what was acknowledged; of an id that it knows no more, nobody can tell (D7)."""
     broker, disk = world.broker, world.disk
+    if not world.chances.losses:
+        return
     chances = world.chances._replace(losses=world.chances.losses - 1)
     for end in range(broker.start, broker.replicated):
         kept = {entry.producer for entry in broker.log[:end] if entry.known}
@@ -335,6 +376,20 @@ def _losses(world: World) -> Iterator[World]:
         all_lost = {(item[0] if item[0] in kept else UNNOTICED, *item[1:]) for item in (*broker.lost, *lost)}
         after = broker._replace(log=broker.log[:end], replicated=end, lost=tuple(sorted(all_lost)))
         yield world._replace(broker=after, chances=chances)
+
+
+def _made_anew(world: World) -> Iterator[World]:
+    """The topic is deleted and made anew: nothing stands in it, and nothing is known of any id."""
+    broker, disk = world.broker, world.disk
+    if not world.chances.anew or not broker.log:
+        return
+    settled = [*disk.history, *([disk.lease] if disk.lease is not None and disk.noted != NOT_NOTED else [])]
+    lost = {(MADE_ANEW, request.first, request.last) for request in settled} | set(broker.lost)
+    yield world._replace(
+        broker=broker._replace(log=(), replicated=0, start=0, lost=tuple(sorted(lost))),
+        late=(),
+        chances=world.chances._replace(anew=world.chances.anew - 1),
+    )
 
 
 def _noticed(broker: Broker, producer: int) -> Broker:

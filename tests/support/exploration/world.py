@@ -44,7 +44,8 @@ class Request(NamedTuple):
 class Disk(NamedTuple):
     """What survives a kill, but for `noted`: the offset of a settle that the next commit will write.
 
-    `sent` is what went and was settled under the lease's id, as far as history tells (D7).
+    `sent` is what went and was settled under the lease's id, as far as history tells (D7); `history` is all that was
+    settled, where a topic may be made anew (D15).
     """
 
     blocks: tuple[Block, ...]
@@ -52,6 +53,7 @@ class Disk(NamedTuple):
     noted: int = NOT_NOTED
     sent: tuple[Request, ...] = ()
     acked: int = -1
+    history: tuple[Request, ...] = ()
     dead: tuple[tuple[int, bool], ...] = ()
 
 
@@ -101,6 +103,7 @@ class Chances(NamedTuple):
     losses: int
     starts: int
     forbidden: int
+    anew: int
     next_id: int = 0
     old: bool = False
 
@@ -138,6 +141,8 @@ class Scope:
     """How often all that stands in the partition ages out."""
     forbidden: int = 0
     """How often reading is refused."""
+    anew: int = 0
+    """How often the topic is deleted and made anew (D15)."""
 
     def begin(self) -> World:
         """Nothing has happened yet."""
@@ -151,6 +156,7 @@ class Scope:
             self.losses,
             self.starts,
             self.forbidden,
+            self.anew,
         )
         return World(None, Disk(tuple(Block(n, n) for n in range(1, self.records + 1))), Broker(), (), chances)
 
