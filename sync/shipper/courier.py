@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from sync.shipper.precedence import Precedence
     from sync.shipper.shares import Shares
     from sync.shipper.stats import Tally
+    from sync.shipper.topics import Topics
     from sync.shipper.waits import Waits
-    from sync.values import Batch, Outcome, Producer, Stream
+    from sync.values import Batch, Lane, Outcome, Producer, Stream
 
 log = logging.getLogger("tidegate.shipper")
 
@@ -70,6 +71,7 @@ class Harbour(Protocol):
     on_delivered: Callable[[Batch], None]
     precedence: Precedence
     shares: Shares
+    topics: Topics
     backoff_first_s: float
     backoff_most_s: float
     stop_s: float
@@ -77,12 +79,6 @@ class Harbour(Protocol):
 
     async def lane_producer(self, lane: Lane) -> Producer:
         """The lane's id of this run; raises NotReady."""
-
-    def recall(self, action: Recall) -> None:
-        """Let what a batch's topic lost go again (D15)."""
-
-    async def same_topic(self, topic: str) -> None:
-        """Note which topic this is; what it lost, if it is another one than before, goes again (D15)."""
 
     async def cleared(self, lane: Lane) -> None:
         """Wait until the link is up and the lane may use it."""
@@ -155,7 +151,7 @@ class Courier:
 
     def _settle(self, action: Settle | Recall) -> None:
         if isinstance(action, Recall):
-            self._harbour.recall(action)
+            self._harbour.topics.recall(action)
             if not action.settles:
                 return
         else:
@@ -232,7 +228,7 @@ class Courier:
     async def _send(self, batch: Batch) -> Outcome | Aged:
         harbour, stream = self._harbour, self.state.stream
         await harbour.cleared(stream.lane)
-        await harbour.same_topic(stream.topic)
+        await harbour.topics.look(stream.topic)
         await harbour.precedence.enter(stream.lane)
         try:
             # Judged last of all: each wait makes it older.
@@ -324,7 +320,7 @@ class Courier:
 
     async def _ask_producer(self, *, fresh: bool) -> ProducerGiven:
         harbour, stream = self._harbour, self.state.stream
-        await harbour.same_topic(stream.topic)
+        await harbour.topics.look(stream.topic)
         if not harbour.sink.idempotent:
             return ProducerGiven(NO_PRODUCER, -1)
         asking = harbour.sink.new_producer() if fresh else harbour.lane_producer(stream.lane)

@@ -14,12 +14,13 @@ from sync.shipper.batch_size import MOST_BYTES, BatchSize
 from sync.shipper.budget import Budget
 from sync.shipper.circuit import Circuit, CircuitState
 from sync.shipper.courier import Courier
-from sync.shipper.events import AnotherCluster, LinkBack, Repeated, TopicLost
+from sync.shipper.events import AnotherCluster, LinkBack, Repeated
 from sync.shipper.meter import Meter
 from sync.shipper.precedence import Precedence
 from sync.shipper.shares import Shares
 from sync.shipper.stats import ShipperStats, Tally
 from sync.shipper.thinning import Thinning
+from sync.shipper.topics import Topics
 from sync.shipper.waits import EVERYTHING, Patience, Waits, trouble_of
 from sync.values import ClusterChanged, Lane, Misconfigured, NotReady, Producer, Stream, Trouble, Unreachable
 
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
     from sync.seams import Log, Sink
     from sync.shipper.events import ShipperEvent
-    from sync.shipper.moves import Recall
-    from sync.values import Batch, Recalled
+    from sync.values import Batch
 
 T = TypeVar("T")
 
@@ -112,6 +112,7 @@ class Shipper:
         self.meter.budget = self._settings.budget
         self.shares = Shares(self.meter, log.streams, self._settings.backfill_share, self._settings.backfill_spread_s)
         self.circuit = Circuit(sink.reach, self._settings.retry_s, self._link_changed)
+        self.topics = Topics(log, sink, self.tally, on_event)
         self.thinning = Thinning(log, self.meter, self.tally)
         self._link_back = asyncio.Event()
         self._link_anew = asyncio.Event()
@@ -122,9 +123,6 @@ class Shipper:
         self._anew = False
         self._let_go = False
         self._readied: set[Stream] = set()
-        self._topic_ids: dict[str, str] = {}
-        self._asks_anew: set[str] = set()
-        self._recalls: set[asyncio.Future[Recalled | None]] = set()
         self._changes = 0
         self._changed_at_s = -math.inf
         self._producer_locks = {lane: asyncio.Lock() for lane in Lane}
@@ -162,7 +160,7 @@ class Shipper:
         self._couriers.clear()
         self._producers.clear()
         self.waits.end_all()
-        self._topic_ids.clear()
+        self.topics.forget()
         self._anew = True
 
     async def _pause_between_clusters(self) -> None:
@@ -325,43 +323,6 @@ class Shipper:
             if lane not in self._producers:
                 self._producers[lane] = await self.sink.new_producer()
             return self._producers[lane]
-
-    def recall(self, action: Recall) -> None:
-        """Let what a batch's topic lost go again (D15)."""
-        self._asks_anew.add(action.batch.claim.stream.topic)
-        asking = self.log.recall(action.batch, action.offset, action.end, settles=action.settles)
-        asked = asyncio.ensure_future(asking)
-        self._recalls.add(asked)
-        asked.add_done_callback(self._recalled)
-
-    def _recalled(self, done: asyncio.Future[Recalled | None]) -> None:
-        self._recalls.discard(done)
-        if done.cancelled() or done.exception() is not None:
-            return  # the log is closed, and the batch unsettled: it is looked up at the next start
-        recalled = done.result()
-        if recalled is not None:
-            self._lost(recalled, made_anew=False)
-
-    async def same_topic(self, topic: str) -> None:
-        """Note which topic this is; what it lost, if it is another one than before, goes again (D15).
-
-        If nobody answers that now, it is asked before the next batch.
-        """
-        with contextlib.suppress(NotReady):
-            found = await self.sink.topic_id(topic, anew=topic in self._asks_anew)
-            self._asks_anew.discard(topic)
-            if found and found != self._topic_ids.get(topic):
-                self._topic_ids[topic] = found
-                recalled = await self.log.stands_in(topic, found)
-                if recalled is not None:
-                    self._lost(recalled, made_anew=True)
-
-    def _lost(self, recalled: Recalled, *, made_anew: bool) -> None:
-        for stream, records in recalled.again.items():
-            self.tally.repeated[stream.lane] += records
-        lost = self.tally.lost_upstream
-        lost[recalled.topic] = lost.get(recalled.topic, 0) + recalled.records
-        self.on_event(TopicLost(recalled, made_anew))
 
     async def cleared(self, lane: Lane) -> None:
         """Wait until the link is up and the lane may use it."""
