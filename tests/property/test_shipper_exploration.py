@@ -44,7 +44,7 @@ def test_nothing_is_lost_doubled_unmarked_reordered_or_stuck_in_any_order_of_eve
         (rules.WithoutReadBack(), "an id forgotten", "never at rest"),
         (rules.WithoutBarrier(), "what is not replicated cut off", "lost or stuck"),
         (rules.WithoutLookUpAfterRefusal(), "a limit that falls", "doubled"),
-        (rules.WithoutHistory(), "records lost by a change of leader", "lost or stuck"),
+        (rules.WithoutHistory(), "records lost by a change of leader", "out of order"),
         (rules.WithoutRecall(), "a topic made anew", "lost or stuck"),
         (rules.WithoutEnd(), "a topic made anew", "lost or stuck"),
         (rules.WithoutMark(), "an id forgotten, and what stood aged out", "doubled"),

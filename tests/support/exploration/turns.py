@@ -64,7 +64,7 @@ class Turns:
     def __init__(self, rules: Rules, scope: Scope) -> None:
         self._rules = rules
         self._poison = scope.poison
-        self._keeps_history = scope.anew > 0
+        self._keeps_history = scope.anew + scope.losses > 0
         self._numbers: dict[tuple[State, Action | Event | None], int] = {}
         self.gateways: list[tuple[State, Action | Event | None]] = []
         self._after: list[dict[tuple[object, ...], tuple[int, int | Recall]]] = []

@@ -45,7 +45,7 @@ class Disk(NamedTuple):
     """What survives a kill, but for `noted`: the offset of a settle that the next commit will write.
 
     `sent` is what went and was settled under the lease's id, as far as history tells (D7); `history` is all that was
-    settled, where a topic may be made anew (D15).
+    settled, where a topic may be made anew or lose records (D15).
     """
 
     blocks: tuple[Block, ...]
