@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -15,10 +16,10 @@ import pytest
 from sync.batches import frame_batch
 from sync.kafka import KafkaSettings, KafkaSink
 from sync.kafka import sink as kafka_sink
-from sync.values import Accepted, Lane, Misconfigured, Producer, Refused, Stream, Unknown, Unreachable
+from sync.values import Accepted, Lane, Misconfigured, NotReady, Producer, Refused, Stream, Unknown, Unreachable
 from tests.support.batches import batch_of
 from tests.support.consumer import read_topic
-from tests.support.kafka import ApacheKafka
+from tests.support.kafka import ApacheKafka, ask_admin
 from tests.support.proxy import Proxy
 from tests.support.sinks import OverKafka, OverMemory, accepted, ready
 
@@ -266,6 +267,33 @@ async def test_without_a_trusted_clock_records_have_no_time_and_retention_goes_o
         assert [record.timestamp_ms for record in await read_topic(kafka.bootstrap, "a-year-ahead")] == [ahead]
         assert [record.timestamp_ms for record in await read_topic(kafka.bootstrap, "kept")] == [-1]
         await sink.close()
+
+
+@pytest.mark.broker
+async def test_a_topic_that_is_deleted_and_created_again_has_another_id_and_no_question_creates_one(kafka):
+    """D15. The broker creates what is asked for, unless the request says that it must not."""
+    topic = f"sink-{uuid.uuid4().hex[:8]}"
+    sink = KafkaSink(KafkaSettings((kafka.bootstrap,), create_topics=False))
+    for _ in range(3):
+        with pytest.raises(NotReady, match="UnknownTopicOrPartition"):
+            await sink.partition_count(topic)
+    await asyncio.to_thread(kafka.create_topic, topic)
+    first = await ready(lambda: sink.topic_id(topic, anew=False))
+    assert len(first) == 32
+    await asyncio.to_thread(ask_admin, kafka.bootstrap, lambda admin: admin.delete_topics([topic]))
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(NotReady):
+                if await sink.topic_id(topic, anew=True) != first:
+                    break
+            await asyncio.to_thread(kafka.create_topic, topic)
+            await asyncio.sleep(0.1)
+    second = await sink.topic_id(topic, anew=False)
+    sink._client._topics[topic] = replace(sink._client._topics[topic], id=first)  # as it was heard an hour ago
+    assert await sink.topic_id(topic, anew=False) == first
+    sink._ask_topic_again_s[topic] = time.monotonic()
+    assert await ready(lambda: sink.topic_id(topic, anew=False)) == second
+    await sink.close()
 
 
 @pytest.mark.broker
