@@ -67,7 +67,7 @@ class MemorySink:
     `reachable` False is a link that is down. A body over `max_body_bytes` is too large for good. What a broker may
     do beside that: `forget` an id (F4), `lose_tail` in a change of leader, `move_start` as its history ages out,
     refuse reading (`may_read` False), and not answer a look-up yet (`replicated` False, F7). `rebuild` puts another
-    cluster in its place; `make_anew` deletes a topic and makes it anew.
+    cluster in its place; `create_again` deletes a topic and creates it again.
     """
 
     def __init__(self, partitions: int = 1, *, idempotent: bool = True, max_body_bytes: int = 1024 * 1024) -> None:
@@ -75,7 +75,7 @@ class MemorySink:
         self._idempotent = idempotent
         self.has_time = True
         self.tells_topic_ids = True
-        self._made: Counter[str] = Counter()
+        self._created: Counter[str] = Counter()
         self._next_id = 0
         self._logs: dict[tuple[str, int], _Partition] = {}
         self.max_body_bytes = max_body_bytes
@@ -165,16 +165,16 @@ class MemorySink:
             else:
                 del log.producers[producer]
 
-    def make_anew(self, topic: str) -> None:
-        """Delete a topic and make it anew, empty and under another id."""
+    def create_again(self, topic: str) -> None:
+        """Delete a topic and create it again, empty and under another id."""
         for name in [name for name in self._logs if name[0] == topic]:
             del self._logs[name]
-        self._made[topic] += 1
+        self._created[topic] += 1
 
-    async def topic_id(self, topic: str, *, anew: bool) -> str:  # noqa: ARG002 - nothing is kept here
-        """Counts how often it was made, as far as `tells_topic_ids`."""
+    async def topic_id(self, topic: str, *, refresh: bool) -> str:  # noqa: ARG002 - nothing is kept here
+        """Counts how often it was created again, as far as `tells_topic_ids`."""
         await self.partition_count(topic)
-        return f"{topic}-{self._made[topic]}" if self.tells_topic_ids else ""
+        return f"{topic}-{self._created[topic]}" if self.tells_topic_ids else ""
 
     def move_start(self, topic: str, offset: int, partition: int = 0) -> None:
         """Let all that stood before an offset age out; ids stay known."""

@@ -237,10 +237,10 @@ class Sink(Protocol):
     async def new_producer(self) -> Producer:
         """A producer id that nobody had before (D9); raises NotReady."""
 
-    async def topic_id(self, topic: str, *, anew: bool) -> str:
-        """Which topic goes by this name, empty if the brokers do not say. One that is made anew has another id (D15).
+    async def topic_id(self, topic: str, *, refresh: bool) -> str:
+        """The id of the topic, empty if the brokers do not say. A topic that is created again has another one (D15).
 
-        What is known is asked for `anew` if so wished, and once an hour. Raises NotReady.
+        It is asked for again if `refresh` is set, and once an hour. Raises NotReady.
         """
 
     async def partition_count(self, topic: str) -> int:

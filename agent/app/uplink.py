@@ -219,8 +219,8 @@ class Uplink:
             case AnotherCluster(cluster, records):
                 self._tell_of_cluster(cluster, records)
                 self._own.tell_again()
-            case TopicLost(recalled, made_anew):
-                self._tell_of_topic(recalled, made_anew=made_anew)
+            case TopicLost(recalled, created_again):
+                self._tell_of_topic(recalled, created_again=created_again)
             case Repeated(stream, records, reason):
                 # Ends with the next batch of the stream that is taken.
                 self._flowing.discard(stream)
@@ -246,10 +246,12 @@ class Uplink:
         )
         self._outbox.post([self._encoder.system_event(event)])
 
-    def _tell_of_topic(self, recalled: Recalled, *, made_anew: bool) -> None:
+    def _tell_of_topic(self, recalled: Recalled, *, created_again: bool) -> None:
         """D15: in the journal, as an event upstream and as an alert, which ends once all that goes again is there."""
         topic = recalled.topic
-        happened = "was deleted and created again" if made_anew else "was deleted and created again, or lost records"
+        happened = (
+            "was deleted and created again" if created_again else "was deleted and created again, or lost records"
+        )
         what = f"{recalled.records} acknowledged records go again from local history, marked possibly repeated"
         if topic == TOPIC:
             what = "this run is told again"
@@ -260,7 +262,7 @@ class Uplink:
         log.error("%s", text)
         data = {
             "topic": topic,
-            "made_anew": made_anew,
+            "created_again": created_again,
             "count": recalled.records,
             "not_held": recalled.not_held,
             "lanes": {stream.lane.value: records for stream, records in recalled.again.items()},

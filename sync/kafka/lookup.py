@@ -143,7 +143,7 @@ class LookUp:
         if found is not None:
             return found
         if end < wanted:
-            reason = f"{self._where} ends at {end}, before offset {wanted}: made anew, or records were lost"
+            reason = f"{self._where} ends at {end}, before offset {wanted}: created again, or records were lost"
             return CannotTell(reason, end=end)
         if start > wanted:
             return CannotTell(f"{self._where} starts at {start} now, behind offset {wanted}")

@@ -217,10 +217,10 @@ class KafkaSink:
         except TopicUnavailable as error:
             raise NotReady(error.reason, f"create the topic {topic}, or give the gateway rights to it") from error
 
-    async def topic_id(self, topic: str, *, anew: bool) -> str:
+    async def topic_id(self, topic: str, *, refresh: bool) -> str:
         """Which topic goes by this name, empty if the brokers do not say (before 2.8); raises NotReady."""
         now_s = time.monotonic()
-        if anew or now_s >= self._ask_topic_again_s.setdefault(topic, now_s + _ASK_AGAIN_S):
+        if refresh or now_s >= self._ask_topic_again_s.setdefault(topic, now_s + _ASK_AGAIN_S):
             self._ask_topic_again_s[topic] = now_s + _ASK_AGAIN_S
             self._client.forget(topic)
         try:

@@ -1,7 +1,7 @@
 """What a topic lost that it had acknowledged goes again from local history, marked (D15).
 
-A topic that is deleted and made anew holds nothing of what was acknowledged in it. Two things show that: an offset
-that is no higher than one acknowledged before the batch was leased, and the topic's id, which is another one.
+A topic that is deleted and created again holds nothing of what was acknowledged in it. Two things show that: an
+offset that is no higher than one acknowledged before the batch was leased, and the topic's id, which is another one.
 
 A recall writes a few rows, however much history there is: ranges of settled blocks become pending. All of it goes in
 lane `backfill` (bulk in `bulk`), so that no alarm and no fresh reading waits for it. Between the ends of a range

@@ -69,11 +69,11 @@ class AnotherCluster:
 class TopicLost:
     """A topic lost what it had acknowledged (D15).
 
-    `made_anew`: it has another id, so it was deleted and made anew. Else it may also have lost its records.
+    `created_again`: it has another id, so it was deleted and created again. Else it may also have lost its records.
     """
 
     recalled: Recalled
-    made_anew: bool
+    created_again: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ D6  What an earlier run left unsettled, and what has had no answer for long, is 
     tell, the batch goes again marked, under a fresh id.
 D7  A broker that does not know our sequence (45 and its like), or knows an older one than it acknowledged, has lost
     records: what it lacks goes again marked, under a fresh id, and nothing goes again under the old one.
-D15  A batch that stands no higher than what was acknowledged before it was leased: the topic was made anew, or has
-    lost its records. It is settled, and all that local history holds goes again marked.
+D15  A batch that stands no higher than what was acknowledged before it was leased: the topic was created again, or
+    has lost its records. It is settled, and all that local history holds goes again marked.
 D9  An older lease keeps its id and goes first; then a fresh id. A fresh id again long before the sequence wraps.
 """
 

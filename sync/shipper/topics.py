@@ -28,12 +28,12 @@ class Topics:
         self._tally = tally
         self._on_event = on_event
         self._ids: dict[str, str] = {}
-        self._asks_anew: set[str] = set()
+        self._to_refresh: set[str] = set()
         self._recalls: set[asyncio.Future[Recalled | None]] = set()
 
     def recall(self, action: Recall) -> None:
         """Let what a batch's topic lost go again. The log takes it at once, whatever becomes of the caller."""
-        self._asks_anew.add(action.batch.claim.stream.topic)
+        self._to_refresh.add(action.batch.claim.stream.topic)
         asking = self._log.recall(action.batch, action.offset, action.end, settles=action.settles)
         asked = asyncio.ensure_future(asking)
         self._recalls.add(asked)
@@ -45,7 +45,7 @@ class Topics:
             return  # the log is closed, and the batch unsettled: it is looked up at the next start
         recalled = done.result()
         if recalled is not None:
-            self._lost(recalled, made_anew=False)
+            self._lost(recalled, created_again=False)
 
     async def look(self, topic: str) -> None:
         """Note which topic this is; what it lost, if it is another one than before, goes again.
@@ -53,21 +53,21 @@ class Topics:
         If nobody answers that now, it is asked before the next batch.
         """
         with contextlib.suppress(NotReady):
-            found = await self._sink.topic_id(topic, anew=topic in self._asks_anew)
-            self._asks_anew.discard(topic)
+            found = await self._sink.topic_id(topic, refresh=topic in self._to_refresh)
+            self._to_refresh.discard(topic)
             if found and found != self._ids.get(topic):
                 self._ids[topic] = found
                 recalled = await self._log.stands_in(topic, found)
                 if recalled is not None:
-                    self._lost(recalled, made_anew=True)
+                    self._lost(recalled, created_again=True)
 
     def forget(self) -> None:
         """Another cluster has topics of its own."""
         self._ids.clear()
 
-    def _lost(self, recalled: Recalled, *, made_anew: bool) -> None:
+    def _lost(self, recalled: Recalled, *, created_again: bool) -> None:
         for stream, records in recalled.again.items():
             self._tally.repeated[stream.lane] += records
         lost = self._tally.lost_upstream
         lost[recalled.topic] = lost.get(recalled.topic, 0) + recalled.records
-        self._on_event(TopicLost(recalled, made_anew))
+        self._on_event(TopicLost(recalled, created_again))

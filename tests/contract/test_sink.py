@@ -278,21 +278,21 @@ async def test_a_topic_that_is_deleted_and_created_again_has_another_id_and_no_q
         with pytest.raises(NotReady, match="UnknownTopicOrPartition"):
             await sink.partition_count(topic)
     await asyncio.to_thread(kafka.create_topic, topic)
-    first = await ready(lambda: sink.topic_id(topic, anew=False))
+    first = await ready(lambda: sink.topic_id(topic, refresh=False))
     assert len(first) == 32
     await asyncio.to_thread(ask_admin, kafka.bootstrap, lambda admin: admin.delete_topics([topic]))
     async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(NotReady):
-                if await sink.topic_id(topic, anew=True) != first:
+                if await sink.topic_id(topic, refresh=True) != first:
                     break
             await asyncio.to_thread(kafka.create_topic, topic)
             await asyncio.sleep(0.1)
-    second = await sink.topic_id(topic, anew=False)
+    second = await sink.topic_id(topic, refresh=False)
     sink._client._topics[topic] = replace(sink._client._topics[topic], id=first)  # as it was heard an hour ago
-    assert await sink.topic_id(topic, anew=False) == first
+    assert await sink.topic_id(topic, refresh=False) == first
     sink._ask_topic_again_s[topic] = time.monotonic()
-    assert await ready(lambda: sink.topic_id(topic, anew=False)) == second
+    assert await ready(lambda: sink.topic_id(topic, refresh=False)) == second
     await sink.close()
 
 

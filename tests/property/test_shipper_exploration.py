@@ -19,7 +19,7 @@ MARKS = {
     "an id forgotten, and what stood aged out",
     "reading forbidden",
     "records lost by a change of leader",
-    "a topic made anew",
+    "a topic created again",
 }
 
 
@@ -45,8 +45,8 @@ def test_nothing_is_lost_doubled_unmarked_reordered_or_stuck_in_any_order_of_eve
         (rules.WithoutBarrier(), "what is not replicated cut off", "lost or stuck"),
         (rules.WithoutLookUpAfterRefusal(), "a limit that falls", "doubled"),
         (rules.WithoutHistory(), "records lost by a change of leader", "out of order"),
-        (rules.WithoutRecall(), "a topic made anew", "lost or stuck"),
-        (rules.WithoutEnd(), "a topic made anew", "lost or stuck"),
+        (rules.WithoutRecall(), "a topic created again", "lost or stuck"),
+        (rules.WithoutEnd(), "a topic created again", "lost or stuck"),
         (rules.WithoutMark(), "an id forgotten, and what stood aged out", "doubled"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, rules.Rules) else "",

@@ -14,7 +14,7 @@ SUITE = {
     "what is not replicated cut off": Scope(records=3, kills=1, faults=2, leaders=2),
     "records lost by a change of leader": Scope(records=4, kills=1, faults=1, losses=1),
     "a limit that falls, an id forgotten": Scope(records=3, kills=1, faults=1, forgets=1, leaders=1, shrinks=1),
-    "a topic made anew": Scope(records=4, kills=1, faults=1, anew=1),
+    "a topic created again": Scope(records=4, kills=1, faults=1, recreations=1),
 }
 
 DEEP = {
@@ -26,5 +26,5 @@ DEEP = {
     "records lost by a change of leader": Scope(records=4, kills=2, faults=1, losses=2),
     "a limit that falls, an id forgotten": Scope(records=4, kills=1, faults=2, forgets=1, leaders=1, shrinks=1),
     "a poisoned record": Scope(records=5, kills=2, faults=2, refusals=1, poison=2),
-    "a topic made anew": Scope(records=5, kills=2, faults=1, anew=2),
+    "a topic created again": Scope(records=5, kills=2, faults=1, recreations=2),
 }

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 FORBIDDEN = CannotTell("TopicAuthorizationFailed (29)", may_not_read=True)
 GONE = CannotTell("the partition does not reach so far back")
 UNNOTICED = -1
-MADE_ANEW = -2
+CREATED_AGAIN = -2
 """In the place of an id: lost with the topic, and not noticed before a batch is settled in the new one."""
 LOST_REQUEST = Unknown("request lost")
 LOST_ANSWER = Unknown("answer lost")
@@ -64,7 +64,7 @@ class Turns:
     def __init__(self, rules: Rules, scope: Scope) -> None:
         self._rules = rules
         self._poison = scope.poison
-        self._keeps_history = scope.anew + scope.losses > 0
+        self._keeps_history = scope.recreations + scope.losses > 0
         self._numbers: dict[tuple[State, Action | Event | None], int] = {}
         self.gateways: list[tuple[State, Action | Event | None]] = []
         self._after: list[dict[tuple[object, ...], tuple[int, int | Recall]]] = []
@@ -134,7 +134,7 @@ class Turns:
                 broker=broker._replace(start=broker.replicated), chances=chances._replace(starts=chances.starts - 1)
             )
         yield from _losses(world)
-        yield from _made_anew(world)
+        yield from _created_again(world)
         if chances.kills and world.gateway is not None:
             yield from self._kills(world)
 
@@ -239,9 +239,9 @@ class Turns:
 
     def _settling(self, world: World, number: int, noted: int | Recall) -> World:
         disk, broker = world.disk, world.broker
-        if noted != NOT_NOTED and any(lost[0] == MADE_ANEW for lost in broker.lost):
+        if noted != NOT_NOTED and any(lost[0] == CREATED_AGAIN for lost in broker.lost):
             # The answer names an offset of the new topic: from now on what was lost with the old one must go again.
-            broker = broker._replace(lost=tuple(lost for lost in broker.lost if lost[0] != MADE_ANEW))
+            broker = broker._replace(lost=tuple(lost for lost in broker.lost if lost[0] != CREATED_AGAIN))
         if not isinstance(noted, Recall):
             return World(number, _noted(disk, noted), broker, world.late, world.chances)
         return World(number, _recalled(disk, noted, keeps=self._keeps_history), broker, world.late, world.chances)
@@ -378,17 +378,17 @@ def _losses(world: World) -> Iterator[World]:
         yield world._replace(broker=after, chances=chances)
 
 
-def _made_anew(world: World) -> Iterator[World]:
-    """The topic is deleted and made anew: nothing stands in it, and nothing is known of any id."""
+def _created_again(world: World) -> Iterator[World]:
+    """The topic is deleted and created again: nothing stands in it, and nothing is known of any id."""
     broker, disk = world.broker, world.disk
-    if not world.chances.anew or not broker.log:
+    if not world.chances.recreations or not broker.log:
         return
     settled = [*disk.history, *([disk.lease] if disk.lease is not None and disk.noted != NOT_NOTED else [])]
-    lost = {(MADE_ANEW, request.first, request.last) for request in settled} | set(broker.lost)
+    lost = {(CREATED_AGAIN, request.first, request.last) for request in settled} | set(broker.lost)
     yield world._replace(
         broker=broker._replace(log=(), replicated=0, start=0, lost=tuple(sorted(lost))),
         late=(),
-        chances=world.chances._replace(anew=world.chances.anew - 1),
+        chances=world.chances._replace(recreations=world.chances.recreations - 1),
     )
 
 

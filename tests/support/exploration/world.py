@@ -45,7 +45,7 @@ class Disk(NamedTuple):
     """What survives a kill, but for `noted`: the offset of a settle that the next commit will write.
 
     `sent` is what went and was settled under the lease's id, as far as history tells (D7); `history` is all that was
-    settled, where a topic may be made anew or lose records (D15).
+    settled, where a topic may be created again or lose records (D15).
     """
 
     blocks: tuple[Block, ...]
@@ -103,7 +103,7 @@ class Chances(NamedTuple):
     losses: int
     starts: int
     forbidden: int
-    anew: int
+    recreations: int
     next_id: int = 0
     old: bool = False
 
@@ -141,8 +141,8 @@ class Scope:
     """How often all that stands in the partition ages out."""
     forbidden: int = 0
     """How often reading is refused."""
-    anew: int = 0
-    """How often the topic is deleted and made anew (D15)."""
+    recreations: int = 0
+    """How often the topic is deleted and created again (D15)."""
 
     def begin(self) -> World:
         """Nothing has happened yet."""
@@ -156,7 +156,7 @@ class Scope:
             self.losses,
             self.starts,
             self.forbidden,
-            self.anew,
+            self.recreations,
         )
         return World(None, Disk(tuple(Block(n, n) for n in range(1, self.records + 1))), Broker(), (), chances)
 

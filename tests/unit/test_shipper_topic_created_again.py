@@ -1,4 +1,4 @@
-"""A topic that is deleted and made anew: what was acknowledged in it is told as lost, and goes again marked (D15)."""
+"""A topic that is deleted and created again: what it had acknowledged is reported, and goes again (D15)."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ async def test_all_that_was_acknowledged_goes_again_marked_and_is_told(running, 
         for start in range(0, 50, 10):
             await shipped(ship, range(start, start + 10))
         if running:
-            ship.sink.make_anew(TOPIC)
+            ship.sink.create_again(TOPIC)
             await shipped(ship, range(50, 60))
             await until(lambda: told(ship))
             await until(empty(ship))
     if not running:
-        ship.sink.make_anew(TOPIC)
+        ship.sink.create_again(TOPIC)
         ship = Ship(ship.log, ship.sink)
         async with ship.under_way():
             await shipped(ship, range(50, 60))
@@ -60,7 +60,7 @@ async def test_a_topic_that_others_have_filled_again_is_known_by_its_id():
     ship = Ship()
     async with ship.under_way():
         await shipped(ship, range(10))
-    ship.sink.make_anew(TOPIC)
+    ship.sink.create_again(TOPIC)
     other = Ship(sink=ship.sink)
     async with other.under_way():
         await shipped(other, range(1_000, 1_100))
@@ -69,7 +69,7 @@ async def test_a_topic_that_others_have_filled_again_is_known_by_its_id():
         await until(lambda: told(ship))
         await until(empty(ship))
     (event,) = told(ship)
-    assert event.made_anew
+    assert event.created_again
     assert sorted(number for number in ship.values() if number < 1_000) == list(range(10))
 
 
@@ -81,7 +81,7 @@ async def test_a_batch_under_way_as_the_topic_goes_stands_there_once_or_marked(f
         ship.sink.fault = lambda _: fault
         await append(ship.log, range(10, 20))
         await until(lambda: ship.shipper.stats().retries)
-        ship.sink.make_anew(TOPIC)
+        ship.sink.create_again(TOPIC)
         ship.sink.fault = lambda _: None
         await until(lambda: told(ship))
         await until(empty(ship))
