@@ -381,11 +381,6 @@ def cluster_number(cluster: str) -> int:
     return int.from_bytes(hashlib.sha256(cluster.encode()).digest()[:6], "big")
 
 
-def topic_number(topic_id: str) -> int:
-    """A topic's id as a cursor of the log keeps it; never 0, which stands for none."""
-    return cluster_number(topic_id) or 1
-
-
 class Misconfigured(Exception):  # noqa: N818 - named for the cure, like NotReady
     """Only a change of config (`field`) or of the cluster helps; `broker` is the address of who said so."""
 

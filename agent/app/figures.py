@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.app.hub import Hub
+    from sync.shipper.stats import ShipperStats
     from sync.values import LogStats
 
 
@@ -154,6 +155,10 @@ def _shipper(hub: Hub) -> Iterator[Sample]:
     yield Sample("tidegate_shipper_circuit_open", float(stats.circuit is not CircuitState.CLOSED))
     for state in CircuitState:
         yield Sample("tidegate_shipper_circuit_state", float(stats.circuit is state), (state.value,))
+    yield from _waiting(hub, stats)
+
+
+def _waiting(hub: Hub, stats: ShipperStats) -> Iterator[Sample]:
     for topic, trouble in {**stats.waiting, **({EVERYTHING: stats.fault} if stats.fault else {})}.items():
         yield Sample("tidegate_shipper_topic_waiting", 1, (topic, trouble.setting, trouble.broker))
     depth = hub.log.stats().depth

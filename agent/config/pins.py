@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FREE: Final = (
     "kafka.delivery",
     "kafka.compression",
+    "kafka.create_topics",
     "kafka.restored_log",
     "kafka.backfill_after_s",
     "kafka.backfill_spread_s",

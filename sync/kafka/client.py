@@ -13,7 +13,14 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
-from sync.kafka.answers import NONE, OFFSET_OUT_OF_RANGE, UNKNOWN_SERVER_ERROR, UNSUPPORTED_VERSION, name_of
+from sync.kafka.answers import (
+    NONE,
+    OFFSET_OUT_OF_RANGE,
+    UNKNOWN_SERVER_ERROR,
+    UNSUPPORTED_VERSION,
+    Fetched,
+    name_of,
+)
 from sync.kafka.connections import Connector, keep_send_buffer_small
 from sync.kafka.errors import error_of
 from sync.kafka.nodes import Nodes
@@ -49,14 +56,6 @@ class TopicUnavailable(Exception):  # noqa: N818 - a condition of the cluster, l
         self.code = code
         self.reason = reason
         self.hint = error_of(code).cure
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """Record batches as they stand in a partition, and the offset up to which it may be read."""
-
-    high_watermark: int
-    records: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +113,8 @@ class Client:
             await self._others_answer(error)
             if self._nodes.addresses.get(node) not in (tried, None):
                 return await self._connected(node, line)  # the list of nodes was of another time
-            others = [
-                at for (at, _), kept in self._connections.items() if at not in (node, _NO_LEADER) and kept.connected()
-            ]
-            raise self._nodes.only(node, error, others=bool(others)) from error
+            kept = ((at, one) for (at, _), one in self._connections.items() if at not in (node, _NO_LEADER))
+            raise self._nodes.only(node, error, others=any(one.connected() for _, one in kept)) from error
 
     async def _others_answer(self, error: Unreachable) -> None:
         """Return if any broker answers within the time for one connection; raises the error if none does."""

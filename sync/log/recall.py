@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from sync.log import leases, streams
 from sync.log.schema import MAX_NUMBER, NUMBER_BITS, key_of
 from sync.log.streams import Range
-from sync.values import Lane, Recalled, Standing, Stream, topic_number
+from sync.values import Lane, Recalled, Standing, Stream, cluster_number
 
 if TYPE_CHECKING:
     from sync.log.book import Book
@@ -48,7 +48,7 @@ def recall(book: Book, batch: Batch, offset: int, end: int, *, settles: bool) ->
 
 def stands_in(book: Book, topic: str, topic_id: str) -> Recalled | None:
     """Note which topic goes by a name, by its id; what goes again if it was another one before."""
-    number = topic_number(topic_id)
+    number = cluster_number(topic_id) or 1  # 0 stands for no topic
     before = book.cursors.get(_CURSOR + topic, _NOT_KNOWN)
     if before == number:
         return None

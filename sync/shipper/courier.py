@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sync.shipper.stats import Tally
     from sync.shipper.topics import Topics
     from sync.shipper.waits import Waits
-    from sync.values import Batch, Lane, Outcome, Producer, Stream
+    from sync.values import Batch, Outcome, Producer, Stream
 
 log = logging.getLogger("tidegate.shipper")
 

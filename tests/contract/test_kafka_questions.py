@@ -74,7 +74,10 @@ async def test_what_such_a_broker_has_not_answered_goes_again_under_its_own_id(r
     """D6: it would know the id, so nothing is doubled, and nothing need be marked."""
     relay.missing = frozenset({OFFSET_FOR_LEADER_EPOCH})
     relay.refused = {ZSTD: UNSUPPORTED_COMPRESSION}
-    async with running(SqliteLog(LogSettings(tmp_path / "log.sqlite", "gw", "site"))) as log:
+    synchronised = tmp_path / "synchronised"
+    synchronised.touch()
+    settings = LogSettings(tmp_path / "log.sqlite", "gw", "site", clock_file=synchronised)
+    async with running(SqliteLog(settings)) as log:
         await log.append([Envelope(Lane.LIVE, topic, b"k", b"%d" % number, ()) for number in range(30)])
         events = []
         for done in (lambda: relay.refusals > 2, lambda: sum(log.stats().depth.values()) == 0):

@@ -257,7 +257,7 @@ async def test_without_a_trusted_clock_records_have_no_time_and_retention_goes_o
         assert not sink.timed
         for topic in ("kept", "no-time"):
             await accepted(sink, batch_of([b"a"], topic=topic, producer=NOBODY, base_sequence=-1))
-        with mock.patch.object(kafka_sink, "frame_batch", lambda batch, _: frame_batch(batch, ahead)):
+        with mock.patch.object(kafka_sink, "frame_batch", lambda batch, _, *rest: frame_batch(batch, ahead, *rest)):
             await accepted(sink, batch_of([b"a"], topic="a-year-ahead", producer=NOBODY, base_sequence=-1))
         async with asyncio.timeout(60):
             while await read_topic(kafka.bootstrap, "no-time"):
