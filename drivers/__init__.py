@@ -1,6 +1,7 @@
 """Spoke: the outside world in. Drivers observe and emit values; they know neither the hub nor the other spokes."""
 
 from drivers.values import (
+    Doubt,
     Driver,
     Emit,
     Frame,
@@ -15,6 +16,7 @@ from drivers.values import (
 )
 
 __all__ = [
+    "Doubt",
     "Driver",
     "Emit",
     "Frame",

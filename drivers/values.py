@@ -4,10 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+AHEAD: Final = timedelta(minutes=5)
+"""A device's clock may be ahead of ours by so much; a value cannot be measured later than it is received."""
+BEHIND: Final = timedelta(days=30)
+"""No backlog is believed to be older; beyond it a wrong clock is more likely."""
+
+
+class Doubt(NamedTuple):
+    """What is unusual about a reading's time, or about how it came. Nearly all readings have none.
+
+    `problem` is one word, or empty: why `at` is not the device's time, or what is wrong with it. `far` says that
+    the device's time is more than AHEAD or BEHIND away from ours; which of the two clocks is wrong is not for a
+    driver to say. `retained`: the broker keeps the message for whoever comes. `queued`: there is no usable time,
+    and it may have waited at the broker while we were away. The hub fills in `steady` (the device's clock runs with
+    ours at a constant distance, so that the value is of now) and `received_at`.
+    """
+
+    problem: str = ""
+    far: bool = False
+    retained: bool = False
+    queued: bool = False
+    steady: bool = False
+    received_at: datetime | None = None
 
 
 class Reading(NamedTuple):
@@ -16,7 +41,8 @@ class Reading(NamedTuple):
     A named tuple, for one is made for each message: a frozen dataclass takes a microsecond longer.
 
     `at` is aware UTC: the device's own time where the payload carries one (`at_device` is True),
-    else the time of receipt. `received_ns` is the monotonic clock at receipt, for latencies.
+    else the time of receipt. `received_ns` is the monotonic clock at receipt, for latencies. `doubt` is None unless
+    something about the time is unusual.
     """
 
     sensor_id: str
@@ -29,6 +55,7 @@ class Reading(NamedTuple):
     at_device: bool
     received_ns: int
     traceparent: str | None = None
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True, slots=True)

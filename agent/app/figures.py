@@ -50,6 +50,11 @@ def _units(hub: Hub) -> Iterator[Sample]:
 def _intake(hub: Hub) -> Iterator[Sample]:
     for sensor_type, count in list(hub.intake.stats.by_type.items()):
         yield Sample("tidegate_readings_total", count, (sensor_type,))
+    for problem, count in list(hub.intake.times.problems.items()):
+        yield Sample("tidegate_at_problems_total", count, (problem,))
+    for why, count in list(hub.intake.stats.not_judged.items()):
+        yield Sample("tidegate_not_judged_total", count, (why,))
+    yield Sample("tidegate_device_clocks_wrong", len(hub.intake.times.wrong()))
     for (source, reason), count in list(hub.intake.unreadable.counts.items()):
         yield Sample("tidegate_dropped_total", count, ("message", source, reason))
     yield Sample("tidegate_ack_latency_seconds", hub.ack_latency)

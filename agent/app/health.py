@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agent.app.hub import Hub
     from agent.metrics import Metrics
     from agent.supervisor import UnitReport
-    from drivers.mqtt.topics import Tally
+    from drivers.mqtt.sources import Tally
     from sync.shipper import Shipper
     from sync.shipper.meter import LinkStats
     from sync.values import Forecast, Lane, LogStats
@@ -92,6 +92,11 @@ class HubHealth:
                 for name, driver in hub.sources.connections.items()
                 for topic, tally in driver.by_subscription().items()
             ],
+            "times": {
+                "problems": dict(hub.intake.times.problems),
+                "not_judged": dict(hub.intake.stats.not_judged),
+                "wrong_clocks": {name: round(ahead_s) for name, ahead_s in hub.intake.times.wrong().items()},
+            },
             "alerts": [alert.model_dump(mode="json", exclude_none=True) for alert in hub.alerts.active()],
             "mqtt_brokers": {name: described(driver) for name, driver in hub.sources.connections.items()},
             "cameras": {

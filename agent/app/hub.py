@@ -55,7 +55,13 @@ class Hub:
         self.encoder = Encoder(config.gateway.id, config.gateway.site)
         self.outbox = Outbox(self.log)
         self.alerts = Alerts(self.outbox, self.encoder, Standing(config.gateway.state_dir / "alerts.json"))
-        self.intake = Intake(self.outbox, self.alerts, self.encoder, self.ack_latency.observe)
+        self.intake = Intake(
+            self.outbox,
+            self.alerts,
+            self.encoder,
+            self.ack_latency.observe,
+            trusted=lambda: self.log.stats().clock_trusted,
+        )
         self.watch = LogWatch(self.log, self.outbox, self.alerts, self.encoder, config.gateway.site)
         self.models = ModelHost()
         self._clock = Clock(config.log.clock_file)
@@ -105,7 +111,10 @@ class Hub:
         logs.configure(config.logging.level, config.logging.format)
         self.intake.reconfigure(
             [
-                SensorLimits(sensor.id, Limits(sensor.limits.low, sensor.limits.high, sensor.limits.hysteresis))
+                SensorLimits(
+                    sensor.id,
+                    Limits(sensor.limits.low, sensor.limits.high, sensor.limits.hysteresis, sensor.limits.max_age_s),
+                )
                 for sensor in config.sensors
             ]
         )

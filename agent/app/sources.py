@@ -9,7 +9,7 @@ from agent.metrics import Histogram
 from agent.pipeline import Connection, FrameSlots, ModelRunner
 from agent.reload import Part, Planned
 from agent.supervisor import Stage, State, Unit
-from drivers import Misconfigured
+from drivers import Misconfigured, units
 from drivers.camera import CameraDriver, CameraSettings
 from drivers.mqtt import (
     KnownSensor,
@@ -246,7 +246,10 @@ def mqtt_settings(connection: Mqtt, config: Config, dates: CertificateDates | No
         session_expiry_s=connection.session_expiry_s,
         receive_maximum=connection.receive_maximum,
         subscriptions=tuple(_subscription(item) for item in connection.subscriptions),
-        sensors=tuple(KnownSensor(known.id, known.type, known.unit, known.tank) for known in config.sensors),
+        sensors=tuple(
+            KnownSensor(known.id, known.type, units.name_of(known.unit, known.type) or known.unit, known.tank)
+            for known in config.sensors
+        ),
         subscriptions_file=config.gateway.state_dir / f"mqtt-{connection.name}.subscriptions",
         gather_s=min(config.log.commit_interval_ms / 1_000 * _GATHERED_SHARE, _GATHERED_MOST_S),
     )
@@ -273,5 +276,5 @@ def _subscription(item: Subscription) -> SubscriptionSettings:
         sensor_type=item.sensor_type,
         tank=item.tank,
         site=item.site,
-        unit=item.unit,
+        unit=None if item.unit is None else units.name_of(item.unit, item.sensor_type) or item.unit,
     )

@@ -15,6 +15,8 @@ from agent.cli.table import duration, printable, size, table
 if TYPE_CHECKING:
     from pathlib import Path
 
+_MOST_CLOCKS = 5
+
 
 @click.command()
 @options.config
@@ -46,6 +48,9 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         ("clock", _clock_trust(answer)),
     ]
     lines += [f"{name:<8}{printable(fact) if name != 'ready' else fact}" for name, fact in facts]
+    times = _times(answer)
+    if times:
+        lines.append(f"{'times':<8}{printable(times)}")
     lines += ["", *_units(answer), *_brokers(answer), "", *_lanes(answer)]
     subscriptions = _subscriptions(answer)
     if subscriptions:
@@ -165,6 +170,25 @@ def _full(log: dict[str, Any]) -> str:
         thinned = f"old readings become one-minute values in {duration(thinned_s)}"
         return f"if nothing is delivered, {thinned}, and it is full in {duration(full_s)} at the earliest"
     return f"full in {duration(full_s)} if nothing is delivered"
+
+
+def _times(answer: dict[str, Any]) -> str:
+    """What was wrong with the times that devices state; empty if nothing was."""
+    times = answer.get("times", {})
+    parts = []
+    for key, words in (("problems", "with a device time that is"), ("not_judged", "changed no alarm, being")):
+        counts = times.get(key, {})
+        if counts:
+            parts.append(f"{words} " + ", ".join(f"{name} ({count:,})" for name, count in sorted(counts.items())))
+    clocks = times.get("wrong_clocks", {})
+    if clocks:
+        shown = [
+            f"{name} ({duration(abs(ahead_s))} {'ahead' if ahead_s > 0 else 'behind'})"
+            for name, ahead_s in list(clocks.items())[:_MOST_CLOCKS]
+        ]
+        more = f" and {len(clocks) - _MOST_CLOCKS} more" if len(clocks) > _MOST_CLOCKS else ""
+        parts.append(f"wrong clocks: {', '.join(shown)}{more}")
+    return f"readings {'; '.join(parts)}" if parts else ""
 
 
 def _units(answer: dict[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from agent.config.values import Brokers, FilePath, Host, Name, Section, Source, Text, TextList, as_text, whole
+from agent.config.values import Brokers, FilePath, Host, Name, Section, Source, Text, TextList, Zone, as_text, whole
 
 
 class Gateway(Section):
@@ -175,13 +175,22 @@ class Payload(Section):
     value: Text = Field(default="value", description="JSON only: path of the value, such as `data.temp` or `m.0.v`.")
     at: Text | None = Field(
         default=None,
-        description="JSON only: path of the device's own time, RFC 3339 or seconds or milliseconds since 1970.",
+        description="JSON only: path of the device's own time: ISO 8601 with its zone, or s, ms, us or ns since "
+        "1970 as a number or digits. If it cannot be used, the gateway's time is taken and the reading says why.",
+    )
+    at_zone: Zone | None = Field(
+        default=None,
+        description="JSON only: the zone of times that state none, such as `UTC` or `Europe/Oslo`.",
     )
     unit: Text | None = Field(default=None, description="JSON only: path of the unit that the device states.")
     counter: Text | None = Field(
         default=None,
         description="JSON only: path of a number that the device counts up; with it, or with `at`, "
         "the same payload again is known to be the same message.",
+    )
+    decimal_comma: bool = Field(default=False, description="Text such as `7,25` is a number.")
+    switch: bool = Field(
+        default=False, description="`ON`, `true` and `yes` are 1, `OFF`, `false` and `no` are 0, in any case."
     )
 
 
@@ -196,7 +205,11 @@ class Subscription(Section):
         default=1, description="1: acknowledged once on disk. 0 loses what the link loses."
     )
     payload: Payload = Field(default=Payload(), description="How to read the payload.")
-    sensor_id: Text = Field(default="{tank}_{metric}", description="Sensor of a message, made of the topic's levels.")
+    sensor_id: Text = Field(
+        default="{tank}_{metric}",
+        description="Sensor of a message, made of the topic's levels. With JSON payloads, here and in `sensor_type` "
+        "and `tank`, any other name in braces is the path of a field: `{id}`, `{device.eui}`.",
+    )
     sensor_type: Text = Field(default="{metric}", description="What it measures: `temperature`, `oxygen`, …")
     tank: Text = Field(default="{tank}", description="Tank or pen of a message.")
     site: Text = Field(
@@ -264,6 +277,13 @@ class Limits(Section):
         default=0.0,
         ge=0,
         description="How far back inside a value must come to clear an alert. In the sensor's unit.",
+    )
+    max_age_s: float = Field(
+        default=600.0,
+        ge=1,
+        le=86_400,
+        description="Readings measured longer ago, by the device's own time, raise and clear nothing; they are kept. "
+        "Raise it for sensors that send on with a longer delay.",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
@@ -39,6 +40,14 @@ def _source(text: str, info: ValidationInfo) -> str:
     return str(_against_folder(Path(text), info)) if is_file else text
 
 
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("this machine knows no such time zone; write UTC, or a name such as Europe/Oslo") from None
+    return text
+
+
 FilePath = Annotated[Path, AfterValidator(_against_folder)]
 HOST = re.compile(r"^[A-Za-z0-9_.:\[\]%-]{1,253}$")
 """What may stand in a host. Whether it makes one, look_at_wiring says."""
@@ -48,6 +57,7 @@ Broker = Annotated[str, Field(pattern=rf"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]{{1
 Brokers = Annotated[list[Broker], BeforeValidator(_split)]
 Text = Annotated[str, BeforeValidator(as_text), Field(min_length=1, max_length=1024)]
 TextList = Annotated[list[Text], BeforeValidator(_split)]
+Zone = Annotated[Text, AfterValidator(_zone)]
 Source = Annotated[Text, AfterValidator(_source)]
 
 

@@ -13,6 +13,7 @@ from agent.config import topics
 from agent.config.problems import path_text
 from agent.config.values import HOST
 from agent.farm import units
+from drivers.units import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +50,8 @@ def _topic(
     topic, place = item.get("topic"), (*location, "topic")
     if not isinstance(topic, str):
         return
+    from drivers.mqtt.patterns import Pattern  # noqa: PLC0415 - the same
     from drivers.mqtt.settings import Misspelt  # noqa: PLC0415 - paho, which verbs that only ask for folders do without
-    from drivers.mqtt.topics import Pattern  # noqa: PLC0415 - the same
 
     unknown = topics.unknown(topic)
     if unknown is not None:
@@ -75,21 +76,41 @@ def _templates(findings: Findings, location: Location, item: dict[str, Any], giv
     # Of a sensor that config knows by name it knows type and tank, too.
     is_known = any(sensor.get("id") == sensor_id for _, sensor in findings.items("sensors"))
     lacking = {}
+    by_payload = _is_json(item)
     for key, default in _TEMPLATES.items():
         template = item.get(key)
         used = topics.named(template if isinstance(template, str) else default)
-        absent = next((name for name in used if name not in given), None)
+        missing = [name for name in used if name not in given]
+        if by_payload:
+            for path in (name for name in missing if name not in topics.PLACEHOLDERS and not _is_path(name)):
+                hint = "such as {id} or {device.eui}"
+                findings.say((*location, key), f"{{{path}}} is not the path of a field", hint)
+            missing = [name for name in missing if name in topics.PLACEHOLDERS]
+        absent = next(iter(missing), None)
         if absent is None or (key != "sensor_id" and is_known):
             continue
         if template is None:
             lacking[key] = absent
         else:
             hint = f"the topic has {_listed(given)}" if given else "the topic has no placeholder"
+            if absent not in topics.PLACEHOLDERS:
+                hint += "; to take it from a field of the payload, set payload.format: json"
+            elif by_payload:
+                hint += f"; a field of the payload goes by another name, as in {key}: '{{data.{absent}}}'"
             findings.say((*location, key), f"{{{absent}}} is not in the topic", hint)
     if lacking:
         absent_names = _listed(list(dict.fromkeys(lacking.values())))
         message = f"has no {absent_names}, so the subscription needs {_and(list(lacking))}"
         findings.say((*location, "topic"), message, f"add {next(iter(lacking))}: … to it")
+
+
+def _is_path(path: str) -> bool:
+    return path == path.strip() and all(path.split("."))
+
+
+def _is_json(item: dict[str, Any]) -> bool:
+    payload = item.get("payload")
+    return isinstance(payload, dict) and payload.get("format") == "json"
 
 
 def _payload(findings: Findings, location: Location, payload: Any) -> None:
@@ -98,6 +119,8 @@ def _payload(findings: Findings, location: Location, payload: Any) -> None:
 
     if not isinstance(payload, dict):
         return
+    if payload.get("at_zone") is not None and payload.get("at") is None:
+        findings.say((*location, "at_zone"), "has no meaning without at", "name the field of the time in at")
     for key in ("value", "at", "unit", "counter"):
         path = payload.get(key)
         if path is None:
@@ -203,13 +226,10 @@ def _unit(findings: Findings, location: Location, kind: Any, unit: Any) -> None:
     if not isinstance(kind, str) or not isinstance(unit, str):
         return
     known = units.allowed(kind)
-    if known is None or unit in known:
+    if known is None or unit in known or name_of(unit, kind) in known:
         return
-    right = units.meant(kind, unit)
     message = f"the unit of {kind} must be {_and(list(known), 'or')}, not {findings.written(location)}"
-    findings.say(
-        location, message, f"did you mean {right}?" if right else f"{known[0]} is usual; or is the type wrong?"
-    )
+    findings.say(location, message, f"{known[0]} is usual; or is the type wrong?")
 
 
 def _listed(names: list[str]) -> str:

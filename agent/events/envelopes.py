@@ -20,12 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.events.records import Alert, FleetReported, GatewayRun, Record, SystemEvent
-    from drivers import Frame
+    from drivers import Doubt, Frame
     from models.values import Prediction
 
 _JSON = b"application/json"
 _LIVE = Lane.LIVE
 _UNJUDGED = Quality.UNJUDGED.value
+_END = {
+    device: f'","at_from":"{"device" if device else "gateway"}","quality":"{_UNJUDGED}"}}'.encode()
+    for device in (True, False)
+}
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_MILLISECONDS = tuple(f".{number:03}Z".encode() for number in range(1_000))
+_MOST_SECONDS = 4_096
 _MOST_SENSORS = 100_000
 """Topics name sensors, so a publisher gone wild could otherwise fill the memory."""
 _sensor = itemgetter(*map(Reading._fields.index, ("sensor_id", "sensor_type", "unit", "tank_id", "site_id")))
@@ -50,22 +57,27 @@ class Encoder:
         self._gateway_id = gateway_id
         self._site_id = site_id
         self._sensors: dict[tuple[str, ...], tuple[bytes, bytes, bytes]] = {}
+        self._seconds: dict[int, bytes] = {}
 
     def readings(self, readings: Iterable[Reading]) -> list[Envelope]:
         """Readings, on lane `live`, `unjudged`. The hot path: a body is put together of what is written already."""
         envelopes = []
-        sensors, dumps = self._sensors, orjson.dumps
+        sensors, seconds, dumps = self._sensors, self._seconds, orjson.dumps
         last: datetime | None = None
         device = False
-        end, headers = b"", _FIXED["sensor-data"]
+        doubt: Doubt | None = None
+        fixed = _FIXED["sensor-data"]
+        end, headers = b"", fixed
         for reading in readings:
             at = reading.at
-            if at is not last or reading.at_device is not device:
+            if at is not last or reading.at_device is not device or reading.doubt is not doubt:
                 # All that one read of a socket brought shares its time of receipt: written once for all of it.
-                last, device, text = at, reading.at_device, timestamp(at)
-                clock = "device" if device else "gateway"
-                end = f',"at":"{text}","at_from":"{clock}","quality":"{_UNJUDGED}"}}'.encode()
-                headers = (*_FIXED["sensor-data"], ("ce_time", text.encode()))
+                last, device, doubt = at, reading.at_device, reading.doubt
+                since = at - _EPOCH
+                second = since.days * 86_400 + since.seconds
+                text = (seconds.get(second) or self._second(second, at)) + _MILLISECONDS[since.microseconds // 1_000]
+                end = b',"at":"' + text + (_END[device] if doubt is None else _doubtful(device, doubt))
+                headers = (*fixed, ("ce_time", text))
             sensor = _sensor(reading)
             key, head, middle = sensors.get(sensor) or self._remember(sensor)
             body = b"".join((head, dumps(reading.value), middle, end))
@@ -134,6 +146,13 @@ class Encoder:
     def _key(site: str, tank: str, source: str) -> bytes:
         return f"{site}/{tank}/{source}".encode()
 
+    def _second(self, second: int, at: datetime) -> bytes:
+        """A time without its milliseconds. Readings of a second share it: writing one takes a microsecond."""
+        if len(self._seconds) >= _MOST_SECONDS:
+            self._seconds.clear()
+        found = self._seconds[second] = at.isoformat(timespec="seconds")[:19].encode()
+        return found
+
     def _remember(self, sensor: tuple[str, ...]) -> tuple[bytes, bytes, bytes]:
         """A sensor's key, and its body before and after the value.
 
@@ -147,3 +166,13 @@ class Encoder:
         middle = b"," + orjson.dumps({"unit": unit, "tank_id": tank_id, "site_id": site_id})[1:-1]
         found = self._sensors[sensor] = self._key(site_id, tank_id, sensor_id), head, middle
         return found
+
+
+def _doubtful(device: bool, doubt: Doubt) -> bytes:  # noqa: FBT001 - as the reading has it
+    """The end of a body whose time is unusual."""
+    said = f'","at_from":"{"device" if device else "gateway"}"'
+    if doubt.problem:
+        said += f',"at_problem":"{doubt.problem}"'
+    if doubt.received_at is not None:
+        said += f',"received_at":"{timestamp(doubt.received_at)}"'
+    return f'{said},"quality":"{_UNJUDGED}"}}'.encode()

@@ -79,7 +79,7 @@ class Minute:
     def __init__(self, minute_ms: int) -> None:
         self._minute = _text(minute_ms)
         self._minute_before = _text(minute_ms - 60_000)
-        self._found: dict[tuple[bytes, str, str, tuple[str, bytes] | None], _Aggregate] = {}
+        self._found: dict[tuple[bytes, str, str, tuple[str, bytes] | None, str | None], _Aggregate] = {}
 
     def add(self, records: Sequence[Record]) -> bool:
         """See `sync.log.bodies.Folding`."""
@@ -104,9 +104,10 @@ class Minute:
         minute = at[:16]
         if minute == self._minute_before and at[17:19] >= _LATE_SECOND:
             minute = self._minute
-        known = self._found.get((key, log_id, minute, clock))
+        name = key, log_id, minute, clock, body.get("at_problem")
+        known = self._found.get(name)
         if known is None:
-            self._found[key, log_id, minute, clock] = _Aggregate(
+            self._found[name] = _Aggregate(
                 key, log_id, minute, value, value, value, 1, number, number, quality, clock, body
             )
             return
@@ -151,6 +152,7 @@ def _envelope(found: _Aggregate, unreadable: int) -> Envelope:
         "site_id": newest["site_id"],
         "at": at,
         "at_from": newest["at_from"],
+        **({"at_problem": newest["at_problem"]} if "at_problem" in newest else {}),
         "quality": found.quality,
         "min": found.least,
         "mean": found.total / found.count,

@@ -46,6 +46,10 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+AtProblem = Literal["missing", "not_a_time", "no_zone", "not_set", "queued", "ahead", "behind", "wrong_clock"]
+"""Why `at` is not the device's time (`missing` to `queued`), or what is wrong with it."""
+
+
 class SensorData(Record):
     """One reading of one sensor (topic `sensor-data`)."""
 
@@ -57,6 +61,12 @@ class SensorData(Record):
     site_id: str
     at: datetime = Field(description="When it was measured")
     at_from: Literal["device", "gateway"] = Field(description="Whose clock `at` is: the device's, or receipt here")
+    at_problem: AtProblem | None = Field(
+        default=None, description="Only if something is wrong with the device's time; see docs/WIRE.md"
+    )
+    received_at: datetime | None = Field(
+        default=None, description="Receipt here, by the gateway's clock; only if `at` is by a device's clock in doubt"
+    )
     quality: Quality
 
 
@@ -73,6 +83,7 @@ class SensorMinute(Record):
     site_id: str
     at: datetime = Field(description="When the minute began")
     at_from: Literal["device", "gateway"] = Field(description="Whose clock: the device's, or receipt here")
+    at_problem: AtProblem | None = Field(default=None, description="The same of all its readings")
     quality: Quality = Field(description="The worst of the readings'")
     min: float
     mean: float
@@ -146,6 +157,7 @@ class SystemEventKind(StrEnum):
     STARTED = "started"
     STOPPED = "stopped"
     PAYLOAD_UNREADABLE = "payload_unreadable"
+    DEVICE_CLOCK_WRONG = "device_clock_wrong"
     RECORDS_LOST = "records_lost"
     RECORDS_THINNED = "records_thinned"
     NUMBERS_SKIPPED = "numbers_skipped"

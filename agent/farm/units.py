@@ -1,7 +1,4 @@
-"""Which units a kind of sensor may speak, spelled in one way only, so that the centre never has to guess.
-
-Spellings follow UCUM where it has a readable one (degC, mg/L, uS/cm), else the field's own (NTU, PSU).
-"""
+"""Which units a kind of sensor may have, by the names of `drivers.units`, which knows how else each is spelled."""
 
 from __future__ import annotations
 
@@ -37,44 +34,7 @@ UNITS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Units by kind of sensor, the usual one first. A kind that is not here may have any unit."""
 
-_OTHER_SPELLINGS: Final = {
-    "c": "degC",
-    "°c": "degC",
-    "celsius": "degC",
-    "f": "degF",
-    "°f": "degF",
-    "fahrenheit": "degF",
-    "kelvin": "K",
-    "mg/l": "mg/L",
-    "ppm": "mg/L",
-    "percent": "%",
-    "ph": "pH",
-    "us/cm": "uS/cm",
-    "µs/cm": "uS/cm",
-    "μs/cm": "uS/cm",
-    "ms/cm": "mS/cm",
-    "ntu": "NTU",
-    "fnu": "FNU",
-    "psu": "PSU",
-    "l/min": "L/min",
-    "l/s": "L/s",
-    "m³/h": "m3/h",
-    "lux": "lx",
-    "mv": "mV",
-    "µg/l": "ug/L",
-    "ug/l": "ug/L",
-}
-
 
 def allowed(sensor_type: str) -> tuple[str, ...] | None:
-    """The units that this kind of sensor may have, the usual one first; None where any will do."""
+    """The units that this kind of sensor may have, the usual one first; None if any will do."""
     return UNITS.get(sensor_type.lower())
-
-
-def meant(sensor_type: str, unit: str) -> str | None:
-    """The allowed unit that a wrong spelling most likely stands for."""
-    known = allowed(sensor_type) or ()
-    likely = _OTHER_SPELLINGS.get(unit.lower())
-    if likely in known:
-        return likely
-    return next((right for right in known if right.lower() == unit.lower()), None)

@@ -35,6 +35,21 @@ CATALOG: dict[str, Definition] = {
         ),
         Definition("tidegate_readings_total", "counter", "Readings taken in.", ("sensor_type",)),
         Definition(
+            "tidegate_at_problems_total",
+            "counter",
+            "Readings whose device time could not be used, or is in doubt, by the word that they carry.",
+            ("reason",),
+        ),
+        Definition(
+            "tidegate_not_judged_total",
+            "counter",
+            "Readings of sensors with limits that changed no alarm, for when they were measured.",
+            ("reason",),
+        ),
+        Definition(
+            "tidegate_device_clocks_wrong", "gauge", "Sensors whose clock runs at a wrong time since it was noticed."
+        ),
+        Definition(
             "tidegate_dropped_total",
             "counter",
             "What was dropped: messages, frames or records, and why.",

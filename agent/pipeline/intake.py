@@ -6,11 +6,14 @@ import asyncio
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from agent.events import Alert, AlertState, Severity
 from agent.farm.limits import Limits, LimitWatch
+from agent.pipeline.freshness import judged
+from agent.pipeline.times import DeviceTimes
 from agent.pipeline.unreadable import UnreadableSampler
 from drivers import Frame, Reading, Receipted
 
@@ -29,6 +32,9 @@ _MOST_TYPES = 256
 
 _sensor_id = itemgetter(Reading._fields.index("sensor_id"))
 _sensor_type = itemgetter(Reading._fields.index("sensor_type"))
+_doubt = itemgetter(Reading._fields.index("doubt"))
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_STEP_NS = 1_000_000_000
 _MOST_OWED = 64
 """Receipts of batches that brought no record, which go with the next one that does."""
 
@@ -47,6 +53,17 @@ class IntakeStats:
 
     readings: int = 0
     by_type: dict[str, int] = field(default_factory=dict)
+    not_judged: Counter[str] = field(default_factory=Counter)
+    """Readings of sensors with limits that changed no alarm because of when they were measured, by the reason."""
+
+
+class _Watched(LimitWatch):
+    """A sensor with limits: which are crossed, and when the newest reading was measured by which that was judged."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
+        self.max_age = timedelta(seconds=limits.max_age_s)
+        self.newest = _NEVER
 
 
 class Intake:
@@ -58,16 +75,20 @@ class Intake:
         alerts: Alerts,
         encoder: Encoder,
         observe_ack: Callable[[float, int], None],
+        trusted: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`trusted` says whether the gateway's clock is."""
         self._outbox = outbox
         self._alerts = alerts
         self._encoder = encoder
         self._observe_ack = observe_ack
-        self._watches: dict[str, LimitWatch] = {}
+        self._watches: dict[str, _Watched] = {}
+        self._wall_ns = 0
         self._limits: dict[str, Limits] = {}
         self._places: dict[str, Reading] = {}
         self._owed: deque[tuple[str, bytes]] = deque(maxlen=_MOST_OWED)
         self.stats = IntakeStats()
+        self.times = DeviceTimes(trusted, self._watches)
         self.unreadable = UnreadableSampler()
 
     def reconfigure(self, sensors: Sequence[SensorLimits]) -> None:
@@ -81,22 +102,26 @@ class Intake:
         for sensor_id, limits in wanted.items():
             if sensor_id not in self._limits:
                 self._limits[sensor_id] = limits
-                self._watches[sensor_id] = LimitWatch(limits)
+                self._watches[sensor_id] = _Watched(limits)
 
-    def take(self, batch: Sequence[Observation]) -> Awaitable[None]:
+    def take(self, batch: Sequence[Observation]) -> Awaitable[None]:  # noqa: C901 - what becomes of a batch, in order
         """Judge and log a batch of readings and unreadable messages (drivers.Emit)."""
         if isinstance(batch, Receipted):
             # In the log already; but whether its alarm was heard nobody knows.
-            self._judge([seen for seen in batch.earlier if type(seen) is Reading])
+            self._judge([seen for seen in batch.earlier if type(seen) is Reading], datetime.now(UTC))
             if batch.receipt is not None:
                 self._owed.append(batch.receipt)
         readings = [seen for seen in batch if type(seen) is Reading]
         count = len(readings)
         first_ns = readings[0].received_ns if readings else None
+        now = datetime.now(UTC)
+        if any(map(_doubt, readings)):
+            self.times.mark(readings, now)
         if not self._watches.keys().isdisjoint(map(_sensor_id, readings)):
-            self._judge(readings)
+            self._judge(readings, now)
         self._count(readings)
         envelopes = self._encoder.readings(readings)
+        envelopes += map(self._encoder.system_event, self.times.told())
         if count < len(batch):
             for seen in batch:
                 if not isinstance(seen, Reading | Frame):
@@ -121,13 +146,50 @@ class Intake:
             )
         return posted
 
-    def _judge(self, readings: Sequence[Reading]) -> None:
-        for reading in readings:
-            watch = self._watches.get(reading.sensor_id)
-            if watch is not None:
-                for crossing in watch.judge(reading.value):
-                    self._cross(reading, crossing)
-                self._places[reading.sensor_id] = reading
+    def _judge(self, readings: list[Reading], now: datetime) -> None:
+        self._look_at_clock()
+        watches, places, clocks = self._watches, self._places, self.times.clocks
+        for place, reading in enumerate(readings):
+            # Taken apart at once: a look-up of each field by its name takes as long as all of this.
+            sensor_id, _, value, _, _, _, at, device, received_ns, _, doubt = reading
+            watched = watches.get(sensor_id)
+            if watched is None:
+                continue
+            if doubt is None and (not device or (watched.newest <= at and now - at <= watched.max_age)):
+                watched.newest = at if device and at < now else now
+                places[sensor_id] = reading
+                if clocks:
+                    self.times.believed(sensor_id, received_ns)
+                if watched.calm_from <= value <= watched.calm_to:
+                    continue
+                for crossing in watched.judge(value):
+                    self._cross(reading, crossing, watched.newest)
+            else:
+                self._judge_unusual(readings, place, watched, now)
+
+    def _judge_unusual(self, readings: list[Reading], place: int, watched: _Watched, now: datetime) -> None:
+        """A reading that is not plainly of now; what was found out about its time is written into its place."""
+        reading = readings[place]
+        found = judged(reading, now, watched.newest, watched.max_age, self.times)
+        if isinstance(found, str):
+            self.stats.not_judged[found] += 1
+            return
+        if found.clears:
+            watched.newest = found.at
+        if found.doubt is not None:
+            readings[place] = reading._replace(doubt=found.doubt)
+        for crossing in watched.judge(reading.value, clears=found.clears):
+            self._cross(reading, crossing, found.at, found.note)
+        self._places[reading.sensor_id] = reading
+
+    def _look_at_clock(self) -> None:
+        """If the gateway's clock was set, times kept by it move along: one that is set back must mute no limit."""
+        wall_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        step_ns, self._wall_ns = wall_ns - self._wall_ns, wall_ns
+        if abs(step_ns) > _STEP_NS:
+            for watched in self._watches.values():
+                if watched.newest is not _NEVER:
+                    watched.newest += timedelta(microseconds=step_ns // 1_000)
 
     def _count(self, readings: Sequence[Reading]) -> None:
         self.stats.readings += len(readings)
@@ -136,7 +198,7 @@ class Intake:
             known = kind if kind in by_type or len(by_type) < _MOST_TYPES else "other"
             by_type[known] = by_type.get(known, 0) + count
 
-    def _cross(self, reading: Reading, crossing: Crossing) -> None:
+    def _cross(self, reading: Reading, crossing: Crossing, at: datetime, note: str = "") -> None:
         over = "above" if crossing.kind == "high" else "below"
         verb = "is" if crossing.raised else "is no longer"
         self._alerts.say(
@@ -147,8 +209,8 @@ class Intake:
                 kind=crossing.kind,
                 source=reading.sensor_id,
                 text=f"{reading.sensor_type} in {reading.tank_id} {verb} {over} {crossing.limit:g} {reading.unit}: "
-                f"{reading.value:g} {reading.unit}",
-                at=reading.at,
+                f"{reading.value:g} {reading.unit}{note and f' ({note})'}",
+                at=at,
                 site_id=reading.site_id,
                 tank_id=reading.tank_id,
                 value=reading.value,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from agent.pipeline.alerts import Alerts
     from drivers.mqtt import MqttStats
-    from drivers.mqtt.topics import Tally
+    from drivers.mqtt.sources import Tally
     from drivers.mqtt.window import Window
 
 _EVERY_S: Final = 5.0

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from drivers.mqtt.handled import Taken
     from drivers.mqtt.packets import Received
     from drivers.mqtt.settings import MqttSettings
-    from drivers.mqtt.topics import Tally
+    from drivers.mqtt.sources import Tally
     from drivers.values import Emit, Receipts
 
 log = logging.getLogger("tidegate.mqtt")
@@ -301,11 +301,11 @@ class MqttDriver:
         if not received.messages and not received.acknowledgements:
             return
         name = f"mqtt:{self._settings.name}"
-        batch, unreadable = observe(received.messages, self._routes, name)
+        batch, unreadable = observe(received.messages, self._routes, name, queued=session.backlog)
         stats.unreadable += unreadable
         stats.readings += len(batch) - unreadable
         if receipt or received.earlier:
-            earlier, _ = observe(received.earlier, self._routes, name)
+            earlier, _ = observe(received.earlier, self._routes, name, queued=True)
             batch = Receipted(batch, (self._subscribed.name, receipt) if receipt else None, earlier)
         if batch or received.earlier:
             stats.batches += 1

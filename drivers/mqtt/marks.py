@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from drivers.mqtt.packets import Message, Received
-    from drivers.mqtt.topics import Resolved, Routes
+    from drivers.mqtt.sources import Resolved
+    from drivers.mqtt.topics import Routes
 
 MOST: Final = 32_768
 """Marks remembered: 160 s at 200 readings/s."""
@@ -80,10 +81,11 @@ class Marks:
 
 
 def _readable(resolved: Resolved, payload: bytes) -> bool:
-    """What cannot be read says no time either: each of it counts."""
+    """Whether it says its own time or counter indeed. Else each of them counts, for the next may be equal and new."""
+    sources = resolved.sources or resolved.named(payload)[0]
     try:
-        for source in resolved.sources:
+        for source in sources:
             source.read(payload)
     except Unread:
         return False
-    return True
+    return any(source.says_when is not None and source.says_when(payload) for source in sources)

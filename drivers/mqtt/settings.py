@@ -27,18 +27,28 @@ class Misspelt(ValueError):  # noqa: N818 - a state of a setting, like Misconfig
 
 @dataclass(frozen=True, slots=True)
 class PayloadSettings:
-    """How a payload is read. Paths are those of `drivers.mqtt.codecs`; `at`, `unit`, `counter` are for JSON only."""
+    """How a payload is read. Paths are those of `drivers.mqtt.codecs`; `at`, `unit`, `counter` are for JSON only.
+
+    `at_zone` is the time zone of times that state none. With `decimal_comma` 7,25 is a number, with `switch` words
+    such as ON and OFF are 1 and 0.
+    """
 
     format: Literal["json", "number"] = "number"
     value: str = "value"
     at: str | None = None
     unit: str | None = None
     counter: str | None = None
+    at_zone: str | None = None
+    decimal_comma: bool = False
+    switch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionSettings:
-    """One topic pattern, and what its messages are. In the other fields `{x}` is the level of that name."""
+    """One topic pattern, and what its messages are. In the other fields `{x}` is the level of that name.
+
+    In `sensor_id`, `sensor_type` and `tank` of a JSON payload `{x}` is its field x if the topic has no such level.
+    """
 
     topic: str
     qos: Literal[0, 1] = 1

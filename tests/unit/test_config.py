@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config import ConfigErrors, SecretUnreadable, digest, load, parse, read_secret
-from agent.farm.units import UNITS, allowed, meant
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = (ROOT / "config.yaml").read_text()
@@ -238,16 +237,3 @@ def test_no_change_of_the_shipped_document_does_worse_than_config_errors(data):
     except ConfigErrors as errors:
         problems = errors.problems
     assert problems is None or (problems and all(str(problem).isprintable() for problem in problems))
-
-
-def test_each_unit_is_itself_and_is_meant_by_its_other_cases():
-    for kind, known in UNITS.items():
-        assert allowed(kind.upper()) == known
-        for unit in known:
-            assert unit in (meant(kind, unit), *known)
-    assert allowed("krill_count") is None
-    assert (meant("temperature", "°C"), meant("oxygen", "MG/L"), meant("temperature", "banana")) == (
-        "degC",
-        "mg/L",
-        None,
-    )

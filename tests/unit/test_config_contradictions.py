@@ -8,11 +8,6 @@ from tests.support.document import changed, problems_of
 
 UNITS = "the unit of temperature must be degC, degF or K"
 MISTAKES = {
-    "a unit of another spelling": (
-        "unit: degC",
-        "unit: celsius",
-        f"c.yaml:15: sensors[0].unit: {UNITS}, not celsius (hint: did you mean degC?)",
-    ),
     "a unit of another kind": (
         "unit: degC",
         "unit: NTU",
@@ -108,6 +103,39 @@ MISTAKES = {
         (
             "c.yaml:11: mqtt[0].subscriptions[0].sensor_type: {sensor} is not in the topic "
             "(hint: the topic has {site}, {tank} and {metric})"
+        ),
+    ),
+    "a field of the payload that is named like a level": (
+        "        qos: 1",
+        '        payload: {format: json}\n        sensor_type: "{sensor}"',
+        (
+            "c.yaml:12: mqtt[0].subscriptions[0].sensor_type: {sensor} is not in the topic (hint: the topic has "
+            "{site}, {tank} and {metric}; a field of the payload goes by another name, as in "
+            "sensor_type: '{data.sensor}')"
+        ),
+    ),
+    "a name from a payload that has no fields": (
+        "        qos: 1",
+        '        sensor_id: "{id}"',
+        (
+            "c.yaml:11: mqtt[0].subscriptions[0].sensor_id: {id} is not in the topic (hint: the topic has {site}, "
+            "{tank} and {metric}; to take it from a field of the payload, set payload.format: json)"
+        ),
+    ),
+    "a name from a field without a name": (
+        "        qos: 1",
+        '        payload: {format: json}\n        sensor_id: "{a..b}"',
+        (
+            "c.yaml:12: mqtt[0].subscriptions[0].sensor_id: {a..b} is not the path of a field "
+            "(hint: such as {id} or {device.eui})"
+        ),
+    ),
+    "a zone without a time": (
+        "        qos: 1",
+        "        payload: {format: json, at_zone: UTC}",
+        (
+            "c.yaml:11: mqtt[0].subscriptions[0].payload.at_zone: has no meaning without at "
+            "(hint: name the field of the time in at)"
         ),
     ),
     "the same sensors twice": (

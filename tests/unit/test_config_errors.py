@@ -73,7 +73,7 @@ MISTAKES = {
         "limits: 18",
         (
             "c.yaml:17: sensors[0].limits: must be a section: lines of `key: value` below it, indented, not 18 "
-            "(hint: its keys: low, high, hysteresis)"
+            "(hint: its keys: low, high, hysteresis, max_age_s)"
         ),
     ),
     "out of range": (

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
 from drivers.mqtt import KnownSensor, MqttSettings, PayloadSettings, SubscriptionSettings
+from drivers.mqtt.patterns import Pattern, cover
 from drivers.mqtt.readings import observe
-from drivers.mqtt.topics import CACHED_TOPICS, Pattern, Routes, cover
+from drivers.mqtt.topics import CACHED_TOPICS, Routes
 from drivers.values import Misconfigured
 
 LEVELS = st.sampled_from(["a", "b", "", "$SYS", "ä", "0"])
@@ -158,6 +159,77 @@ def test_fewer_filters_match_the_same_topics_at_no_lower_qos(wanted, topic):
 
 def test_a_filter_inside_another_is_not_subscribed_to():
     assert cover({"farm/a/+": 1, "farm/#": 0, "x": 0}) == {"farm/#": 1, "x": 0}
+
+
+RADIO = SubscriptionSettings(
+    "radio/{site}/events",
+    payload=PayloadSettings("json", "temperature_C"),
+    sensor_id="radio_{id}",
+    sensor_type="{model.kind}",
+    tank="t1",
+)
+
+
+def seen(found: Routes, *payloads: bytes, topic=b"radio/fjord/events"):
+    return observe([(topic, payload, 0x32, None) for payload in payloads], found, "mqtt:b")
+
+
+def test_a_sensors_names_may_come_from_fields_of_the_payload():
+    found = routes(RADIO)
+    (first, second), unreadable = seen(
+        found,
+        b'{"id": 14937, "model": {"kind": "temperature"}, "temperature_C": 7.5}',
+        b'{"id": "a-1", "model": {"kind": "air"}, "temperature_C": -2}',
+    )
+    assert (first.sensor_id, first.sensor_type, first.tank_id, first.site_id) == (
+        "radio_14937",
+        "temperature",
+        "t1",
+        "fjord",
+    )
+    assert (second.sensor_id, second.sensor_type, second.value) == ("radio_a-1", "air", -2.0)
+    assert unreadable == 0
+    assert found.tallies[RADIO].readings == 2
+
+
+def test_a_sensor_that_a_payload_names_and_config_knows_has_what_config_says():
+    known = KnownSensor("radio_7", "oxygen", "mg/L", "pen-3")
+    ((reading,), _) = seen(
+        routes(RADIO, sensors=(known,)), b'{"id": 7, "model": {"kind": "?"}, "temperature_C": 7.5}'
+    )
+    assert (reading.sensor_type, reading.unit, reading.tank_id) == ("oxygen", "mg/L", "pen-3")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "there is no id"),
+        ('"id": null,', "id is null, not a name"),
+        ('"id": 1.5,', "id is a number, not a name"),
+        ('"id": "",', "id is not a name (1 to 64 printable characters without / + #)"),
+        ('"id": "a/b",', "id is not a name (1 to 64 printable characters without / + #)"),
+        ('"id": "..",', "id is not a name (1 to 64 printable characters without / + #)"),
+        ('"id": "' + "x" * 65 + '",', "id is not a name (1 to 64 printable characters without / + #)"),
+    ],
+)
+def test_a_payload_that_names_no_sensor_says_why_and_costs_other_sensors_of_its_topic_nothing(name, reason):
+    beside = SubscriptionSettings(
+        "radio/+/events", payload=PayloadSettings("json", "rssi"), sensor_id="radio", sensor_type="rssi", tank="t1"
+    )
+    found = routes(RADIO, beside)
+    (first, second), unreadable = seen(
+        found, b'{%b "model": {"kind": "air"}, "temperature_C": 1, "rssi": -70}' % name.encode()
+    )
+    assert (first.reason, second.value, unreadable) == (reason, -70.0, 1)
+    assert (found.tallies[RADIO].unreadable, found.tallies[beside].readings) == (1, 1)
+
+
+def test_sensors_that_payloads_name_do_not_fill_the_memory():
+    found = routes(RADIO)
+    (named,) = found.resolve(b"radio/a/events").by_payload
+    for number in range(10_000):
+        named.source(b'{"id": %d, "model": {"kind": "air"}}' % number)
+    assert len(named._known) <= 4_096
 
 
 def test_topics_of_strangers_do_not_fill_the_memory():

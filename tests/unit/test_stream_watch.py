@@ -7,7 +7,7 @@ import pytest
 from agent.cli.status import _brokers
 from agent.pipeline.streams import StreamWatch, described
 from drivers.mqtt import MqttStats
-from drivers.mqtt.topics import Tally
+from drivers.mqtt.sources import Tally
 from drivers.mqtt.window import Window
 
 TOPIC = "farm/+/t1/#"

@@ -9,7 +9,7 @@ import pytest
 
 from drivers.mqtt import MqttDriver, PayloadSettings, SubscriptionSettings
 from drivers.mqtt import driver as driver_module
-from drivers.mqtt.topics import Tally
+from drivers.mqtt.sources import Tally
 from tests.support.mqtt import PATIENCE_S, PATTERN, Hub, cut, publish, running, settings_for, until
 from tests.support.proxy import Proxy
 from tests.support.publisher import Publisher
@@ -71,6 +71,22 @@ async def test_what_was_published_meanwhile_is_there_after_a_restart(broker, ver
         await until(lambda: len(hub.seen) >= 1_999, "what was kept")
     assert hub.values == [float(value) for value in range(1, 2_000)]
     assert again.stats.redelivered == 0
+
+
+async def test_what_may_have_waited_at_the_broker_says_so_until_nothing_has_come_for_a_while(broker, version):
+    hub = Hub()
+    async with running(MqttDriver(settings_for(broker, version)), hub):
+        await publish(broker, 1)
+        await until(lambda: hub.values == [1], "received")
+    await publish(broker, 2, 3)
+    again = MqttDriver(settings_for(broker, version))
+    async with running(again, hub):
+        await until(lambda: len(hub.seen) >= 3, "what was kept")
+        await asyncio.sleep(2.5)
+        await publish(broker, 4)
+        await until(lambda: len(hub.seen) >= 4, "what is new")
+    said = {seen.value: seen.doubt.problem if seen.doubt else "" for seen in hub.seen}
+    assert said == {1: "", 2: "queued", 3: "queued", 4: ""}
 
 
 async def test_an_orderly_stop_acknowledges_what_gets_to_disk_in_time(broker, version):
