@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tests.support.account import of_gateway
 from tests.support.consumer import read_topic_blocking
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+Disturb: TypeAlias = "Callable[[Callable[[float], None]], None]"
 _FEW = 50
 """The gateway's own events never stop, so its log is rarely empty."""
 _AWAY_AT = 0.3
@@ -56,22 +57,34 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of `acked` readings that the MQTT broker took; `doubled` counts each copy, `marked` those that say so.
+    """Of `acked` readings that the MQTT broker took of `sent`; `doubled` counts copies, `marked` those that say so.
 
     `late_s`: from the last publish to the last reading that the gateway took. `waiting`: records still in the
-    gateway's log when the run's patience was over; readings among them are counted as missing.
+    gateway's log when the run's patience was over, `connected`: whether it then had its MQTT connection. What waits
+    in the log or at the broker is counted as missing.
     """
 
+    sent: int
     acked: int
     missing: int
     doubled: int
     marked: int
     late_s: float
     waiting: int
+    connected: bool
 
     @property
     def whole(self) -> bool:
         return self.acked > 0 and self.missing == 0 and self.doubled == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What sensors published, which of it the broker acknowledged to them, and when the last one left."""
+
+    sent: int
+    acked: set[int]
+    ended: float
 
 
 class Sensors(Publisher):
@@ -126,6 +139,11 @@ class Gateway:
             self.daemon.until_ready()
         return self.daemon
 
+    @property
+    def connected(self) -> bool:
+        """Whether it has its MQTT connection."""
+        return bool(self.daemon.total("tidegate_mqtt_connected"))
+
     def waiting(self) -> int:
         """How many records its log has not delivered."""
         return int(self.daemon.total("tidegate_log_depth_records"))
@@ -141,7 +159,7 @@ class Gateway:
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
                 now, found = time.monotonic(), daemon.total("tidegate_mqtt_messages_total")
-                if found != taken or not daemon.total("tidegate_mqtt_connected"):
+                if found != taken or not self.connected:
                     last = now if found != taken else last
                     taken, quiet_since = found, now
                 elif now - quiet_since > size.quiet_s and self.waiting() < _FEW:
@@ -150,7 +168,7 @@ class Gateway:
         return last
 
 
-def publish(sensors: Publisher, size: Size, disturb: Callable[[Callable[[float], None]], None]) -> set[int]:
+def publish(sensors: Publisher, size: Size, disturb: Disturb) -> Published:
     """Publish all readings while `disturb` does its work; it is given a way to wait until a share of them is sent."""
     arguments = (0, size.readings, size.per_second, TOPICS)
     sending = threading.Thread(target=sensors.publish_evenly, args=arguments, daemon=True)
@@ -162,10 +180,11 @@ def publish(sensors: Publisher, size: Size, disturb: Callable[[Callable[[float],
 
     disturb(until)
     sending.join()
-    return set(sensors.wait_acked())
+    ended = time.monotonic()
+    return Published(size.readings, set(sensors.wait_acked()), ended)
 
 
-def away(gone: Callable[[], object], back: Callable[[], object], away_s: float) -> Callable[[Any], None]:
+def away(gone: Callable[[], object], back: Callable[[], object], away_s: float) -> Disturb:
     """Something that goes while readings flow, and comes back after a while."""
 
     def disturb(until: Callable[[float], None]) -> None:
@@ -177,7 +196,7 @@ def away(gone: Callable[[], object], back: Callable[[], object], away_s: float) 
     return disturb
 
 
-def cuts(cut: Callable[[], object], times: int) -> Callable[[Any], None]:
+def cuts(cut: Callable[[], object], times: int) -> Disturb:
     """Connections that are cut, evenly spread."""
 
     def disturb(until: Callable[[float], None]) -> None:
@@ -188,9 +207,9 @@ def cuts(cut: Callable[[], object], times: int) -> Callable[[Any], None]:
     return disturb
 
 
-def counted(bootstrap: str, gateway: Gateway, acked: set[int], late_s: float) -> Outcome:
-    """What a consumer of its own finds in Kafka of these readings."""
-    waiting = gateway.waiting()
+def counted(bootstrap: str, gateway: Gateway, published: Published, last: float) -> Outcome:
+    """What a consumer of its own finds in Kafka of these readings, of which the last came in at `last`."""
+    waiting, connected = gateway.waiting(), gateway.connected
     records = of_gateway(read_topic_blocking(bootstrap, "sensor-data"), gateway.id)
     found: Counter[int] = Counter()
     marks: Counter[int] = Counter()
@@ -199,5 +218,14 @@ def counted(bootstrap: str, gateway: Gateway, acked: set[int], late_s: float) ->
         found[value] += 1
         marks[value] += record.header(_MARK) == "1"
     marked = sum(min(count - 1, marks[value]) for value, count in found.items())
-    doubled = sum(found.values()) - len(found)
-    return Outcome(len(acked), len(acked - found.keys()), doubled, marked, late_s, waiting if waiting >= _FEW else 0)
+    acked = published.acked
+    return Outcome(
+        sent=published.sent,
+        acked=len(acked),
+        missing=len(acked - found.keys()),
+        doubled=sum(found.values()) - len(found),
+        marked=marked,
+        late_s=last - published.ended,
+        waiting=waiting if waiting >= _FEW else 0,
+        connected=connected,
+    )

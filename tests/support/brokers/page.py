@@ -53,8 +53,10 @@ def _outcomes(row: Row) -> list[str]:
             continue
         marked = f", {one.marked:,} of them marked" if one.marked else ""
         late = f", {one.late_s:.0f} s late" if one.late_s > LATE_S else ""
+        taken = f" of {one.acked:,} that the broker took" if one.acked != one.sent else ""
+        gone = "" if one.connected else ", gateway not connected at the end"
         waiting = f" ({one.waiting:,} records wait in the log)" if one.waiting else ""
-        found.append(f"{one.missing:,}{waiting} / {one.doubled:,}{marked}{late}")
+        found.append(f"{one.missing:,}{taken}{waiting} / {one.doubled:,}{marked}{late}{gone}")
     return found
 
 

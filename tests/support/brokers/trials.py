@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.app.guarantee import COMPACTED
 from agent.events import TOPICS as KAFKA_TOPICS
-from tests.support.brokers.disturbance import Disturbance, Gateway, Outcome, Sensors, away, counted, cuts, publish
+from tests.support.brokers.disturbance import (
+    Disturb,
+    Disturbance,
+    Gateway,
+    Outcome,
+    Sensors,
+    away,
+    counted,
+    cuts,
+    publish,
+)
 from tests.support.brokers.packages import ROOT
 from tests.support.daemon import Daemon, DaemonError
 from tests.support.mosquitto import DEPLOYED, Mosquitto
 from tests.support.proxy import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.support.broker import Broker
     from tests.support.brokers.disturbance import Size
     from tests.support.brokers.kinds import KafkaKind, MqttKind
@@ -68,8 +75,7 @@ def mqtt_row(kind: MqttKind, size: Size, kafka: str) -> Row:
                 row.check = [part for part in gateway.check(size.per_second) if part["name"] != "kafka"]
             try:
                 disturb = _to_gateway(how, size, _away_s(kind, size), daemon, link)
-                acked, late_s = _beside(broker, kind, size, gateway, disturb)
-                row.outcomes[how] = counted(kafka, gateway, acked, late_s)
+                row.outcomes[how] = _beside(broker, kind, size, gateway, disturb, kafka)
             except DaemonError as error:
                 row.failed[how] = str(error).splitlines()[0]
             if daemon.running:
@@ -98,23 +104,21 @@ def _away_s(kind: MqttKind, size: Size) -> float:
     return min(size.away_s, kind.kept / size.per_second / 2 - _BACK_S)
 
 
-def _to_gateway(how: Disturbance, size: Size, away_s: float, daemon: Daemon, link: Proxy) -> Callable[[Any], None]:
+def _to_gateway(how: Disturbance, size: Size, away_s: float, daemon: Daemon, link: Proxy) -> Disturb:
     if how is Disturbance.CUT:
         return cuts(link.cut, size.cuts)
     return away(daemon.kill if how is Disturbance.KILLED else daemon.stop, daemon.start, away_s)
 
 
-def _beside(
-    broker: Broker, kind: MqttKind, size: Size, gateway: Gateway, disturb: Callable[[Any], None]
-) -> tuple[set[int], float]:
-    """What the broker acknowledged to its sensors, and how much later the last of it came to the gateway."""
+def _beside(  # noqa: PLR0917 - what a run is made of
+    broker: Broker, kind: MqttKind, size: Size, gateway: Gateway, disturb: Disturb, kafka: str
+) -> Outcome:
     port = getattr(broker, "sensor_port", broker.port)
     gateway.started()
     with Sensors(broker.host, port, "sensors", login=getattr(broker, "login", None)) as sensors:
         sensors.counting = kind.counter
-        acked = publish(sensors, size, disturb)
-        sent_all = time.monotonic()
-        return acked, gateway.stand_still(size, sent_all) - sent_all
+        published = publish(sensors, size, disturb)
+    return counted(kafka, gateway, published, gateway.stand_still(size, published.ended))
 
 
 def kafka_row(kind: KafkaKind, size: Size) -> Row:
@@ -144,10 +148,9 @@ def kafka_row(kind: KafkaKind, size: Size) -> Row:
             gateway.started()
             try:
                 with Sensors(mosquitto.host, mosquitto.port, "sensors") as sensors:
-                    acked = publish(sensors, size, disturb)
-                    sent_all = time.monotonic()
-                    last = gateway.stand_still(replace(size, quiet_s=2 * size.quiet_s), sent_all)
-                row.outcomes[how] = counted(kafka.bootstrap, gateway, acked, last - sent_all)
+                    published = publish(sensors, size, disturb)
+                last = gateway.stand_still(replace(size, quiet_s=2 * size.quiet_s), published.ended)
+                row.outcomes[how] = counted(kafka.bootstrap, gateway, published, last)
             except DaemonError as error:
                 row.failed[how] = str(error).splitlines()[0]
             if daemon.running:
