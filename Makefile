@@ -127,12 +127,16 @@ train: $(VENV)/.installed-torch ## train and export the fish detector: ARGS="--f
 soak: $(VENV)/.installed ## ten minutes with no broker, no link and no camera
 	@$(BIN)/python -m tests.shows.soak $(ARGS)
 
-SHOWS := kill outage restart disk stall powercut slow-link fleet days brokers
+SHOWS := kill outage restart disk stall powercut slow-link fleet days
 .PHONY: shows $(SHOWS:%=show-%)
-shows: $(SHOWS:%=show-%) ## kills, outages, bad disks, power cuts, bad lines, fleets, days, brokers; one alone: make show-kill
+shows: $(SHOWS:%=show-%) ## kills, outages, bad disks, power cuts, bad lines, fleets, days; one alone: make show-kill
 
 $(SHOWS:%=show-%): show-%: $(VENV)/.installed tools
 	@$(BIN)/python -m tests.shows.$(subst -,_,$*) $(ARGS)
+
+.PHONY: show-brokers
+show-brokers: $(VENV)/.installed tools ## other brokers, killed, stopped and cut off: writes docs/BROKERS.md (ARGS=artemis)
+	@$(BIN)/python -m tests.shows.brokers $(ARGS)
 
 .PHONY: crash
 crash: $(VENV)/.installed tools ## kill gateways hundreds of times, with a cluster in havoc, and audit what arrived

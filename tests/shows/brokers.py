@@ -36,8 +36,8 @@ def show(kind: MqttKind | KafkaKind, size: Size, kafka: str, *, write: bool) -> 
     try:
         row = mqtt_row(kind, size, kafka) if isinstance(kind, MqttKind) else kafka_row(kind, size)
     except BrokerError as error:
-        why = (str(error).splitlines() or ["?"])[0]
-        line = page.not_at_hand(kind.title, _COLUMNS[table], why, state)
+        # What a fetching tool says goes to the terminal; the page says only which tool it was.
+        line = page.not_at_hand(kind.title, _COLUMNS[table], str(error).partition(":")[0], state)
         print(
             f"{kind.name}: {'not at hand' if isinstance(error, NotAtHand) else 'did not start'}: {error}", flush=True
         )

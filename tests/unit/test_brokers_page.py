@@ -42,6 +42,7 @@ ONE_NODE = line("sensor-data", False, "sensor-data: exactly once cannot be relie
         (row(outcome(missing=1), FULL), "yes"),
         (row(outcome(), FULL), "no"),
         (row(outcome(doubled=1), FULL), "no"),
+        (row(outcome(missing=1), SLOW), "no"),
         (row(outcome(late_s=60.0), OK), "no"),
         (row(outcome(late_s=60.0), SLOW), "yes"),
         (row(outcome(missing=1), line("mqtt:barge", None)), "it could not ask"),
