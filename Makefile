@@ -3,6 +3,7 @@
 #   TORCH=1        with PyTorch: training, export, and the tests of both (gigabytes on x86-64)
 #   SECONDS=n      make demo ends by itself after n seconds
 #   SPEED=x        make demo publishes x times as fast as the data was taken (1200)
+#   WORKERS=n      make test runs n tests side by side (4): most of them wait, so more than there are cores
 #   ARGS="..."     goes to the program behind test, demo, train, soak, and every show and bench
 #   PYTHON=...     the interpreter to make .venv from; 3.11 or newer is looked for unless it is named
 
@@ -22,6 +23,10 @@ LOCKS := requirements/build.txt requirements/lock.txt
 STAMP := $(VENV)/.installed$(if $(TORCH),-torch)
 UNMARKED := $(if $(TORCH),,not torch)
 IS_ROOT := $(filter 0,$(shell id -u))
+WORKERS ?= 4
+# The tests of one file stay together and in order: they share brokers and machines that take long to start. Files go
+# in the order of their names, which begins with the long ones (contract, daemon) and ends with the short ones (unit).
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Command, and the Debian package that brings it. What .ci/run installs is this list: `make -s packages`.
 NEEDED := mosquitto:mosquitto mosquitto_pub:mosquitto-clients kcat:kafkacat promtool:prometheus \
@@ -87,8 +92,12 @@ demo: $(VENV)/.installed ## watch a fish farm's gateway work, with brokers, data
 test: $(STAMP) tools ## run the tests (TORCH=1 leaves none out)
 	@marks="$(UNMARKED)"; left="$(if $(TORCH),,torch (make test TORCH=1 runs them))"; \
 	if test -z "$(IS_ROOT)"; then marks="$${marks:+$$marks and }not systemd"; left="$${left:+$$left, }systemd (need root)"; fi; \
-	status=0; $(BIN)/python -m pytest $${marks:+-m "$$marks"} $(ARGS) || status=$$?; \
+	status=0; $(BIN)/python -m pytest $(SIDE_BY_SIDE) $${marks:+-m "$$marks"} $(ARGS) || status=$$?; \
 	echo "Left out by mark: $${left:-nothing}"; exit $$status
+
+.PHONY: test-fast
+test-fast: $(STAMP) ## run the tests that need no broker, daemon or container: units, documents, architecture
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not torch" tests/unit $(wildcard tests/test_*.py) $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## format, lint, types, Dockerfile, alert rules, unit file, locks

@@ -8,6 +8,8 @@ needs or minds a running event loop.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import random
 import shutil
 import signal
@@ -29,16 +31,42 @@ class BrokerError(RuntimeError):
     """A broker could not be brought up; the message ends with what it logged last."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, below the range from which the kernel takes the source ports of clients.
+# One byte for each port. A process locks the bytes of the ports that it has been given, and the kernel takes the
+# locks back when the process ends, however it ends. Opened once: to close any other descriptor of this file would
+# give up all locks.
+_PORTS_FILE = Path(tempfile.gettempdir()) / f"tidegate-test-ports-{os.getuid()}"
+_given: set[int] = set()
+_open_ports_file: list[int] = []
 
-    Inside that range a client that retries while its broker is down can be given the broker's own port, and
-    then either connects to itself or keeps the broker from coming back.
+
+def _is_ours(port: int) -> bool:
+    """Take a port for this process, unless it was given before, here or to a process that still runs."""
+    if port in _given:
+        return False
+    if not _open_ports_file:
+        _open_ports_file.append(os.open(_PORTS_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    try:
+        fcntl.lockf(_open_ports_file[0], fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    _given.add(port)
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free and stay so: no other call gets them while this process runs, in any test run of this user.
+
+    A broker that is down keeps its port this way, also from the tests that run beside it. The ports lie below the
+    range from which the kernel takes the source ports of clients. Inside that range a client that retries while
+    its broker is down can be given the broker's own port, and then either connects to itself or keeps the broker
+    from coming back.
     """
     ports: list[int] = []
     with contextlib.ExitStack() as held:
         while len(ports) < count:
             candidate = random.randrange(15_000, 32_000)
+            if not _is_ours(candidate):
+                continue
             probe = held.enter_context(socket.socket())
             try:
                 probe.bind(("127.0.0.1", candidate))
