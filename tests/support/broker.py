@@ -33,8 +33,8 @@ class BrokerError(RuntimeError):
 
 # One byte for each port. A process locks the bytes of the ports that it has been given, and the kernel takes the
 # locks back when the process ends, however it ends. Opened once: to close any other descriptor of this file would
-# give up all locks.
-_PORTS_FILE = Path(tempfile.gettempdir()) / f"tidegate-test-ports-{os.getuid()}"
+# give up all locks. Always in /tmp: a run with a TMPDIR of its own shares the ports all the same.
+_PORTS_FILE = Path("/tmp") / f"tidegate-test-ports-{os.getuid()}"
 _given: set[int] = set()
 _open_ports_file: list[int] = []
 
@@ -44,7 +44,7 @@ def _is_ours(port: int) -> bool:
     if port in _given:
         return False
     if not _open_ports_file:
-        _open_ports_file.append(os.open(_PORTS_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _open_ports_file.append(os.open(_PORTS_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
     try:
         fcntl.lockf(_open_ports_file[0], fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except OSError:

@@ -10,7 +10,7 @@ import pytest
 
 from sync.kafka.addresses import Address, Addresses, in_turn
 
-V4, V6 = socket.AF_INET, socket.AF_INET6
+IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
 
 
 @pytest.fixture
@@ -54,14 +54,14 @@ def listening():
 
 
 def test_families_take_turns_beginning_with_the_first():
-    given = [Address(V6, ("a", 1)), Address(V6, ("b", 1)), Address(V6, ("a", 1)), Address(V4, ("c", 1))]
+    given = [Address(IPV6, ("a", 1)), Address(IPV6, ("b", 1)), Address(IPV6, ("a", 1)), Address(IPV4, ("c", 1))]
     assert [address.sockaddr[0] for address in in_turn(given)] == ["a", "c", "b"]
     assert in_turn([]) == []
 
 
 @pytest.mark.parametrize("silent", [["127.0.0.2"], ["127.0.0.2", "127.0.0.3", "127.0.0.4"]])
 async def test_addresses_that_do_not_answer_hold_up_no_other(named, listening, silent):
-    named(*[(V4, ip) for ip in silent], (V4, "127.0.0.1"))
+    named(*[(IPV4, ip) for ip in silent], (IPV4, "127.0.0.1"))
     with ExitStack() as stack:
         for ip in silent:
             stack.enter_context(swallowing(ip, listening))
@@ -69,19 +69,19 @@ async def test_addresses_that_do_not_answer_hold_up_no_other(named, listening, s
 
 
 async def test_an_address_that_refuses_is_followed_by_the_next(named, listening):
-    named((V4, "127.0.0.2"), (V4, "127.0.0.1"))
+    named((IPV4, "127.0.0.2"), (IPV4, "127.0.0.1"))
     assert await connect(Addresses(), listening) == "127.0.0.1"
 
 
 async def test_where_all_refuse_each_is_named_with_its_reason(named):
-    named((V4, "127.0.0.2"), (V4, "127.0.0.3"))
+    named((IPV4, "127.0.0.2"), (IPV4, "127.0.0.3"))
     with pytest.raises(OSError, match=r"127.0.0.2: Connection refused, 127.0.0.3: Connection refused"):
         await connect(Addresses(), 1)
 
 
 async def test_an_address_that_connected_and_was_of_no_use_is_tried_last(named, listening):
-    named((V4, "127.0.0.2"), (V4, "127.0.0.1"))
-    addresses, useless = Addresses(), Address(V4, ("127.0.0.2", listening))
+    named((IPV4, "127.0.0.2"), (IPV4, "127.0.0.1"))
+    addresses, useless = Addresses(), Address(IPV4, ("127.0.0.2", listening))
     with socket.create_server(("127.0.0.2", listening), backlog=16):
         assert await connect(addresses, listening) == "127.0.0.2"
         addresses.note(useless, useful=False)
