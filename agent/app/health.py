@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agent.app.hub import Hub
     from agent.metrics import Metrics
     from agent.supervisor import UnitReport
-    from drivers.mqtt.sources import Tally
+    from drivers.mqtt.topics.sources import Tally
     from sync.shipper import Shipper
     from sync.shipper.meter import LinkStats
     from sync.values import Forecast, Lane, LogStats

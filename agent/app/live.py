@@ -13,8 +13,8 @@ from agent.app.hub import clock_synchronised, time_floor
 from agent.app.sources import mqtt_settings
 from agent.app.uplink import kafka_settings
 from agent.events import TOPICS
-from drivers.mqtt.probe import TOPIC, probe
-from drivers.mqtt.redelivery import redelivery
+from drivers.mqtt.probes.probe import TOPIC, probe
+from drivers.mqtt.probes.redelivery import redelivery
 from drivers.values import Misconfigured as DriverMisconfigured
 from drivers.values import NotReady as DriverNotReady
 from sync.kafka import EXISTS, KafkaSink, Role, Weight
@@ -24,8 +24,8 @@ from sync.values import ClusterChanged, Misconfigured, NotReady, Unreachable
 if TYPE_CHECKING:
     from agent.config import Config
     from agent.config.schema import Mqtt
-    from drivers.mqtt.probe import Kept
-    from drivers.mqtt.redelivery import Again
+    from drivers.mqtt.probes.probe import Kept
+    from drivers.mqtt.probes.redelivery import Again
     from sync.kafka import TopicAssessment
 
 _LEAST_FILL = 5_000

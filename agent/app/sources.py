@@ -19,7 +19,7 @@ from drivers.mqtt import (
     SubscriptionSettings,
     TlsSettings,
 )
-from drivers.mqtt.topics import Routes
+from drivers.mqtt.topics.routes import Routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

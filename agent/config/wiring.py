@@ -50,8 +50,8 @@ def _topic(
     topic, place = item.get("topic"), (*location, "topic")
     if not isinstance(topic, str):
         return
-    from drivers.mqtt.patterns import Pattern  # noqa: PLC0415 - the same
     from drivers.mqtt.settings import Misspelt  # noqa: PLC0415 - paho, which verbs that only ask for folders do without
+    from drivers.mqtt.topics.patterns import Pattern  # noqa: PLC0415 - the same
 
     unknown = topics.unknown(topic)
     if unknown is not None:

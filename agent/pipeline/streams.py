@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from agent.pipeline.alerts import Alerts
     from drivers.mqtt import MqttStats
-    from drivers.mqtt.sources import Tally
-    from drivers.mqtt.window import Window
+    from drivers.mqtt.delivery.window import Window
+    from drivers.mqtt.topics.sources import Tally
 
 _EVERY_S: Final = 5.0
 _SPAN_S: Final = 30.0

@@ -11,28 +11,28 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
-from drivers.mqtt.backlog import Backlog
-from drivers.mqtt.client import SessionClient
-from drivers.mqtt.handled import Handled
-from drivers.mqtt.lifetimes import Lifetimes
-from drivers.mqtt.marks import Marks
-from drivers.mqtt.outstanding import Batch, Outstanding
+from drivers.mqtt.connection.client import SessionClient
+from drivers.mqtt.connection.lifetimes import Lifetimes
+from drivers.mqtt.connection.refusals import where
+from drivers.mqtt.connection.session import Session
+from drivers.mqtt.connection.subscribed import Subscribed
+from drivers.mqtt.delivery.backlog import Backlog
+from drivers.mqtt.delivery.handled import Handled
+from drivers.mqtt.delivery.marks import Marks
+from drivers.mqtt.delivery.outstanding import Batch, Outstanding
+from drivers.mqtt.delivery.window import STOP_S, Window
 from drivers.mqtt.readings import observe
-from drivers.mqtt.refusals import where
-from drivers.mqtt.session import Session
 from drivers.mqtt.stats import MqttStats
-from drivers.mqtt.subscribed import Subscribed
-from drivers.mqtt.topics import Routes
-from drivers.mqtt.window import STOP_S, Window
+from drivers.mqtt.topics.routes import Routes
 from drivers.values import NotReady, Receipted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drivers.mqtt.handled import Taken
+    from drivers.mqtt.delivery.handled import Taken
     from drivers.mqtt.packets import Received
     from drivers.mqtt.settings import MqttSettings
-    from drivers.mqtt.sources import Tally
+    from drivers.mqtt.topics.sources import Tally
     from drivers.values import Emit, Receipts
 
 log = logging.getLogger("tidegate.mqtt")

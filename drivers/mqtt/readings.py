@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from drivers.mqtt.packets import Message
-    from drivers.mqtt.sources import Resolved, Source
-    from drivers.mqtt.topics import Routes
+    from drivers.mqtt.topics.routes import Routes
+    from drivers.mqtt.topics.sources import Resolved, Source
 
 QUEUED: Final = "queued"
 """The word for a reading without a usable time that waited at the broker."""

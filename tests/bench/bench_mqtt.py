@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import uvloop
 
 from drivers.mqtt import MqttDriver, MqttSettings, PayloadSettings, SubscriptionSettings
-from drivers.mqtt.client import SessionClient
+from drivers.mqtt.connection.client import SessionClient
 from tests.support.mosquitto import DEPLOYED, Mosquitto
 from tests.support.paho_client import PahoClient
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.mqtt import unacked
-from drivers.mqtt.handled import Handled, Taken
+from drivers.mqtt.delivery import unacked
+from drivers.mqtt.delivery.handled import Handled, Taken
 from drivers.mqtt.packets import DUPLICATE, Received
 from tests.support.unlike import AEDES, ARTEMIS, MOCHI, MOQUETTE, MOSQUITTO, RUMQTTD, Kind
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from paho.mqtt.client import Client
 
-from drivers.mqtt.client import SessionClient
+from drivers.mqtt.connection.client import SessionClient
 from drivers.mqtt.packets import Received
 
 _PACKETS_A_TURN = 1_000

@@ -13,7 +13,7 @@ from agent.pipeline import Alerts, BrokerWatch, Connection, Intake, Outbox
 from agent.pipeline.brokers import AWAY_S
 from agent.supervisor import State, UnitReport
 from drivers.mqtt import MqttSettings
-from drivers.mqtt.lifetimes import IN_A_ROW, SHORT_S, Lifetimes
+from drivers.mqtt.connection.lifetimes import IN_A_ROW, SHORT_S, Lifetimes
 from models.host import ModelHost
 from sync.log import LogSettings, MemoryLog
 

@@ -15,10 +15,10 @@ from agent.farm.limits import Limits
 from agent.pipeline import Alerts, Intake, Outbox, SensorLimits, times
 from drivers import Doubt, Reading, Unreadable
 from drivers.mqtt import KnownSensor, MqttSettings, PayloadSettings, SubscriptionSettings
-from drivers.mqtt.marks import Marks
+from drivers.mqtt.delivery.marks import Marks
 from drivers.mqtt.packets import RETAINED, Received
 from drivers.mqtt.readings import observe
-from drivers.mqtt.topics import Routes
+from drivers.mqtt.topics.routes import Routes
 from sync.log import LogSettings, MemoryLog
 
 SENSOR = "t1_oxygen"

@@ -6,7 +6,7 @@ import drivers
 import sync.values
 from agent.http import HttpServer
 from drivers.mqtt import MqttSettings
-from drivers.mqtt.sockets import connect
+from drivers.mqtt.connection.sockets import connect
 from sync.kafka import Traffic
 from sync.kafka.connections import Connector
 from sync.kafka.settings import KafkaSettings

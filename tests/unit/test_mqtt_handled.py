@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from drivers.mqtt import MqttSettings, PayloadSettings, SubscriptionSettings
-from drivers.mqtt import handled as module
-from drivers.mqtt import marks as marks_module
-from drivers.mqtt.handled import Handled
-from drivers.mqtt.marks import Marks
+from drivers.mqtt.delivery import handled as module
+from drivers.mqtt.delivery import marks as marks_module
+from drivers.mqtt.delivery.handled import Handled
+from drivers.mqtt.delivery.marks import Marks
 from drivers.mqtt.packets import DUPLICATE, Received
-from drivers.mqtt.topics import Routes
+from drivers.mqtt.topics.routes import Routes
 
 _AGAIN = 0x32 | DUPLICATE
 PAYLOADS = [b"7", b"8", b"7", b"9"]

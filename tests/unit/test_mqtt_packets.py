@@ -15,7 +15,7 @@ from paho.mqtt.properties import Properties
 from drivers.mqtt import MqttSettings, SubscriptionSettings
 from drivers.mqtt.packets import MOST_BYTES, RETAINED, SAMPLE_BYTES, TOO_LARGE, Malformed, Received, Splitter
 from drivers.mqtt.readings import observe
-from drivers.mqtt.topics import Routes
+from drivers.mqtt.topics.routes import Routes
 from drivers.values import Reading, Unreadable
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drivers.mqtt.window import Window
+from drivers.mqtt.delivery.window import Window
 
 
 class Clock:

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.config import ConfigErrors, parse, read_secret
-from drivers.mqtt.login import password as mqtt_password
+from drivers.mqtt.connection.login import password as mqtt_password
 from drivers.mqtt.settings import MqttSettings
 from sync.kafka.settings import KafkaSettings, password
 

@@ -7,8 +7,8 @@ import pytest
 from agent.cli.status import _brokers
 from agent.pipeline.streams import StreamWatch, described
 from drivers.mqtt import MqttStats
-from drivers.mqtt.sources import Tally
-from drivers.mqtt.window import Window
+from drivers.mqtt.delivery.window import Window
+from drivers.mqtt.topics.sources import Tally
 
 TOPIC = "farm/+/t1/#"
 DROPPED = "mqtt/barge/dropped/farm/*/t1/**"

@@ -7,7 +7,7 @@ from agent.config import ConfigErrors, parse
 from agent.farm.units import UNITS
 from drivers import Reading
 from drivers.mqtt.readings import observe
-from drivers.mqtt.topics import Routes
+from drivers.mqtt.topics.routes import Routes
 from drivers.units import SPELLINGS, name_of, same
 
 KINDS = {unit: kind for kind, units in reversed(UNITS.items()) for unit in units}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drivers.mqtt.client import SessionClient
+from drivers.mqtt.connection.client import SessionClient
 from tests.support.mosquitto import DEPLOYED, Mosquitto
 from tests.support.paho_client import PahoClient
 

@@ -9,7 +9,7 @@ import pytest
 
 from drivers.mqtt import MqttDriver, PayloadSettings, SubscriptionSettings
 from drivers.mqtt import driver as driver_module
-from drivers.mqtt.sources import Tally
+from drivers.mqtt.topics.sources import Tally
 from tests.support.mqtt import PATIENCE_S, PATTERN, Hub, cut, publish, running, settings_for, until
 from tests.support.proxy import Proxy
 from tests.support.publisher import Publisher

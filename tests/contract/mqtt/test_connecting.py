@@ -13,7 +13,8 @@ import uvloop
 from paho.mqtt.client import Client, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
-from drivers.mqtt import MqttDriver, TlsSettings, lifetimes, sockets
+from drivers.mqtt import MqttDriver, TlsSettings
+from drivers.mqtt.connection import lifetimes, sockets
 from drivers.values import Misconfigured, NotReady
 from tests.support.certificates import issue
 from tests.support.granting import Granting

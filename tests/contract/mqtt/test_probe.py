@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from drivers.mqtt import probe as module
-from drivers.mqtt.client import SessionClient
-from drivers.mqtt.probe import Kept, probe
-from drivers.mqtt.session import Session
+from drivers.mqtt.connection.client import SessionClient
+from drivers.mqtt.connection.session import Session
+from drivers.mqtt.probes import probe as module
+from drivers.mqtt.probes.probe import Kept, probe
 from drivers.mqtt.settings import MqttSettings
 from drivers.values import Misconfigured, NotReady
 from tests.support.granting import Granting

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.app.live import again_lines
-from drivers.mqtt.redelivery import Again, redelivery
+from drivers.mqtt.probes.redelivery import Again, redelivery
 from drivers.mqtt.settings import MqttSettings
 from tests.support.amqtt import Amqtt
 from tests.support.proxy import Proxy

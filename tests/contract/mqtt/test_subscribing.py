@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from drivers.mqtt import MqttDriver, PayloadSettings, SubscriptionSettings, TlsSettings
-from drivers.mqtt.sources import Tally
+from drivers.mqtt.topics.sources import Tally
 from drivers.values import Misconfigured, NotReady, Reading, Unreadable
 from tests.support.mosquitto import Mosquitto
 from tests.support.mqtt import PATIENCE_S, Hub, cut, publish, running, scripted, settings_for, until

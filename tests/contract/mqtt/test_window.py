@@ -9,7 +9,7 @@ import pytest
 
 from agent.pipeline import Outbox
 from drivers.mqtt import MqttDriver
-from drivers.mqtt.probe import probe
+from drivers.mqtt.probes.probe import probe
 from sync.log import LogSettings, SqliteLog
 from sync.values import Envelope, Lane
 from tests.support.log import running as log_running

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from drivers.mqtt.handled import Taken
-    from drivers.mqtt.session import Session
+    from drivers.mqtt.connection.session import Session
+    from drivers.mqtt.delivery.handled import Taken
 
 
 @dataclass(slots=True)

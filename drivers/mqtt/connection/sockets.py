@@ -9,7 +9,7 @@ import ssl
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from drivers.mqtt.refusals import cut_in_handshake, of_tls, plain, where
+from drivers.mqtt.connection.refusals import cut_in_handshake, of_tls, plain, where
 from drivers.values import Misconfigured, NotReady
 
 if TYPE_CHECKING:

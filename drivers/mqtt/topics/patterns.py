@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from drivers.mqtt.login import unseen
+from drivers.mqtt.connection.login import unseen
 from drivers.mqtt.settings import Misspelt
 
 if TYPE_CHECKING:

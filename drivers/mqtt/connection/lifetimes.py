@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from drivers.mqtt.refusals import where
+from drivers.mqtt.connection.refusals import where
 
 if TYPE_CHECKING:
     from drivers.mqtt.settings import MqttSettings

@@ -12,9 +12,9 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from drivers.mqtt.client import SessionClient
-from drivers.mqtt.session import Session
-from drivers.mqtt.window import STOP_S
+from drivers.mqtt.connection.client import SessionClient
+from drivers.mqtt.connection.session import Session
+from drivers.mqtt.delivery.window import STOP_S
 from drivers.values import Misconfigured, NotReady
 
 if TYPE_CHECKING:

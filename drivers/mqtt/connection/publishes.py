@@ -10,7 +10,7 @@ from paho.mqtt.enums import MQTTErrorCode
 from drivers.values import NotReady
 
 if TYPE_CHECKING:
-    from drivers.mqtt.client import SessionClient
+    from drivers.mqtt.connection.client import SessionClient
 
 MOST_UNDER_WAY = 20
 """Publishes of ours that wait for the broker's acknowledgement at a time; fewer if CONNACK grants fewer. That is also

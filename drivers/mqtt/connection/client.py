@@ -21,8 +21,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MessageType
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from drivers.mqtt.connection.refusals import plain
 from drivers.mqtt.packets import Malformed, Received, Splitter
-from drivers.mqtt.refusals import plain
 
 if TYPE_CHECKING:
     import socket

@@ -11,10 +11,10 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from drivers.mqtt.client import SessionClient
+from drivers.mqtt.connection.client import SessionClient
+from drivers.mqtt.connection.session import Session
 from drivers.mqtt.packets import DUPLICATE, RETAINED
-from drivers.mqtt.probe import TOPIC
-from drivers.mqtt.session import Session
+from drivers.mqtt.probes.probe import TOPIC
 from drivers.values import Misconfigured, NotReady
 
 if TYPE_CHECKING:

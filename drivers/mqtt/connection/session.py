@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from drivers.mqtt.client import READ_BYTES
-from drivers.mqtt.login import password
-from drivers.mqtt.publishes import Publishes
-from drivers.mqtt.refusals import closed_before_connack, of_connack, of_tls, taken_over, wants_tls, where
-from drivers.mqtt.sockets import CONNECT_TIMEOUT_S, connect, speaks_tls
+from drivers.mqtt.connection.client import READ_BYTES
+from drivers.mqtt.connection.login import password
+from drivers.mqtt.connection.publishes import Publishes
+from drivers.mqtt.connection.refusals import closed_before_connack, of_connack, of_tls, taken_over, wants_tls, where
+from drivers.mqtt.connection.sockets import CONNECT_TIMEOUT_S, connect, speaks_tls
 from drivers.values import NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from drivers.mqtt.client import SessionClient
+    from drivers.mqtt.connection.client import SessionClient
     from drivers.mqtt.packets import Received
     from drivers.mqtt.settings import MqttSettings
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from drivers.mqtt.codecs import Codec
-    from drivers.mqtt.topics import Route
+    from drivers.mqtt.topics.routes import Route
     from drivers.values import Unreadable
 
 _MOST_NAMED = 4_096

@@ -9,7 +9,7 @@ import os
 import ssl
 from typing import TYPE_CHECKING, Final
 
-from drivers.mqtt.login import unseen_in_login
+from drivers.mqtt.connection.login import unseen_in_login
 from drivers.values import Misconfigured, NotReady
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
+from drivers.mqtt.delivery.receipts import pack, parts
+from drivers.mqtt.delivery.unacked import NEWEST, Unacknowledged
 from drivers.mqtt.packets import DUPLICATE, QOS
-from drivers.mqtt.receipts import pack, parts
-from drivers.mqtt.unacked import NEWEST, Unacknowledged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

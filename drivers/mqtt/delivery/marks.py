@@ -12,14 +12,14 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from drivers.mqtt.codecs import Unread
-from drivers.mqtt.receipts import MARK_BYTES, MOST_IN_PART, pack, parts
+from drivers.mqtt.delivery.receipts import MARK_BYTES, MOST_IN_PART, pack, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from drivers.mqtt.packets import Message, Received
-    from drivers.mqtt.sources import Resolved
-    from drivers.mqtt.topics import Routes
+    from drivers.mqtt.topics.routes import Routes
+    from drivers.mqtt.topics.sources import Resolved
 
 MOST: Final = 32_768
 """Marks remembered: 160 s at 200 readings/s."""

@@ -12,9 +12,9 @@ import re
 from typing import TYPE_CHECKING
 
 from drivers.mqtt.codecs import codec, identity, name_reader
-from drivers.mqtt.patterns import Pattern, cover
 from drivers.mqtt.settings import Misspelt
-from drivers.mqtt.sources import Named, Resolved, Source, Tally
+from drivers.mqtt.topics.patterns import Pattern, cover
+from drivers.mqtt.topics.sources import Named, Resolved, Source, Tally
 from drivers.values import Misconfigured
 
 if TYPE_CHECKING:

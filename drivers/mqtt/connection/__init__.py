@@ -1,0 +1,1 @@
+"""One connection to a broker: its socket, its login, its packets, and why it ended."""
