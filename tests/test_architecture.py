@@ -24,6 +24,10 @@ LAYERS = (
     ("cli",),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+# Inside these packages too imports point down: a room imports what is before it in the list.
+ROOMS = {
+    "drivers/mqtt": ("settings", "packets", "codecs", "connection", "topics", "delivery", "probes", "readings"),
+}
 LONGEST_FILE_LINES = 400
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "managers", "service", "services"}
 # Each of them runs what it reads, or starts processes that do.
@@ -102,6 +106,24 @@ def test_inside_the_hub_imports_point_down():
         if importer == imported or imported not in RANK:
             continue  # its own part, or a name of agent/__init__.py
         if importer == "__init__" or RANK[imported] >= RANK.get(importer, len(LAYERS)):
+            offences.append(str(found))
+    complain(offences)
+
+
+@pytest.mark.parametrize(("package", "rooms"), ROOMS.items())
+def test_inside_a_package_with_rooms_imports_point_down(package, rooms):
+    rank = {room: place for place, room in enumerate(rooms)}
+    inside = tuple(package.split("/"))
+    folders = {path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()}
+    assert folders <= set(rooms)
+    offences = []
+    for found in IMPORTS:
+        target = tuple(found.target.split("."))
+        if found.file.parts[: len(inside)] != inside or target[: len(inside)] != inside:
+            continue
+        importer = found.file.with_suffix("").parts[len(inside)]
+        imported = target[len(inside)]
+        if importer != imported and importer in rank and rank.get(imported, len(rooms)) >= rank[importer]:
             offences.append(str(found))
     complain(offences)
 
