@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiokafka.record.memory_records import MemoryRecords
 
 from sync.audit.accounting import Account
-from sync.kafka.client import Client, TopicUnavailable
+from sync.kafka.connection.client import Client, TopicUnavailable
 from sync.log.schema import MAX_NUMBER
 from sync.values import NotReady
 

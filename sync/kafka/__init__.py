@@ -1,11 +1,11 @@
 """Kafka: the only folder that speaks its protocol, by way of aiokafka."""
 
-from sync.kafka.assess import AHEAD, EXISTS, Finding, Role, TopicAssessment, Weight
+from sync.kafka.connection.traffic import Moved, Traffic
 from sync.kafka.desired import DesiredSettings, DesiredState, DesiredStats
-from sync.kafka.newest import Newest, NewestOf
+from sync.kafka.questions.assess import AHEAD, EXISTS, Finding, Role, TopicAssessment, Weight
+from sync.kafka.questions.newest import Newest, NewestOf
 from sync.kafka.settings import KafkaSettings
 from sync.kafka.sink import KafkaSink
-from sync.kafka.traffic import Moved, Traffic
 
 __all__ = [
     "AHEAD",

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiokafka.record.memory_records import MemoryRecords
 
-from sync.kafka.client import Client, TopicUnavailable
+from sync.kafka.connection.client import Client, TopicUnavailable
 from sync.values import ClusterChanged, NotReady, cluster_number
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sync.kafka.connection.traffic import Traffic
     from sync.kafka.settings import KafkaSettings
-    from sync.kafka.traffic import Traffic
 
 log = logging.getLogger("tidegate.fleet")
 

@@ -10,13 +10,13 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 
 from sync.batches import frame_batch, recompressed, sending_ms
-from sync.kafka.answers import UNSUPPORTED_VERSION, outcome_of
-from sync.kafka.assess import EXPIRY, Role, TopicAssessment, assess
-from sync.kafka.client import Client, TopicUnavailable
-from sync.kafka.configs import broker_config
-from sync.kafka.lookup import LookUp, cannot_ask
-from sync.kafka.newest import NewestOf
-from sync.kafka.pacing import Pacing
+from sync.kafka.connection.client import Client, TopicUnavailable
+from sync.kafka.connection.pacing import Pacing
+from sync.kafka.errors.answers import UNSUPPORTED_VERSION, outcome_of
+from sync.kafka.questions.assess import EXPIRY, Role, TopicAssessment, assess
+from sync.kafka.questions.configs import broker_config
+from sync.kafka.questions.lookup import LookUp, cannot_ask
+from sync.kafka.questions.newest import NewestOf
 from sync.values import (
     Accepted,
     BrokerUnreachable,
@@ -34,8 +34,8 @@ from sync.values import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sync.kafka.connection.traffic import Traffic
     from sync.kafka.settings import Compression, KafkaSettings
-    from sync.kafka.traffic import Traffic
     from sync.values import Batch, LookedUp, ReadBack
 
 _EXPANSION: Final[Mapping[Compression, float]] = {"zstd": 1.0, "gzip": 1.5, "lz4": 2.0, "none": 10.0}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sync.kafka import KafkaSettings
-from sync.kafka.client import CONTROL, Client
+from sync.kafka.connection.client import CONTROL, Client
 from sync.values import ClusterChanged, Unreachable
 from tests.support.kafka import ApacheKafka
 from tests.support.proxy import Proxy

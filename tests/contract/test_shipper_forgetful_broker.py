@@ -15,7 +15,7 @@ import pytest
 from sync.batches import frame_batch
 from sync.kafka import KafkaSettings, KafkaSink
 from sync.kafka import sink as kafka_sink
-from sync.kafka.answers import name_of
+from sync.kafka.errors.answers import name_of
 from sync.log import SqliteLog
 from sync.shipper import Repeated, Shipper, ShipperSettings
 from sync.values import Envelope, Forgotten, Known, Lane

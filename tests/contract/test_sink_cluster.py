@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from sync.kafka import KafkaSettings, KafkaSink
-from sync.kafka.client import CONTROL
-from sync.kafka.lookup import LookUp, _Lead
-from sync.kafka.protocol import DescribeProducersRequest
+from sync.kafka.connection.client import CONTROL
+from sync.kafka.connection.protocol import DescribeProducersRequest
+from sync.kafka.questions.lookup import LookUp, _Lead
 from sync.values import Absent, BrokerUnreachable, CannotTell, Found, Known, NotReady, Producer, Refused, Unknown
 from tests.support.batches import batch_of
 from tests.support.cluster import KafkaCluster

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.app.guarantee import shortfalls, without_bound
-from sync.kafka.assess import AHEAD, Finding, Role, TopicAssessment, Weight, _ahead
+from sync.kafka.questions.assess import AHEAD, Finding, Role, TopicAssessment, Weight, _ahead
 
 
 def assessed(*findings):

@@ -8,7 +8,7 @@ from agent.http import HttpServer
 from drivers.mqtt import MqttSettings
 from drivers.mqtt.connection.sockets import connect
 from sync.kafka import Traffic
-from sync.kafka.connections import Connector
+from sync.kafka.connection.connector import Connector
 from sync.kafka.settings import KafkaSettings
 
 NAMES = ["a..b", "a" * 64 + ".example"]

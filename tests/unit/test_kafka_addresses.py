@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from sync.kafka.addresses import Address, Addresses, in_turn
+from sync.kafka.connection.addresses import Address, Addresses, in_turn
 
 IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
 

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from sync.kafka import Traffic
-from sync.kafka.connections import Connector
+from sync.kafka.connection.connector import Connector
 from sync.kafka.settings import KafkaSettings
 from sync.values import Unreachable
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import kafka_errors
 
-from sync.kafka.answers import outcome_of
 from sync.kafka.errors import TABLE, Kind, error_of
+from sync.kafka.errors.answers import outcome_of
 from sync.shipper.moves import Cut, Leased, LookUp, Offer, Pause, PauseOver, ProducerGiven, Send, Settle
 from sync.shipper.stream import LOST_TRACK, begin, step
 from sync.values import Accepted, Batch, Lane, Producer, Refused, Stream, Unknown

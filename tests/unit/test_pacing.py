@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sync.kafka.pacing import Pacing
+from sync.kafka.connection.pacing import Pacing
 
 BATCH = 16 * 1024
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sync.kafka.answers import outcome_of
+from sync.kafka.errors.answers import outcome_of
 from sync.shipper.moves import (
     Again,
     AgainDone,

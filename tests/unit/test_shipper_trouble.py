@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sync.kafka.answers import outcome_of
+from sync.kafka.errors.answers import outcome_of
 from sync.shipper import DeadLettered, Recovered, Waiting, waits
 from sync.shipper.batch_size import LEAST_BYTES
 from sync.shipper.waits import Patience

@@ -13,7 +13,12 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
-from sync.kafka.answers import (
+from sync.kafka.connection.connector import Connector, keep_send_buffer_small
+from sync.kafka.connection.nodes import Nodes
+from sync.kafka.connection.protocol import TopicsRequest, topics_of
+from sync.kafka.connection.traffic import Traffic
+from sync.kafka.errors import error_of
+from sync.kafka.errors.answers import (
     NONE,
     OFFSET_OUT_OF_RANGE,
     UNKNOWN_SERVER_ERROR,
@@ -21,11 +26,6 @@ from sync.kafka.answers import (
     Fetched,
     name_of,
 )
-from sync.kafka.connections import Connector, keep_send_buffer_small
-from sync.kafka.errors import error_of
-from sync.kafka.nodes import Nodes
-from sync.kafka.protocol import TopicsRequest, topics_of
-from sync.kafka.traffic import Traffic
 from sync.values import (
     BrokerUnreachable,
     ClusterChanged,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka.record.memory_records import MemoryRecords
 
-from sync.kafka.client import TopicUnavailable
+from sync.kafka.connection.client import TopicUnavailable
 from sync.side_by_side import both
 from sync.values import CannotTell, NotReady
 
 if TYPE_CHECKING:
-    from sync.kafka.client import Client
+    from sync.kafka.connection.client import Client
 
 _FETCH_BYTES: Final = 256 * 1024
 _NO_SUCH_TOPIC: Final = 3

@@ -29,14 +29,14 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from sync.kafka.addresses import Addresses
+from sync.kafka.connection.addresses import Addresses
 from sync.kafka.errors import error_of
 from sync.kafka.settings import password, tls_context
 from sync.values import Misconfigured, NotOffered, Unreachable
 
 if TYPE_CHECKING:
+    from sync.kafka.connection.traffic import Traffic
     from sync.kafka.settings import KafkaSettings
-    from sync.kafka.traffic import Traffic
 
 # It logs each connection, each password sent in the clear, and a traceback for each answer that it cannot read; what
 # goes wrong reaches the caller as an error.

@@ -18,16 +18,16 @@ from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from sync.batches import frame_batch, framed_batches
-from sync.kafka.answers import NONE, OFFSET_OUT_OF_RANGE, TOPIC_AUTHORIZATION_FAILED, name_of
-from sync.kafka.client import CONTROL
+from sync.kafka.connection.client import CONTROL
+from sync.kafka.connection.protocol import DescribeProducersRequest, DescriptionRequest, EpochEndRequest
 from sync.kafka.errors import error_of
-from sync.kafka.protocol import DescribeProducersRequest, DescriptionRequest, EpochEndRequest
+from sync.kafka.errors.answers import NONE, OFFSET_OUT_OF_RANGE, TOPIC_AUTHORIZATION_FAILED, name_of
 from sync.side_by_side import both
 from sync.values import Absent, CannotTell, Forgotten, Found, Known, NotOffered, NotReady
 
 if TYPE_CHECKING:
     from sync.batches import Framed
-    from sync.kafka.client import Client
+    from sync.kafka.connection.client import Client
     from sync.values import Batch, LookedUp, ReadBack
 
 log = logging.getLogger("tidegate.kafka")

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka.protocol.admin import DescribeConfigsRequest
 
-from sync.kafka.answers import NONE
-from sync.kafka.client import CONTROL
+from sync.kafka.connection.client import CONTROL
+from sync.kafka.errors.answers import NONE
 from sync.values import NotOffered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sync.kafka.client import Client
+    from sync.kafka.connection.client import Client
 
 _TOPIC: Final = 2
 _BROKER: Final = 4

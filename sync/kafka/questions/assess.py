@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sync.kafka.answers import NONE, TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION, name_of
-from sync.kafka.configs import broker_config, topic_configs
-from sync.kafka.protocol import DescriptionRequest
+from sync.kafka.connection.protocol import DescriptionRequest
+from sync.kafka.errors.answers import NONE, TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION, name_of
+from sync.kafka.questions.configs import broker_config, topic_configs
 from sync.values import NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
-    from sync.kafka.client import Client
+    from sync.kafka.connection.client import Client
 
 T = TypeVar("T")
 
