@@ -63,7 +63,12 @@ MQTT = {
         MqttKind("mosquitto", "mosquitto, file of `deploy/`", lambda: Mosquitto(conf=DEPLOYED)),
         MqttKind("mosquitto-default", "mosquitto, as it comes, persistence on", Mosquitto),
         MqttKind("amqtt", "amqtt, users with names", amqtt.NamedAmqtt, version="3.1.1"),
-        replace(_HIVEMQ, name="hivemq-within", title=f"{_HIVEMQ.title}, away within its queue of 1,000", kept=1_000),
+        replace(
+            _HIVEMQ,
+            name="hivemq-within",
+            title=f"{_HIVEMQ.title}, within its queue of 1,000: back within a second, cut at 100/s",
+            kept=1_000,
+        ),
         _HIVEMQ,
         MqttKind("moquette", f"Moquette {moquette.VERSION}", moquette.Moquette, version="3.1.1"),
         _ARTEMIS,

@@ -34,6 +34,8 @@ _COMPACTED = {"cleanup.policy": "compact"}
 _STAMPED = {"message.timestamp.type": "LogAppendTime"}
 _BACK_S = 1.0
 """Until a gateway that was away is back, with what its broker kept: part of the time for which messages queue."""
+_RECONNECTS_S = 5.0
+"""The longest wait of a gateway before it connects again after a cut."""
 
 
 @dataclass(slots=True)
@@ -73,9 +75,10 @@ def mqtt_row(kind: MqttKind, size: Size, kafka: str) -> Row:
             daemon = stack.enter_context(gateway.daemon)
             if not row.check:
                 row.check = [part for part in gateway.check(size.per_second) if part["name"] != "kafka"]
+            rated = _rated(how, kind, size)
             try:
-                disturb = _to_gateway(how, size, _away_s(kind, size), daemon, link)
-                row.outcomes[how] = _beside(broker, kind, size, gateway, disturb, kafka)
+                disturb = _to_gateway(how, rated, _away_s(kind, size), daemon, link)
+                row.outcomes[how] = _beside(broker, kind, rated, gateway, disturb, kafka)
             except DaemonError as error:
                 row.failed[how] = str(error).splitlines()[0]
             if daemon.running:
@@ -102,6 +105,13 @@ def _away_s(kind: MqttKind, size: Size) -> float:
     if kind.kept is None:
         return size.away_s
     return min(size.away_s, kind.kept / size.per_second / 2 - _BACK_S)
+
+
+def _rated(how: Disturbance, kind: MqttKind, size: Size) -> Size:
+    """Under cuts as many readings a second as fill half of this broker's queue until the gateway is back."""
+    if kind.kept is None or how is not Disturbance.CUT:
+        return size
+    return replace(size, per_second=min(size.per_second, kind.kept / 2 / _RECONNECTS_S))
 
 
 def _to_gateway(how: Disturbance, size: Size, away_s: float, daemon: Daemon, link: Proxy) -> Disturb:
