@@ -16,7 +16,18 @@ from agent.app.verify import refusals
 from agent.events import Alert, AlertState, Encoder, Minutes, Severity, SystemEvent, SystemEventKind, restamp
 from agent.farm.limits import Limits
 from agent.metrics import Histogram
-from agent.pipeline import Alerts, BrokerWatch, Intake, LogWatch, Outbox, SensorLimits, Standing, StreamWatch
+from agent.pipeline import (
+    Alerts,
+    BrokerWatch,
+    Intake,
+    LogWatch,
+    Outbox,
+    SensorLimits,
+    Standing,
+    StreamWatch,
+    brokers,
+    streams,
+)
 from agent.reload import Hooks, Reload, Topology
 from agent.supervisor import State, Supervisor
 from models.host import ModelHost
@@ -126,6 +137,16 @@ class Hub:
             if bound is not None
         }
         self.alerts.end_others(("low", "high"), limited, "this limit is no longer configured")
+        connected = {alert_id for connection in config.mqtt for alert_id in brokers.alert_ids(connection.name)}
+        self.alerts.end_others(brokers.KINDS, connected, "this connection is no longer configured")
+        subscribed = {
+            alert_id
+            for connection in config.mqtt
+            for alert_id in streams.alert_ids(
+                connection.name, [subscription.topic for subscription in connection.subscriptions]
+            )
+        }
+        self.alerts.end_others(streams.KINDS, subscribed, "this connection or topic is no longer configured")
 
     def _planned(self, config: Config) -> Sequence[Planned]:
         planned = self._plan(config)

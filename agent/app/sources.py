@@ -78,6 +78,7 @@ class Sources:
         self._host = host
         self._dates = dates
         self._local = ""
+        self._names: frozenset[str] = frozenset()
         self.session_lost: Callable[[str], None] = lambda _: None
         """Told the name of a connection whose broker has lost the session."""
         self.slots: dict[str | None, FrameSlots] = {}
@@ -90,6 +91,7 @@ class Sources:
         """In the order in which data flows: what looks is there before what brings."""
         self._forget_all_but(config)
         self._local = next((one.name for one in config.mqtt if one.local), "")
+        self._names = frozenset(one.name for one in config.mqtt)
         site = config.gateway.site
         return [
             *(
@@ -135,8 +137,8 @@ class Sources:
         """The MQTT connections as they are now, by what the supervisor reports of them."""
         for report in reports:
             kind, _, name = report.name.partition(":")
-            if kind != "mqtt":
-                continue
+            if kind != "mqtt" or name not in self._names:
+                continue  # not an MQTT connection, or one that is being stopped
             driver = self.connections.get(name)
             unsteady = driver.unsteady if driver is not None else ""
             served = report.state is State.RUNNING or (driver is not None and driver.connected and unsteady)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from agent.pipeline import Alerts, Outbox
     from sync.seams import Log
     from sync.shipper import ShipperEvent
-    from sync.values import Batch, Recalled, Stream
+    from sync.values import Batch, Pending, Recalled, Stream
 
     OnPush = Callable[[int, bytes], Awaitable[None]]
 
@@ -54,6 +54,7 @@ log = logging.getLogger("tidegate.uplink")
 _MOST_DOCUMENT_BYTES = 2 * 1024**2
 """More than a broker takes by default: what is too large is refused with a report, not passed over here."""
 
+_KIND = "uplink"
 _KEEP_S = 0.5
 _FAREWELL_S = 1.0
 """With the time that a batch in flight may then take, within what a stage has to stop."""
@@ -154,6 +155,8 @@ class Uplink:
 
     async def _ship(self, shipper: Shipper) -> None:
         """Ship until cancelled; what the log holds then may still go for a moment, if Kafka answers."""
+        await self._log.changed(0)  # answers once the log is open
+        self._end_what_waits_no_more()
         shipping = asyncio.ensure_future(shipper.run())
         metering = asyncio.ensure_future(self.meter.run(self._log))
         try:
@@ -281,6 +284,12 @@ class Uplink:
             self._recalled.add(stream)
             self._say(f"kafka/{_repeated(stream)}", AlertState.RAISED, text)
 
+    def _end_what_waits_no_more(self) -> None:
+        """A4: an earlier run may have left an alert about records that the log has since lost or given up."""
+        waiting = [pending for pending in self._log.streams() if pending.records or pending.unsettled]
+        possible = {f"kafka/{name}" for pending in waiting for name in (pending.topic, _repeated(pending))}
+        self._alerts.end_others((_KIND,), possible | {_waiting(EVERYTHING)}, "no record waits for it any more")
+
     def _goes_on(self, stream: Stream) -> bool:
         """Whether some of what its topic lost is yet to go."""
         if stream not in self._recalled:
@@ -296,7 +305,7 @@ class Uplink:
                 alert_id=alert_id,
                 state=state,
                 severity=Severity.WARNING if state is AlertState.RAISED else Severity.INFO,
-                kind="uplink",
+                kind=_KIND,
                 source="shipper",
                 text=text,
                 at=datetime.now(UTC),
@@ -309,7 +318,7 @@ def _waiting(topic: str) -> str:
     return f"kafka/{topic or 'start'}"
 
 
-def _repeated(stream: Stream) -> str:
+def _repeated(stream: Stream | Pending) -> str:
     return f"repeated_{stream.lane}_{stream.topic}"
 
 

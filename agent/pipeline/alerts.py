@@ -7,7 +7,8 @@ A2  After each connect of the local broker every alert is published again with i
 A3  The first word of a run about a condition that does not hold is for the farm alone, unless an earlier run left it
     raised: upstream it would tell nobody anything.
 A4  What an earlier run left raised stays raised until its condition is judged, or until nothing can judge it any more
-    (its sensor, limit or unit is no longer configured). Then it is cleared, on the farm and upstream.
+    (its sensor, limit, unit, connection or topic is no longer configured; nothing waits for a Kafka topic any
+    more). Then it is cleared, on the farm and upstream.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Alerts:
         self.publish_failures = 0
 
     def say(self, alert: Alert) -> None:
-        """Raise or clear. A state that the alert already has is not told again."""
+        """Raise or clear. A state that the alert already has is not sent again."""
         known = self._newest.get(alert.alert_id)
         if known is not None and known.state is alert.state:
             return
@@ -102,7 +103,7 @@ class Alerts:
         return [*self._left.values(), *(one for one in self._newest.values() if one.state is AlertState.RAISED)]
 
     def connected(self) -> None:
-        """The local broker is there (again): everything is published anew (A2)."""
+        """The local broker is there (again): everything is published again (A2)."""
         self._unpublished = {**self._left, **self._newest}
         self._wake.set()
 

@@ -1,4 +1,7 @@
-"""The state of MQTT connections, turned into alerts and events: away for minutes, unsteady, session lost."""
+"""The state of MQTT connections, turned into alerts and events: away for minutes, unsteady, session lost.
+
+Alerts of a connection that is no longer configured are ended by the hub (A4), not here.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,9 @@ _EVERY_S: Final = 1.0
 _EVENT_EVERY_S: Final = 60.0
 _BLIND = "its sensors are not read"
 _MUTE = "its sensors are not read, and alarms are not heard on the farm's network"
+_AWAY, _UNSTEADY = "away", "unsteady"
+KINDS: Final = (f"mqtt_{_AWAY}", f"mqtt_{_UNSTEADY}")
+"""The kinds of the alerts that are raised here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,11 @@ class _Lost:
     told_at: float | None = None
 
 
+def alert_ids(name: str) -> set[str]:
+    """The alerts that a connection may have."""
+    return {f"mqtt/{name}/{what}" for what in (_AWAY, _UNSTEADY)}
+
+
 class BrokerWatch:
     """Looks at the connections every second. `now` are monotonic seconds."""
 
@@ -63,7 +74,8 @@ class BrokerWatch:
         self._encoder = encoder
         self._site_id = site_id
         self._down_since: dict[str, float] = {}
-        self._raised: dict[str, bool] = {}
+        self._raised: dict[tuple[str, str], bool] = {}
+        """By connection and what is wrong."""
         self._lost: dict[str, _Lost] = {}
         self.away: dict[str, str] = {}
         """Connections that have not served for `AWAY_S`, and why."""
@@ -84,25 +96,22 @@ class BrokerWatch:
         }
         for connection in connections.values():
             self._judge(connection)
-        for alert in [alert for alert in self._raised if alert.partition("/")[0] not in connections]:
-            name, _, kind = alert.partition("/")
-            self._alert(name, kind, None, f"mqtt:{name} is no longer configured")
-            del self._raised[alert]
+        self._raised = {alert: raised for alert, raised in self._raised.items() if alert[0] in connections}
         for name in self._lost:
             self._tell_lost(name, now)
 
     def _judge(self, connection: Connection) -> None:
-        """Raise and clear its alerts. Nothing is cleared before it is there: until then nothing is known."""
+        """Raise and clear its alerts. Nothing is cleared before it is connected: until then nothing is known."""
         name = connection.name
         if name in self.away:
             blind = _MUTE if connection.local else _BLIND
-            self._alert(name, "away", Severity.ALARM, f"mqtt:{name} is away: {connection.down}; {blind}")
+            self._alert(name, _AWAY, Severity.ALARM, f"mqtt:{name} is away: {connection.down}; {blind}")
         elif not connection.down:
-            self._alert(name, "away", None, f"mqtt:{name} is there")
+            self._alert(name, _AWAY, None, f"mqtt:{name} is connected again")
         if connection.unsteady:
-            self._alert(name, "unsteady", Severity.WARNING, f"mqtt:{name}: {connection.unsteady}")
+            self._alert(name, _UNSTEADY, Severity.WARNING, f"mqtt:{name}: {connection.unsteady}")
         elif not connection.down:
-            self._alert(name, "unsteady", None, f"mqtt:{name}: the connection lasts")
+            self._alert(name, _UNSTEADY, None, f"mqtt:{name}: the connection lasts again")
 
     def session_lost(self, name: str) -> None:
         """A broker no longer had the session of a connection. One event now, later ones at most one a minute."""
@@ -124,18 +133,18 @@ class BrokerWatch:
         lost.count, lost.told_at = 0, now
         self._outbox.post([self._encoder.system_event(event)])
 
-    def _alert(self, name: str, kind: str, severity: Severity | None, text: str) -> None:
-        """Raise an alert, or clear it where `severity` is None."""
+    def _alert(self, name: str, what: str, severity: Severity | None, text: str) -> None:
+        """Raise an alert, or clear it if `severity` is None."""
         raised = severity is not None
-        if self._raised.get(f"{name}/{kind}") is raised:
+        if self._raised.get((name, what)) is raised:
             return
-        self._raised[f"{name}/{kind}"] = raised
+        self._raised[name, what] = raised
         self._alerts.say(
             Alert(
-                alert_id=f"mqtt/{name}/{kind}",
+                alert_id=f"mqtt/{name}/{what}",
                 state=AlertState.RAISED if raised else AlertState.CLEARED,
                 severity=severity or Severity.INFO,
-                kind=f"mqtt_{kind}",
+                kind=f"mqtt_{what}",
                 source=f"mqtt:{name}",
                 text=text,
                 at=datetime.now(UTC),

@@ -1,6 +1,7 @@
 """What is wrong with the stream from an MQTT broker, turned into alerts.
 
-A topic of which most is dropped, a rate that the broker bounds, messages that probably stand twice.
+Most of a topic is dropped; the broker's window limits the rate; messages are probably stored twice. Alerts of a
+connection or a topic that is no longer configured are ended by the hub (A4), not here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from agent.events import Alert, AlertState, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from agent.pipeline.alerts import Alerts
     from drivers.mqtt import MqttStats
@@ -27,10 +28,27 @@ _LEAST: Final = 10
 _TWICE: Final = 2
 _BOUND_S: Final = 60.0
 _REPEATS_S: Final = 3_600.0
+_DROPPED, _WINDOW, _REPEATS = "dropped", "window", "repeats"
+KINDS: Final = (f"mqtt_{_DROPPED}", f"mqtt_{_WINDOW}", f"mqtt_{_REPEATS}")
+"""The kinds of the alerts that are raised here."""
+
+
+def alert_ids(name: str, topics: Iterable[str]) -> set[str]:
+    """The alerts that a connection with these topic patterns may have."""
+    return {f"mqtt/{name}/{_WINDOW}", f"mqtt/{name}/{_REPEATS}", *(_of_topic(name, topic) for topic in topics)}
+
+
+def _of_topic(name: str, topic: str) -> str:
+    # An alert's id is a topic on the local broker, where + and # cannot be published.
+    return f"mqtt/{name}/{_DROPPED}/{topic.replace('+', '*').replace('#', '**')}"
 
 
 class Connection(Protocol):
     """As much of drivers.mqtt.MqttDriver as is looked at."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is connected and subscribed."""
 
     @property
     def stats(self) -> MqttStats:
@@ -68,6 +86,9 @@ class StreamWatch:
         self._clock = clock
         self._shares: dict[tuple[str, str], _Share] = {}
         self._suspected: dict[str, tuple[int, float]] = {}
+        """By connection: the count, and when it last grew or was first seen."""
+        self._free_since_s: dict[str, float] = {}
+        """By connection: since when its broker has held nothing back."""
         self._raised: dict[str, bool] = {}
 
     async def run(self) -> None:
@@ -78,12 +99,20 @@ class StreamWatch:
 
     def look(self) -> None:
         """Compare with the last look, and tell what is new."""
-        for name, connection in self._connections().items():
-            for topic, tally in connection.by_subscription().items():
-                if topic:
-                    self._look_at_share(name, topic, tally.readings, tally.unreadable)
-            self._look_at_window(name, connection.window)
+        possible: set[str] = set()
+        connections = self._connections()
+        for name, connection in connections.items():
+            topics = {topic: tally for topic, tally in connection.by_subscription().items() if topic}
+            for topic, tally in topics.items():
+                self._look_at_share(name, topic, tally.readings, tally.unreadable)
+            self._look_at_window(name, connection)
             self._look_at_repeats(name, connection.stats.suspected)
+            possible |= alert_ids(name, topics)
+        # What is configured again later begins from nothing.
+        self._raised = {alert_id: raised for alert_id, raised in self._raised.items() if alert_id in possible}
+        self._shares = {key: share for key, share in self._shares.items() if _of_topic(*key) in possible}
+        self._suspected = {name: seen for name, seen in self._suspected.items() if name in connections}
+        self._free_since_s = {name: since for name, since in self._free_since_s.items() if name in connections}
 
     def _look_at_share(self, name: str, topic: str, readings: int, dropped: int) -> None:
         """Twice in a row most of what came in half a minute, or of ten messages if that takes longer, is dropped.
@@ -93,15 +122,17 @@ class StreamWatch:
         now_s = self._clock()
         share = self._shares.setdefault((name, topic), _Share(now_s, readings, dropped))
         read, lost = readings - share.readings, dropped - share.dropped
+        if read < 0 or lost < 0:  # another driver, which counts from nothing
+            self._shares[name, topic] = _Share(now_s, readings, dropped)
+            return
         if read + lost < _LEAST or now_s - share.since_s < _SPAN_S:
             return
         share.bad = share.bad + 1 if lost > read else 0
         share.since_s, share.readings, share.dropped = now_s, readings, dropped
         if share.bad == 0 or share.bad >= _TWICE:
             self._alert(
-                # An alert's id is a topic on the local broker, where + and # cannot be published.
-                f"mqtt/{name}/dropped/{topic.replace('+', '*').replace('#', '**')}",
-                "dropped",
+                _of_topic(name, topic),
+                _DROPPED,
                 name,
                 raised=share.bad > 0,
                 text=f"{lost} of the last {read + lost} messages of {topic} were dropped: see tidegate_dropped_total"
@@ -110,33 +141,39 @@ class StreamWatch:
                 else f"most messages of {topic} are read again",
             )
 
-    def _look_at_window(self, name: str, window: Window) -> None:
+    def _look_at_window(self, name: str, connection: Connection) -> None:
+        window = connection.window
         bound_s, ceiling = window.bound_s, window.ceiling_per_s
+        if bound_s or not connection.connected:
+            self._free_since_s.pop(name, None)
         if bound_s >= _BOUND_S and ceiling is not None:
             text = (
                 f"the broker sends no more than {window.size} messages ahead of our acknowledgements: {ceiling:.0f} a"
-                " second come in, and the rest waits there. Raise the broker's bound of messages in flight"
+                " second come in, and the rest waits there. Raise the broker's limit of messages in flight"
             )
-            self._alert(f"mqtt/{name}/window", "window", name, raised=True, text=text)
-        elif not bound_s:
-            text = "the broker no longer holds messages back"
-            self._alert(f"mqtt/{name}/window", "window", name, raised=False, text=text)
+            self._alert(f"mqtt/{name}/{_WINDOW}", _WINDOW, name, raised=True, text=text)
+        elif not bound_s and connection.connected:
+            now_s = self._clock()
+            if now_s - self._free_since_s.setdefault(name, now_s) >= _BOUND_S:
+                text = "the broker has held no messages back for a minute"
+                self._alert(f"mqtt/{name}/{_WINDOW}", _WINDOW, name, raised=False, text=text)
 
     def _look_at_repeats(self, name: str, suspected: int) -> None:
         now_s = self._clock()
-        before, since_s = self._suspected.get(name, (0, -_REPEATS_S))
+        before, since_s = self._suspected.setdefault(name, (0, now_s))
+        before = min(before, suspected)  # another driver counts from nothing
         if suspected > before:
             self._suspected[name] = suspected, now_s
             text = (
-                f"the broker sends again without a mark: {suspected - before} messages probably stand twice. Name"
-                " payload.at or payload.counter in the subscription, and they are known again"
+                f"the broker sends messages again without marking them: {suspected - before} readings are probably"
+                " stored twice. Set payload.at or payload.counter in the subscription to recognise them"
             )
-            self._alert(f"mqtt/{name}/repeats", "repeats", name, raised=True, text=text)
+            self._alert(f"mqtt/{name}/{_REPEATS}", _REPEATS, name, raised=True, text=text)
         elif now_s - since_s >= _REPEATS_S:
-            text = "no message came again without a mark for an hour"
-            self._alert(f"mqtt/{name}/repeats", "repeats", name, raised=False, text=text)
+            text = "for an hour no message came again without a mark"
+            self._alert(f"mqtt/{name}/{_REPEATS}", _REPEATS, name, raised=False, text=text)
 
-    def _alert(self, alert_id: str, kind: str, name: str, *, raised: bool, text: str) -> None:
+    def _alert(self, alert_id: str, what: str, name: str, *, raised: bool, text: str) -> None:
         if self._raised.get(alert_id) is raised:
             return
         self._raised[alert_id] = raised
@@ -145,7 +182,7 @@ class StreamWatch:
                 alert_id=alert_id,
                 state=AlertState.RAISED if raised else AlertState.CLEARED,
                 severity=Severity.WARNING if raised else Severity.INFO,
-                kind=kind,
+                kind=f"mqtt_{what}",
                 source=f"mqtt:{name}",
                 text=text,
                 at=datetime.now(UTC),
@@ -155,7 +192,7 @@ class StreamWatch:
 
 
 def described(connection: Connection) -> dict[str, Any]:
-    """What its broker was seen to do, for status: None where that did not show yet."""
+    """What its broker was seen to do, for status; None for what did not show yet."""
     stats, window = connection.stats, connection.window
     ceiling = window.ceiling_per_s
     return {

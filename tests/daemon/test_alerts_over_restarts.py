@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
 
+from agent.events import Alert, AlertState, Severity
 from tests.support.daemon import EXECUTABLE, Daemon, document
 from tests.support.listener import Listener
 from tests.support.mosquitto import Mosquitto
@@ -50,7 +53,12 @@ def test_a4_only_alarms_whose_cause_is_gone_end_and_they_end_upstream_too():
                 farm.wait_for_alarm("t3_oxygen/low")
                 for name in ("t1", "t2"):
                     farm.wait_for_alarm(f"{name}_oxygen/low", "cleared")
-                probes.publish(3, "farm/s/t3/oxygen", "7.0")
+                # As long as the broker may still send what it has queued, a reading without a time clears nothing (J2).
+                for number in range(3, 60):
+                    probes.publish(number, "farm/s/t3/oxygen", "7.0")
+                    with contextlib.suppress(TimeoutError):
+                        farm.wait_for_alarm("t3_oxygen/low", "cleared", timeout_s=0.5)
+                        break
                 farm.wait_for_alarm("t3_oxygen/low", "cleared")
             daemon.until(lambda: json.loads(kept.read_bytes())["alerts"] == [], "forgotten")
             told = subprocess.run(
@@ -97,3 +105,36 @@ def test_a_unit_that_fails_as_before_the_restart_stays_raised_throughout():
                 daemon.until(lambda: daemon.output.count(f"alert {ALERT} raised") == 2, "judged again")
                 said = [json.loads(payload) for _, topic, payload in farm.heard if topic.endswith(ALERT)]
                 assert {alert["state"] for alert in said} == {"raised"}
+
+
+def test_a4_alerts_of_connections_and_topics_that_are_no_longer_configured_end():
+    gone = {"mqtt/pen/away": "mqtt_away", "mqtt/barge/dropped/old/topic": "mqtt_dropped", "kafka/bygone": "uplink"}
+    kept = {"mqtt/barge/repeats": "mqtt_repeats"}
+    left = [
+        Alert(
+            alert_id=alert_id,
+            state=AlertState.RAISED,
+            severity=Severity.WARNING,
+            kind=kind,
+            source="an earlier run",
+            text="raised by an earlier run",
+            at=datetime.now(UTC),
+            site_id="site",
+        ).model_dump(mode="json", exclude_none=True)
+        for alert_id, kind in (gone | kept).items()
+    ]
+    with Mosquitto() as mosquitto:
+
+        def config(folder):
+            return document(mqtt_port=mosquitto.port, kafka="127.0.0.1:1", folder=folder)
+
+        with Daemon(config) as daemon, Listener(mosquitto.host, mosquitto.port) as farm:
+            daemon.state.mkdir(parents=True, exist_ok=True)
+            (daemon.state / "alerts.json").write_text(
+                json.dumps({"alerts": [{"alert": alert, "told": True} for alert in left]})
+            )
+            daemon.start().until_ready()
+            for alert_id in gone:
+                farm.wait_for_alarm(alert_id, "cleared")
+            farm.wait_for_alarm("mqtt/barge/repeats")
+            assert [alert["alert_id"] for alert in daemon.health()["alerts"]] == list(kept)

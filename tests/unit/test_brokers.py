@@ -10,7 +10,7 @@ from agent.app.sources import Sources
 from agent.config import parse
 from agent.events import Encoder
 from agent.pipeline import Alerts, BrokerWatch, Connection, Intake, Outbox
-from agent.pipeline.brokers import AWAY_S
+from agent.pipeline.brokers import AWAY_S, KINDS, alert_ids
 from agent.supervisor import State, UnitReport
 from drivers.mqtt import MqttSettings
 from drivers.mqtt.connection.lifetimes import IN_A_ROW, SHORT_S, Lifetimes
@@ -61,8 +61,12 @@ async def test_a_broker_that_is_away_for_minutes_is_an_alert_and_a_restart_is_no
     assert "farm's network" not in watched.look(3 * AWAY_S, up, Connection("pen", False, REFUSED)).get("x", "")
     assert watched.watch.away == {}
     assert "farm's network" not in watched.look(4 * AWAY_S, up, Connection("pen", False, REFUSED))["mqtt/pen/away"]
-    assert watched.look(4 * AWAY_S + 1, up) == {}, "a connection that is no longer configured is not away"
-    assert watched.watch.away == {}
+    watched.look(4 * AWAY_S + 1, up)
+    assert watched.watch.away == {}, "a connection that is no longer configured is not away"
+    watched.alerts.end_others(KINDS, alert_ids("barge"), "this connection is no longer configured")
+    assert watched.alerts.active() == []
+    watched.look(5 * AWAY_S, up, Connection("pen", False, REFUSED))
+    assert "mqtt/pen/away" in watched.look(6 * AWAY_S, up, Connection("pen", False, REFUSED))
 
 
 async def test_a_connection_that_does_not_last_is_an_alert_until_one_does():

@@ -26,6 +26,7 @@ class Connection:
         self.stats = MqttStats()
         self.window = Window(clock)
         self.counts = (0, 0)
+        self.connected = True
 
     def by_subscription(self):
         return {TOPIC: Tally(*self.counts)}
@@ -86,13 +87,20 @@ def test_a_broker_that_holds_back_for_a_minute_is_told_with_its_window_and_ceili
         clock.now_s += 0.199
         connection.window.acknowledged(10)
     watch.look()
-    assert alerts.states("mqtt/barge/window") == ["cleared", "raised"]
+    assert alerts.states("mqtt/barge/window") == ["raised"]
     assert "10 messages ahead" in alerts.said[-1][2]
     assert "50 a second" in alerts.said[-1][2]
     assert described(connection)["ceiling_per_s"] == pytest.approx(50, rel=0.01)
+    connection.connected = False
+    for _ in range(3):
+        clock.now_s += 60
+        watch.look()
+    connection.connected = True
+    watch.look()
+    assert alerts.states("mqtt/barge/window") == ["raised"], "nothing is known while it is away"
     clock.now_s += 60
     watch.look()
-    assert alerts.states("mqtt/barge/window")[-1] == "cleared"
+    assert alerts.states("mqtt/barge/window") == ["raised", "cleared"]
 
 
 def test_repetitions_without_a_mark_are_told_with_the_cure(made):
@@ -100,11 +108,47 @@ def test_repetitions_without_a_mark_are_told_with_the_cure(made):
     connection.stats.suspected = 40
     watch.look()
     assert alerts.states("mqtt/barge/repeats")[-1] == "raised"
-    assert "40 messages probably stand twice" in alerts.said[-1][2]
+    assert "40 readings are probably stored twice" in alerts.said[-1][2]
     assert "payload.counter" in alerts.said[-1][2]
-    clock.now_s += 3_600
+    clock.now_s += 3_599
     watch.look()
-    assert alerts.states("mqtt/barge/repeats")[-1] == "cleared"
+    assert alerts.states("mqtt/barge/repeats") == ["raised"]
+    clock.now_s += 1
+    watch.look()
+    assert alerts.states("mqtt/barge/repeats") == ["raised", "cleared"]
+
+
+def test_a4_nothing_is_cleared_before_it_was_looked_at_for_long_enough(made):
+    clock, alerts, _, watch = made
+    clock.now_s += 59
+    watch.look()
+    assert alerts.said == []
+
+
+def test_another_driver_of_the_same_name_counts_from_nothing(made):
+    alerts, connection = made[1], made[2]
+    after(made, 1_000, 0)
+    connection.counts = 0, 0
+    after(made, 0, 0)
+    after(made, 0, 60)
+    after(made, 0, 60)
+    assert alerts.states(DROPPED)[-1] == "raised"
+
+
+def test_a_connection_that_is_configured_again_later_begins_from_nothing(made):
+    clock, alerts, connection, _ = made
+    connections = {"barge": connection}
+    watch = StreamWatch(lambda: connections, alerts, "home", clock)
+    watch.look()
+    connection.stats.suspected = 5
+    watch.look()
+    del connections["barge"]
+    watch.look()
+    connections["barge"] = Connection(clock)
+    watch.look()
+    connections["barge"].stats.suspected = 2
+    watch.look()
+    assert alerts.states("mqtt/barge/repeats") == ["raised", "raised"]
 
 
 def test_status_shows_the_window_the_ceiling_and_what_came_again():

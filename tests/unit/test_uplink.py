@@ -8,12 +8,12 @@ import json
 import pytest
 
 from agent.app.uplink import Uplink, UplinkSettings
-from agent.events import Encoder
+from agent.events import AlertState, Encoder
 from agent.pipeline import Alerts, Outbox
 from sync.kafka import KafkaSettings
 from sync.log import LogSettings, MemoryLog
 from sync.shipper import AnotherCluster, ShipperSettings
-from sync.values import Lane
+from sync.values import Envelope, Lane
 from tests.support.log import drain
 
 
@@ -58,3 +58,23 @@ async def test_another_cluster_is_told_upstream_with_how_much_goes_to_it_marked(
     assert (event["event"], event["severity"]) == ("cluster_changed", "warning")
     assert event["data"] == {"cluster": "q8Yc", "count": 7}
     assert uplink._own.told_again == 1
+
+
+async def test_a4_an_alert_of_an_earlier_run_ends_if_no_record_waits_for_it_any_more(tmp_path):
+    log, uplink = uplink_of(tmp_path)
+    for name in ("sensor-data", "repeated_live_camera-events", "start"):
+        uplink._say(f"kafka/{name}", AlertState.RAISED, "an earlier run said so")
+    await uplink._outbox.written(10)
+    await log.append([Envelope(Lane.LIVE, "sensor-data", b"k", b"v", ())])
+    part = uplink._shipper(
+        UplinkSettings(KafkaSettings(("127.0.0.1:1",), client_id="tidegate-gw-1"), ShipperSettings(), "wait")
+    )
+    running = asyncio.create_task(part.unit.run())
+    try:
+        async with asyncio.timeout(20):
+            while len(uplink._alerts.active()) > 2:
+                await asyncio.sleep(0.01)
+        assert [alert.alert_id for alert in uplink._alerts.active()] == ["kafka/sensor-data", "kafka/start"]
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
