@@ -130,7 +130,7 @@ async def _producers(_config: Config, sink: KafkaSink) -> list[Line]:
     if lacking:
         text = f"what became of a batch cannot be asked: the brokers do not answer {lacking}"
         why = (
-            "without an answer it goes again under its own id for half of the time that brokers remember ids, and "
+            "without an answer it is sent again under its own id for half of the time that brokers remember ids, and "
             "later marked possibly_repeated"
         )
         lines.append(Line("look-ups", None, text, (why,)))
@@ -219,7 +219,9 @@ def _window(kept: Kept, log_stall_s: float, rate_hz: float) -> Line:
         text += f", which lets {ceiling:,.0f} a second through beside the log's own time"
     if ceiling is not None and ceiling < rate_hz:
         why = f"{rate_hz:g} a second were asked for: the rest waits at the broker"
-        return Line("window", False, text, (why, "raise the broker's bound of messages in flight, or use another"))
+        return Line(
+            "window", False, text, (why, "raise the broker's limit of messages in flight, or use another broker")
+        )
     if kept.window >= needed:
         return Line("window", True, f"{text}; {needed:,} are needed")
     why = f"log_stall_s times {rate_hz:g} readings a second are {needed:,}"
@@ -247,7 +249,7 @@ def _again(found: Again, *, told: bool) -> Line:
         text = "does not keep the session of a subscriber whose connection is lost"
         return Line("again", False, text, ("what comes meanwhile is lost: does it keep sessions for this user?",))
     if found.taken == 0:
-        return Line("again", None, "nothing came that could come again")
+        return Line("again", None, "no message came, so none could be sent again")
     if found.again < found.taken:
         text = f"sends only {found.again} of {found.taken} messages again that were not acknowledged"
         why = "what is under way when the link or the gateway fails can be lost: use another broker"
@@ -264,14 +266,14 @@ def _repeats(found: Again, *, told: bool) -> Line:
     if found.marked_new:
         text += "; it also marks what it has never sent"
     if told:
-        return Line("again", True, f"{text}: every payload says its time or counter, so it stands once")
-    cure = "name payload.at or payload.counter in every subscription, or use another broker"
+        return Line("again", True, f"{text}: every payload has a time or counter, so each reading is stored once")
+    cure = "set payload.at or payload.counter in every subscription, or use another broker"
     if not same:
-        return Line("again", False, text, ("after a lost link readings stand twice", cure))
+        return Line("again", False, text, ("after a lost link readings are stored twice", cure))
     if not marked:
-        why = "known once eight different readings came again, and only while the gateway runs; else they stand twice"
+        why = "recognised only while the gateway runs, after eight different readings came again; else stored twice"
         return Line("again", False, text, (why, cure))
-    return Line("again", True, f"{text}: it stands once")
+    return Line("again", True, f"{text}: each reading is stored once")
 
 
 def _hints(hint: str) -> tuple[str, ...]:

@@ -255,9 +255,9 @@ class Uplink:
         happened = (
             "was deleted and created again" if created_again else "was deleted and created again, or lost records"
         )
-        what = f"{recalled.records} acknowledged records go again from local history, marked possibly repeated"
+        what = f"{recalled.records} acknowledged records are sent again from local history, marked possibly repeated"
         if topic == TOPIC:
-            what = "this run is told again"
+            what = "this run is reported again"
             self._own.tell_again()
         text = f"Kafka topic {topic} {happened}: {what}"
         if recalled.not_held:

@@ -94,7 +94,7 @@ def _uplink(answer: dict[str, Any]) -> str:
         for why, names in topics.items()
     ]
     lost = [
-        f"{topic} lost {count:,} records in Kafka since the start, which go again"
+        f"{topic} lost {count:,} records in Kafka since the start, which are sent again"
         for topic, count in uplink.get("lost_upstream", {}).items()
     ]
     return "; ".join(["connected", *waits, *lost])

@@ -37,7 +37,7 @@ CATALOG: dict[str, Definition] = {
         Definition(
             "tidegate_at_problems_total",
             "counter",
-            "Readings whose device time could not be used, or is in doubt, by the word that they carry.",
+            "Readings whose device time could not be used, or is in doubt, by the reason in `at_problem`.",
             ("reason",),
         ),
         Definition(
@@ -77,7 +77,7 @@ CATALOG: dict[str, Definition] = {
         Definition(
             "tidegate_mqtt_suspected_repeats_total",
             "counter",
-            "Messages that probably came again and stand twice: the broker does not mark them.",
+            "Messages that were probably sent again and are stored twice: the broker does not mark them.",
             ("connection",),
         ),
         Definition(
@@ -183,7 +183,7 @@ CATALOG: dict[str, Definition] = {
         Definition(
             "tidegate_shipper_lost_upstream_records_total",
             "counter",
-            "Records that a topic had acknowledged and lost, and that go again from local history.",
+            "Records that a topic had acknowledged and lost, and that are sent again from local history.",
             ("topic",),
         ),
         Definition("tidegate_shipper_circuit_open", "gauge", "1 while connecting to Kafka fails."),

@@ -1,6 +1,6 @@
 """What is wrong with the stream from an MQTT broker, turned into alerts.
 
-Most of a topic is dropped; the broker's window limits the rate; messages are probably stored twice. Alerts of a
+Most of a topic is dropped; the broker's window limits the rate; readings are probably stored twice. Alerts of a
 connection or a topic that is no longer configured are ended by the hub (A4), not here.
 """
 

@@ -18,7 +18,7 @@ log = logging.getLogger("tidegate.unreadable")
 
 _EVERY_S = 60.0
 _MOST_KINDS = 256
-"""Of topic and reason, and of source and reason: strangers choose both, and must not fill the memory or the link."""
+"""Of topic and reason, and of source and reason: devices choose both, and must not fill the memory or the link."""
 _MOST_REASONS = 4
 """Of one topic: a reason may quote the payload, and one topic must not take the place of all others."""
 _FORGOTTEN_AFTER_S = 3_600.0

@@ -212,7 +212,7 @@ class MqttDriver:
         except ValueError:
             self._forget()  # not as we write them: nothing of it is to be believed
         except TimeoutError:
-            log.warning("%s: the log does not answer: what comes again may stand twice", self._settings.name)
+            log.warning("%s: the log does not answer: repeats may be stored twice", self._settings.name)
 
     def _begin(self, session: Session) -> None:
         """Once a connection, at its first message at the latest."""
@@ -235,7 +235,7 @@ class MqttDriver:
                 self._session_lost()
             self._held.clear()
         if present and self._routes.filters.items() <= self._subscribed.filters.items():
-            # The session has them. They are asked for again behind what it has queued, so that RETAIN is no riddle.
+            # The session has them. They are asked for again after what it has queued: until then RETAIN says nothing.
             self._stand(session)
             await self._backlog.until_over(
                 lambda: (sum(self.stats.received), self._outstanding.messages),

@@ -19,7 +19,7 @@ class MqttStats:
     recognised: int = 0
     """Messages that had been handed over already, and were only acknowledged again."""
     suspected: int = 0
-    """Messages that were taken as new, and probably stand twice: the broker sends again without a mark."""
+    """Messages that were taken as new and are probably stored twice: the broker marks no repetition."""
     batches: int = 0
     connects: int = 0
     disconnects: int = 0

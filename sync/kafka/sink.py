@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _EXPANSION: Final[Mapping[Compression, float]] = {"zstd": 1.0, "gzip": 1.5, "lz4": 2.0, "none": 10.0}
 """How many times larger than in zstd a body is, until one was sent: telemetry in JSON."""
 _SMALL_BYTES: Final = 16 * 1024
-"""So much is compressed anew within a few ms; more than that is done in a thread, beside the loop."""
+"""So much is compressed again within a few ms; more than that is done in a thread, beside the loop."""
 _ALL_IN_SYNC = -1
 _ASK_AGAIN_S = 3600.0
 

@@ -53,7 +53,7 @@ def test_a4_only_alarms_whose_cause_is_gone_end_and_they_end_upstream_too():
                 farm.wait_for_alarm("t3_oxygen/low")
                 for name in ("t1", "t2"):
                     farm.wait_for_alarm(f"{name}_oxygen/low", "cleared")
-                # As long as the broker may still send what it has queued, a reading without a time clears nothing (J2).
+                # While the broker may still send what it has queued, a reading without a time clears nothing (J2).
                 for number in range(3, 60):
                     probes.publish(number, "farm/s/t3/oxygen", "7.0")
                     with contextlib.suppress(TimeoutError):

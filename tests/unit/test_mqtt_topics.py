@@ -52,7 +52,7 @@ def test_a_share_is_for_the_broker_alone():
     ["$share", "$share/g", "$share/g/", "$share//a", "$share/+/a", "$share/{group}/a", "farm/a\u00a0/b", "a\t"],
 )
 def test_a_share_without_group_or_topic_and_a_character_that_nobody_sees_are_refused(pattern):
-    with pytest.raises(ValueError, match=r"\$share/GROUP/TOPIC|unseen character"):
+    with pytest.raises(ValueError, match=r"\$share/GROUP/TOPIC|invisible character"):
         Pattern(pattern)
 
 

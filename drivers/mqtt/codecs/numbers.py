@@ -1,4 +1,4 @@
-"""Values as devices write them: a number, or text that is one; or the reason why it is none.
+"""Values as devices write them: a number, or text that is one; or the reason why it is not a number.
 
 A unit behind the number is read with it. Words and decimal commas are read only if the configuration says so.
 """

@@ -1,4 +1,4 @@
-"""The time that a device states, in UTC; or the word for why it cannot be used.
+"""The time that a device states, in UTC; or the reason why it cannot be used, as one word.
 
 Read are ISO 8601 with its zone, and seconds, milliseconds, microseconds or nanoseconds since 1970, as numbers or as
 text. ISO 8601 without a zone is read only if the configuration names the zone: a guess may be off by hours.

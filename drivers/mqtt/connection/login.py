@@ -1,4 +1,4 @@
-"""The user's name and password: where they come from, and characters in them that nobody sees."""
+"""The user's name and password: where they come from, and invisible characters in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def password(settings: MqttSettings) -> str | None:
-    """The first line of the password's file, without a byte-order mark; None where no file is configured.
+    """The first line of the password's file, without a byte-order mark; None if no file is configured.
 
     Raises:
         Misconfigured: the file cannot be read.
@@ -29,7 +29,7 @@ def password(settings: MqttSettings) -> str | None:
 
 
 def unseen_in_login(settings: MqttSettings, password: str | None) -> str:
-    """A hint where user name or password hold a character that nobody sees; empty where they do not."""
+    """A hint if user name or password contain an invisible character; empty if they do not."""
     for what, text in ((f"username {settings.username}", settings.username), ("the password", password)):
         odd = unseen(text or "")
         if odd:
@@ -38,9 +38,9 @@ def unseen_in_login(settings: MqttSettings, password: str | None) -> str:
 
 
 def unseen(text: str) -> str:
-    """The first character that looks like a space or like nothing, by name; empty where there is none."""
+    """The first character that looks like a space or like nothing, by name; empty if all are visible."""
     for character in text:
         if character != " " and not character.isprintable():
             name = unicodedata.name(character, "control character").lower()
-            return f"an unseen character ({name}, U+{ord(character):04X})"
+            return f"an invisible character ({name}, U+{ord(character):04X})"
     return "a space at its beginning or end" if text != text.strip() else ""

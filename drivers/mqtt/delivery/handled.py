@@ -75,7 +75,7 @@ class Handled:
 
     @property
     def suspected(self) -> int:
-        """Messages that were taken as new, and probably stand twice: the broker sends again, and does not say so."""
+        """Messages that were taken as new and are probably stored twice: the broker marks no repetition."""
         return self._unacked.suspected
 
     def recall(self, session: int, receipts: Iterable[bytes]) -> None:

@@ -52,14 +52,14 @@ class Window:
 
     @property
     def ceiling_per_s(self) -> float | None:
-        """Messages a second that come through the window, measured while it is the bound; None where it is not."""
+        """Messages a second that come through the window, measured while it limits the rate; otherwise None."""
         if self.size is None or not self._cycle_s or not self.bound_s:
             return None
         return self.size / self._cycle_s
 
     @property
     def bound_s(self) -> float:
-        """For how long the broker has been stopping at its window again and again; 0 where it does not now."""
+        """For how long the broker has been stopping at its window again and again; 0 if it does not now."""
         if self._bound_since_s is None or self._stop_s is None or self._clock() - self._stop_s > _BOUND_S:
             return 0.0
         return self._clock() - self._bound_since_s

@@ -74,7 +74,7 @@ class Pattern:
         self.filter = share + "/".join("+" if level.startswith("{") else level for level in self._levels)
 
     def match(self, topic: str) -> dict[str, str] | None:
-        """The named levels of a topic, or None where it does not match."""
+        """The named levels of a topic, or None if it does not match."""
         if topic.startswith("$") and self._levels[0] in ("#", "+"):
             return None
         levels = topic.split("/")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from drivers.mqtt.settings import KnownSensor, MqttSettings, SubscriptionSettings
 
 CACHED_TOPICS = 16_384
-"""Topics remembered. Past it all are forgotten and learnt anew: a stranger's flood costs time, never memory."""
+"""Topics remembered. Past it all are forgotten and learnt again: a flood of topics costs time, never memory."""
 
 _PLACE = re.compile(r"\{([^{}]+)\}")
 _OF_TOPICS = frozenset({"site", "tank", "metric", "sensor"})
@@ -70,7 +70,7 @@ class Route:
                 )
 
     def resolve(self, topic: str) -> Source | Named | str | None:
-        """The sensor or sensors of a topic, or why there is none; None where the topic does not match."""
+        """The sensor or sensors of a topic, or why there is none; None if the topic does not match."""
         levels = self.pattern.match(topic)
         if levels is None:
             return None

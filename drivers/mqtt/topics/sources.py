@@ -43,7 +43,7 @@ class Tally:
 class Source:
     """One sensor behind one topic, and how its payload is read.
 
-    `unit` is what a value has where the payload names none. With `unit_known` config says it of this very sensor,
+    `unit` is what a value has if the payload names none. With `unit_known` config says it of this very sensor,
     and a payload that names another one is not believed.
     """
 

@@ -14,21 +14,21 @@ _DONE: Final = {
         "the batch is cut in halves down to that record, which goes to the dead letters (D4)",
     ),
     Kind.SEQUENCE: (
-        "What the broker remembers of our producer id is not what we were told: it lost records.",
+        "The broker no longer remembers what it acknowledged to our producer id: it lost records.",
         "the batch is looked up (D7)",
     ),
     Kind.TOPIC: (
         "The topic is missing, may not be written, or is set up so that it takes nothing.",
-        "waits, and goes again as it was",
+        "waits, and is sent again unchanged",
     ),
     Kind.CLIENT: (
         "This gateway: a setting, its rights, its clock, its version.",
-        "waits, and goes again as it was: once a minute if only a setting helps, alarms every 5 s",
+        "waits, and is sent again unchanged: once a minute if only a setting helps, alarms every 5 s",
     ),
-    Kind.PASSING: ("The cluster as it is now.", "waits, and goes again as it was"),
+    Kind.PASSING: ("The cluster as it is now.", "waits, and is sent again unchanged"),
     Kind.OTHER: (
         "Groups, transactions, administration, talk among brokers: a gateway asks nothing of the kind.",
-        "if it comes all the same: waits, and goes again as it was",
+        "if it comes all the same: waits, and is sent again unchanged",
     ),
 }
 
@@ -38,7 +38,7 @@ _HEAD: Final = """\
 What the gateway does when a broker answers a batch with an error. The table has every code of Kafka's protocol up to
 133 (Apache Kafka 4.3). A code that it lacks counts as `other`.
 
-**Only an error about a record makes a dead letter.** After any other the same batch goes again, under the same
+**Only an error about a record makes a dead letter.** After any other the same batch is sent again, under the same
 producer id and sequence (D2), and the log keeps it until it is taken. If that lasts, the journal, `tidegate status`,
 the alert `kafka/TOPIC` and the metric `tidegate_shipper_topic_waiting` say so, with the setting that cures it.
 

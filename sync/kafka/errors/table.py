@@ -20,14 +20,14 @@ class Kind(StrEnum):
     SEQUENCE = "sequence"
     """The broker's memory of our producer id is not ours. The batch is looked up (D7)."""
     TOPIC = "topic"
-    """The topic: missing, not allowed, or set up so that it takes nothing. The batch waits, and goes again as it
-    was."""
+    """The topic: missing, not allowed, or set up so that it takes nothing. The batch waits, and is sent again
+    unchanged."""
     CLIENT = "client"
-    """This gateway: a setting, its rights, its clock, its version. The batch waits and goes again as it was."""
+    """This gateway: a setting, its rights, its clock, its version. The batch waits and is sent again unchanged."""
     PASSING = "passing"
-    """The cluster as it is now. The batch waits and goes again as it was."""
+    """The cluster as it is now. The batch waits and is sent again unchanged."""
     OTHER = "other"
-    """Groups, transactions, administration: no answer to a gateway. If it comes, the batch goes again as it was."""
+    """Groups, transactions, administration: no answer to a gateway. If it comes, the batch is sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,5 +227,5 @@ ERRORS: Final = {error.code: error for error in TABLE}
 
 
 def error_of(code: int) -> KafkaError:
-    """What is known of a code. One that the table lacks may mean anything, so the batch goes again as it was."""
+    """What is known of a code. One that the table lacks may mean anything, so the batch is sent again unchanged."""
     return ERRORS.get(code) or KafkaError(code, "UNKNOWN_ERROR", Kind.OTHER)

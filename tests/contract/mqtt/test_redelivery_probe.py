@@ -30,7 +30,7 @@ async def test_mosquitto_sends_again_in_order_and_marked(broker, version):
 @pytest.mark.parametrize(
     ("kind", "well", "said"),
     [
-        (MOSQUITTO, True, "marked DUP, under the same ids, in order: it stands once"),
+        (MOSQUITTO, True, "marked DUP, under the same ids, in order: each reading is stored once"),
         (MOQUETTE, True, "marked DUP, under the same ids"),
         (MOCHI, True, "it also marks what it has never sent"),
         (AEDES, False, "without DUP, under the same ids"),
