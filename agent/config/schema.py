@@ -176,7 +176,8 @@ class Payload(Section):
     at: Text | None = Field(
         default=None,
         description="JSON only: path of the device's own time: ISO 8601 with its zone, or s, ms, us or ns since "
-        "1970 as a number or digits. If it cannot be used, the gateway's time is taken and the reading says why.",
+        "1970 as a number or digits. If it cannot be used, the gateway's time is taken and the reading says why. "
+        "The same payload with the same time is known to be the same message.",
     )
     at_zone: Zone | None = Field(
         default=None,

@@ -8,6 +8,8 @@ READINGS: Final = 3
 SECONDS: Final = 10.0
 """A backlog that is read out comes many times faster than it was measured, so a few seconds tell it from a clock."""
 WITHIN_S: Final = 2.0
+STUCK_S: Final = 60.0
+"""So long a backlog may be read out before its times are held against their pace."""
 _FOLLOWED: Final = 0.1
 
 
@@ -18,7 +20,7 @@ class ProbeClock:
     are of now, whatever its clock says. A distance once found steady stays so, and follows a slow drift.
     """
 
-    __slots__ = ("_count", "_from_s", "_since_s", "right_since_ns", "steady_s")
+    __slots__ = ("_count", "_from_s", "_late_from_s", "_late_since_s", "_since_s", "right_since_ns", "steady_s")
 
     def __init__(self) -> None:
         self.steady_s: float | None = None
@@ -28,6 +30,22 @@ class ProbeClock:
         self._from_s = 0.0
         self._since_s = 0.0
         self._count = 0
+        self._late_from_s = 0.0
+        self._late_since_s: float | None = None
+
+    def begin(self) -> None:
+        """Its time was right: what was late before says nothing of what is late from here on."""
+        self._late_since_s = None
+
+    def stuck(self, distance_s: float, now_s: float) -> bool:
+        """Take the distance of a late reading; have they come for STUCK_S without coming nearer to now?
+
+        A backlog that is read out comes nearer by at least half a second in each.
+        """
+        if self._late_since_s is None:
+            self._late_from_s, self._late_since_s = distance_s, now_s
+        waited_s = now_s - self._late_since_s
+        return waited_s >= STUCK_S and distance_s - self._late_from_s < waited_s / 2
 
     def look(self, distance_s: float, now_s: float) -> bool:
         """Take the distance of one reading (probe minus gateway), at a moment that nobody can set; is it steady?"""

@@ -8,6 +8,8 @@ J3  A device's time that stays at one distance from ours is a wrong clock: its r
 J4  A live message whose device gives no usable time is of now.
 J5  A retained message is judged by its own time only (J1), never by J2 to J4.
 J6  While the gateway's own clock is not trusted, a reading that is too old by it is not passed over: J2 holds.
+J7  Nor is it if all that a sensor sends has been too old for a while and does not come nearer to now, as a backlog
+    does: the probe's clock is stuck or jumps, and J2 holds.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ def judged(  # noqa: PLR0911 - a rule, an answer
     if found is not None:
         return Judged(now, clears=True, note=_wrong(reading, now), doubt=found)
     if now - at > max_age:
-        if not times.trusted:
+        stuck = times.stuck(reading, now)
+        if not times.trusted or (stuck and now - newest > max_age):
             return Judged(now, clears=False, note=_suspected(reading, times))
         return "late"
     return "older"

@@ -91,6 +91,13 @@ class DeviceTimes:
             self.problems[doubt.problem] += 1
         return doubt
 
+    def stuck(self, reading: Reading, now: datetime) -> bool:
+        """Whether the readings of a sensor stay too old to judge: its clock stands still, jumps or is coarse."""
+        clock = self.clocks.get(reading.sensor_id)
+        if clock is None:
+            return False
+        return clock.stuck((reading.at - now).total_seconds(), reading.received_ns / 1e9)
+
     def believed(self, sensor_id: str, received_ns: int) -> None:
         """The time of this sensor is right: whatever its clock was, it is set once that holds for a minute.
 
@@ -101,6 +108,7 @@ class DeviceTimes:
             return
         if clock.right_since_ns is None:
             clock.right_since_ns = received_ns
+            clock.begin()
         elif received_ns - clock.right_since_ns >= _RIGHT_FOR_NS:
             del self.clocks[sensor_id]
             if clock.steady_s is not None:

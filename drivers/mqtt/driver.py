@@ -220,6 +220,7 @@ class MqttDriver:
             self._begun = session
             self.window.begin()
             self._handled.begin(kept=session.kept)
+            self._marks.begin()
             self._subscribed.session = self._handled.session
 
     async def _connect(self, session: Session) -> None:
@@ -297,7 +298,7 @@ class MqttDriver:
         self._begin(session)
         if received.retained and session.kept and not session.asked:
             self._backlog.take_retain_off(received)
-        taken, known, receipt = self._recognise(received)
+        taken, known, receipt = self._recognise(received, queued=session.backlog)
         if not received.messages and not received.acknowledgements:
             return
         name = f"mqtt:{self._settings.name}"
@@ -328,12 +329,12 @@ class MqttDriver:
             stats.pauses += 1
             session.pause()
 
-    def _recognise(self, received: Received) -> tuple[Taken, int, bytes]:
+    def _recognise(self, received: Received, *, queued: bool) -> tuple[Taken, int, bytes]:
         """Take out what was handed over before: by packet id, and how many in all; and the receipt of the rest."""
         taken = self._handled.take(received)
         known, receipt = taken.known, taken.receipt
         if self._routes.marked:
-            same, marks = self._marks.take(received, self._routes)
+            same, marks = self._marks.take(received, self._routes, queued=queued)
             known, receipt = known + same, receipt + marks
         self.stats.recognised += known
         self.stats.suspected = self._handled.suspected

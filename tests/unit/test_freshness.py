@@ -296,6 +296,29 @@ async def test_j6_while_our_own_clock_is_not_trusted_nothing_is_passed_over_or_m
     assert gateway.intake.times.problems == {}
 
 
+@pytest.mark.parametrize("step_s", [-40.0, -17.0, 17.0], ids=["stands still", "slow", "jumps"])
+async def test_j7_a_clock_that_keeps_all_readings_too_old_mutes_no_alarm(step_s):
+    gateway = Gateway()
+    for number in range(4):
+        await gateway.take(LOW, -HOUR + number * step_s, after_s=40)
+        assert gateway.raised == ([] if number < 2 else [f"{SENSOR}/low"])
+    assert "the clock of the probe is suspected" in gateway.text
+    await gateway.take(FINE, -HOUR + 4 * step_s, after_s=40)
+    assert gateway.raised == [f"{SENSOR}/low"]
+    await gateway.take(FINE, 0.0)
+    assert gateway.raised == []
+    await gateway.take(LOW, -HOUR + 5 * step_s, after_s=40)
+    await gateway.take(LOW, -HOUR + 6 * step_s, after_s=80)
+    assert gateway.raised == [], "there is a reading of now"
+
+
+async def test_j7_a_backlog_that_takes_minutes_raises_nothing():
+    gateway = Gateway()
+    for age_s in range(7_200, 3_600, -60):
+        await gateway.take(LOW, -float(age_s), after_s=20)
+    assert gateway.raised == []
+
+
 def test_a_probes_clock_is_steady_after_three_readings_and_ten_seconds_and_follows_its_drift():
     clock = ProbeClock()
     assert [clock.look(-500.0, at) for at in (0.0, 1.0, 2.0, 9.9)] == [False] * 4

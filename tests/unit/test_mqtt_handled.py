@@ -190,6 +190,28 @@ def test_a_payload_that_says_its_time_or_counter_is_known_again_under_any_id(for
     assert found.take(received((12, SAYS, 0x32), topic=form + b"/t/m"), TIMED)[0] == 0
 
 
+@pytest.mark.parametrize(("head", "queued", "judged"), [(0x32, False, 1), (0x3A, False, 0), (0x32, True, 0)])
+def test_what_comes_again_beside_a_backlog_is_held_against_its_limits(head, queued, judged):
+    """A device whose clock is stuck says the same of two readings."""
+    found = Marks()
+    found.take(received((5, SAYS, 0x32), topic=b"timed/t/m"), TIMED)
+    come = received((9, SAYS, head), topic=b"timed/t/m")
+    assert found.take(come, TIMED, queued=queued)[0] == 1
+    assert len(come.earlier) == judged
+
+
+def test_a_message_without_dup_is_left_out_once_a_connection():
+    found = Marks()
+    kept = []
+    for connection in range(2):
+        found.begin()
+        for _ in range(3):
+            come = received((5, SAYS, 0x32), (6, SAYS, 0x3A), topic=b"timed/t/m")
+            found.take(come, TIMED)
+            kept.append((connection, [message[2] for message in come.messages]))
+    assert kept == [(0, [0x32]), (0, []), (0, [0x32]), (1, []), (1, [0x32]), (1, [0x32])]
+
+
 def test_what_says_no_time_though_it_should_is_new_each_time():
     found = Marks()
     for _ in range(2):

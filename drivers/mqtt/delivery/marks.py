@@ -3,6 +3,10 @@
 That holds whatever packet id it comes under, in another session too, and after a broker that was killed has gone back
 to an older state of its queues; so it covers what `handled` cannot. Other payloads say nothing of the kind: a sensor
 that reports the same value twice has measured twice.
+
+A device may break that rule: its clock is stuck, or its counter begins again. So a message that is not marked DUP is
+left out once on a connection, for no broker sends one again more often. If nothing waited at the broker it is still
+held against its limits.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from drivers.mqtt.codecs import Unread
 from drivers.mqtt.delivery.receipts import MARK_BYTES, MOST_IN_PART, pack, parts
+from drivers.mqtt.packets import DUPLICATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +37,11 @@ class Marks:
         self._known: set[bytes] = set()
         self._order: deque[bytes] = deque()
         self._earlier: set[bytes] = set()
+        self._again: set[bytes] = set()
+
+    def begin(self) -> None:
+        """A connection stands: the broker may send again on it."""
+        self._again.clear()
 
     def recall(self, receipts: Iterable[bytes]) -> None:
         """Learn from receipts, oldest first, what an earlier run handed over."""
@@ -47,21 +57,26 @@ class Marks:
         self._known.clear()
         self._order.clear()
         self._earlier.clear()
+        self._again.clear()
 
-    def take(self, received: Received, routes: Routes) -> tuple[int, bytes]:
+    def take(self, received: Received, routes: Routes, *, queued: bool = False) -> tuple[int, bytes]:
         """Take out of `received` what was handed over before; how many, and the receipt for the rest.
 
-        What an earlier run handed over goes to `received.earlier`, the first time that it comes.
+        What an earlier run handed over goes to `received.earlier`, the first time that it comes; and so does what
+        comes again though it is neither `queued` at the broker nor marked DUP, for it may be new.
         """
         kept: list[Message] = []
         fresh = bytearray()
         for message in received.messages:
-            topic, payload, _, _ = message
+            topic, payload, head, _ = message
             resolved = routes.get(topic) or routes.resolve(topic)
             if resolved.marked:
                 mark = blake2b(b"%b\0%b" % (topic, payload), digest_size=MARK_BYTES).digest()
-                if mark in self._known and _readable(resolved, payload):
-                    if mark in self._earlier:
+                marked = head & DUPLICATE
+                if mark in self._known and (marked or mark not in self._again) and _readable(resolved, payload):
+                    if not marked:
+                        self._again.add(mark)
+                    if mark in self._earlier or not (marked or queued):
                         self._earlier.discard(mark)
                         received.earlier.append(message)
                     continue
@@ -77,7 +92,9 @@ class Marks:
         self._known.add(mark)
         self._order.append(mark)
         if len(self._order) > MOST:
-            self._known.discard(self._order.popleft())
+            oldest = self._order.popleft()
+            self._known.discard(oldest)
+            self._again.discard(oldest)
 
 
 def _readable(resolved: Resolved, payload: bytes) -> bool:
