@@ -265,6 +265,8 @@ class _Builder:
             raise self._refused(line, f"the tag {tag} is not read here", "remove it")
         if isinstance(event, yaml.ScalarEvent):
             node = Scalar(line, event.value, plain=not event.style)
+            if "\0" in event.value:
+                raise self._refused(line, "has the character \\0, which no name or path can hold", "remove it")
             if node.plain:
                 self._look_at_characters(node)
             if event.anchor is not None:

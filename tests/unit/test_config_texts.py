@@ -51,6 +51,10 @@ UNREADABLE = {
         "c.yaml:2: the tag tag:yaml.org,2002:python/object/apply:os.system is not read here (hint: remove it)",
     ),
     "a merge key": (b"a: &x {b: 1}\nc:\n  <<: *x\n", "c.yaml:3: merge keys are not read (hint: write the keys out)"),
+    "a NUL": (
+        b'a: 1\nb: "x\\0y"\n',
+        "c.yaml:2: has the character \\0, which no name or path can hold (hint: remove it)",
+    ),
     "a key that is a list": (
         b"[a, b]: 1\n",
         "c.yaml:1: a key must be plain text (hint: put text that holds { or [ in quotes)",
