@@ -121,7 +121,8 @@ class Supervisor:
         if state is State.RUNNING or tried_again:
             down = unit.up() if unit.up is not None else None
             if down is not None:
-                state, reason, hint = State.WAITING, down, ""
+                waited = tried_again and fortune.waited and reason != down
+                state, reason, hint = State.WAITING, f"{down}; before that: {reason}" if waited else down, ""
             elif tried_again:
                 reason = f"tried again; before that: {reason}"
         return UnitReport(
@@ -159,6 +160,7 @@ class Supervisor:
         fortune = self._fortunes[unit.name]
         if fortune.troubled:
             # Whoever was told of the trouble hears of its end once it is one, and not at each attempt.
+            fortune.waited = fortune.state is State.WAITING
             fortune.state = State.STARTING
         else:
             self._become(unit, State.RUNNING)

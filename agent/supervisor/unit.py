@@ -90,6 +90,8 @@ class Fortune:
     crashes: int = 0
     waits: int = 0
     troubled: bool = False
+    waited: bool = False
+    """Whether the last try before the one that runs ended in a wait."""
     recent: deque[float] = field(default_factory=deque)
     timer: asyncio.TimerHandle | None = None
 

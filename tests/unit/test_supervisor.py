@@ -219,6 +219,29 @@ async def test_after_a_reload_it_shows_what_it_waits_for_now_and_not_why_it_fail
         assert [told.state for told in supervisor.seen][-1] is State.FAILED, "an alert ends once it serves"
 
 
+async def test_while_it_is_tried_again_it_shows_why_the_last_try_ended():
+    """A broker that takes connections and says nothing is being connected to nearly all the time."""
+    tries = 0
+
+    async def wait_then_hang():
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise drivers.NotReady("no answer to a subscription")
+        await forever()
+
+    policy = replace(QUICK, steady_s=30.0)
+    async with supervised(
+        Unit("mqtt:barge", Stage.SOURCE, wait_then_hang, up=lambda: "connecting"), policy=policy
+    ) as supervisor:
+        await until(lambda: tries == 2)
+        report = state(supervisor, "mqtt:barge")
+        assert (report.state, report.reason) == (
+            State.WAITING,
+            "connecting; before that: no answer to a subscription",
+        )
+
+
 async def test_a_reload_has_those_look_again_that_wait_while_they_run():
     asked = []
     async with supervised(Unit("fleet", Stage.SHIP, forever, again=lambda: asked.append("fleet"))) as supervisor:
