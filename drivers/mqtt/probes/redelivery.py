@@ -26,7 +26,8 @@ _FIRST: Final = 8
 """Fewer than any broker was seen to let wait (10)."""
 _QUEUED: Final = 8
 _EXPIRY_S: Final = 300
-_QUIET_S: Final = 1.0
+_QUIET_S: Final = 6.0
+"""Longer than the 5 s after which Moquette sends again what it did not send at once."""
 _BOUND_S: Final = 60.0
 
 

@@ -66,7 +66,7 @@ MQTT = {
         replace(
             _HIVEMQ,
             name="hivemq-within",
-            title=f"{_HIVEMQ.title}, within its queue of 1,000: back within a second, cut at 100/s",
+            title=f"{_HIVEMQ.title}, within its queue of 1,000: 100 a second, back after 4 s",
             kept=1_000,
         ),
         _HIVEMQ,

@@ -75,9 +75,9 @@ def mqtt_row(kind: MqttKind, size: Size, kafka: str) -> Row:
             daemon = stack.enter_context(gateway.daemon)
             if not row.check:
                 row.check = [part for part in gateway.check(size.per_second) if part["name"] != "kafka"]
-            rated = _rated(how, kind, size)
+            rated = _rated(kind, size)
             try:
-                disturb = _to_gateway(how, rated, _away_s(kind, size), daemon, link)
+                disturb = _to_gateway(how, rated, _away_s(kind, rated), daemon, link)
                 row.outcomes[how] = _beside(broker, kind, rated, gateway, disturb, kafka)
             except DaemonError as error:
                 row.failed[how] = str(error).splitlines()[0]
@@ -107,9 +107,9 @@ def _away_s(kind: MqttKind, size: Size) -> float:
     return min(size.away_s, kind.kept / size.per_second / 2 - _BACK_S)
 
 
-def _rated(how: Disturbance, kind: MqttKind, size: Size) -> Size:
-    """Under cuts as many readings a second as fill half of this broker's queue until the gateway is back."""
-    if kind.kept is None or how is not Disturbance.CUT:
+def _rated(kind: MqttKind, size: Size) -> Size:
+    """As many readings a second as fill half of this broker's queue until a gateway that was cut off is back."""
+    if kind.kept is None:
         return size
     return replace(size, per_second=min(size.per_second, kind.kept / 2 / _RECONNECTS_S))
 
