@@ -105,15 +105,7 @@ class MqttDriver:
 
     def by_subscription(self) -> dict[str, Tally]:
         """What each topic pattern brought, added up over subscriptions that share it; "" is what matched none."""
-        counts: dict[str, Tally] = {}
-        for subscription, tally in self._routes.tallies.items():
-            if subscription is None:
-                if tally.unreadable:
-                    counts[""] = tally
-            else:
-                known = counts.get(subscription.topic)
-                counts[subscription.topic] = tally if known is None else known.plus(tally)
-        return counts
+        return self._routes.by_subscription()
 
     async def run(self, emit: Emit) -> None:
         """Connect, subscribe, and hand over what comes until cancelled or disconnected.
@@ -238,11 +230,7 @@ class MqttDriver:
         if present and self._routes.filters.items() <= self._subscribed.filters.items():
             # The session has them. They are asked for again after what it has queued: until then RETAIN says nothing.
             self._stand(session)
-            await self._backlog.until_over(
-                lambda: (sum(self.stats.received), self._outstanding.messages),
-                while_=lambda: session.connected and self._failed is not None and not self._failed.done(),
-            )
-        session.backlog = False
+            await self._read_queued(session)
         async with self._changing:
             if not present:
                 self._confirmed.clear()
@@ -250,6 +238,15 @@ class MqttDriver:
             await self._match_subscriptions(session, self._routes.filters)
         if not self._subscriptions_stand:
             self._stand(session)
+        if session.backlog:  # something new was asked for at once, and what was queued still comes
+            await self._read_queued(session)
+
+    async def _read_queued(self, session: Session) -> None:
+        await self._backlog.until_over(
+            lambda: (sum(self.stats.received), self._outstanding.messages),
+            while_=lambda: session.connected and self._failed is not None and not self._failed.done(),
+        )
+        session.backlog = False
 
     def _stand(self, session: Session) -> None:
         session.renumber()

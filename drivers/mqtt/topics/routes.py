@@ -143,6 +143,18 @@ class Routes:
         self._cache: dict[bytes, Resolved] = {}
         self.get = self._cache.get
 
+    def by_subscription(self) -> dict[str, Tally]:
+        """What each topic pattern brought, added up over subscriptions that share it; "" is what matched none."""
+        counts: dict[str, Tally] = {}
+        for subscription, tally in self.tallies.items():
+            if subscription is None:
+                if tally.unreadable:
+                    counts[""] = tally
+            else:
+                known = counts.get(subscription.topic)
+                counts[subscription.topic] = tally if known is None else known.plus(tally)
+        return counts
+
     def resolve(self, topic: bytes) -> Resolved:
         """What a topic leads to. The caller looks into the cache with `get` first."""
         found = self._cache.get(topic)

@@ -1,13 +1,14 @@
-"""What a broker queued while the driver was away, and marks as retained: amqtt does so with all of it."""
+"""What a broker queued while the driver was away: all of it is known, though amqtt marks it retained."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from paho.mqtt import publish as once
 
-from drivers.mqtt import MqttDriver
+from drivers.mqtt import MqttDriver, SubscriptionSettings
 from tests.support.amqtt import Amqtt
 from tests.support.mqtt import Hub, running, settings_for, until
 
@@ -48,3 +49,20 @@ async def test_what_amqtt_queued_with_retain_set_is_read_and_what_it_retains_is_
             await until(lambda: 100 in hub.values, "what came after it")
             await until(lambda: driver.stats.unreadable > 0, "what it retains, which it sends at each connection")
     assert sorted(hub.values) == [-1, *range(1, 101)]
+
+
+async def test_what_is_queued_is_marked_so_also_behind_a_new_subscription(broker, tmp_path):
+    settings = settings_for(broker, "5", receive_maximum=20, subscriptions_file=tmp_path / "subscriptions")
+    async with running(MqttDriver(settings), Hub()):
+        pass
+    messages = [("farm/s/t1/temperature", str(value), 1, False) for value in range(200)]
+    await asyncio.to_thread(once.multiple, messages, hostname=broker.host, port=broker.port)
+    another = SubscriptionSettings("more/{tank}/{metric}")
+    hub = Hub(holding=True)
+    async with running(MqttDriver(replace(settings, subscriptions=(*settings.subscriptions, another))), hub):
+        await until(lambda: hub.values, "the first window")
+        assert len(hub.values) == 20, "the others come after the answer to the subscription"
+        hub.holding = False
+        hub.release()
+        await until(lambda: len(hub.values) == 200, "what was queued")
+    assert {seen.doubt.problem if seen.doubt else "" for seen in hub.seen} == {"queued"}
