@@ -7,9 +7,7 @@ network but its own loopback. Needs root.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from tests.support.cached import cached
 from tests.support.children import spawn
 
 if TYPE_CHECKING:
@@ -42,21 +41,6 @@ def run(*command: str | Path, timeout: float = 600) -> str:
     if done.returncode != 0:
         raise MachineError(f"{' '.join(map(str, command))}: {(done.stdout + done.stderr)[-2_000:]}")
     return done.stdout
-
-
-def _cached(name: str, make: Callable[[Path], None]) -> Path:
-    """A folder of the cache, made under a lock the first time it is asked for."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(cache) / "tidegate" if cache else CHECKOUT / ".cache") / "systemd" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            half = folder.with_name(f"{name}.part")
-            shutil.rmtree(half, ignore_errors=True)
-            make(half)
-            half.rename(folder)
-    return folder
 
 
 def _debootstrap(folder: Path) -> None:
@@ -92,7 +76,7 @@ class Machine:
         self._console = folder / "console.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._init_pid = 0
-        run("cp", "-a", "--reflink=auto", _cached(SUITE, _debootstrap), self.root)
+        run("cp", "-a", "--reflink=auto", cached(f"systemd/{SUITE}", _debootstrap), self.root)
         self._install_tidegate()
 
     def _install_tidegate(self) -> None:
@@ -100,7 +84,7 @@ class Machine:
         version = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
         packages = self.root / f"opt/tidegate/lib/python{PYTHON}/site-packages"
         packages.parent.mkdir(parents=True)
-        run("cp", "-a", "--reflink=auto", _cached(f"packages-{version}", _install(requirements)), packages)
+        run("cp", "-a", "--reflink=auto", cached(f"systemd/packages-{version}", _install(requirements)), packages)
         options = ["--quiet", "--no-deps", "--no-build-isolation", "--python", sys.executable]
         run(uv(), "pip", "install", *options, "--target", packages, CHECKOUT)
         home = self.root / "opt/tidegate"

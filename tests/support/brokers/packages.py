@@ -6,7 +6,6 @@ once. What cannot be had raises `NotAtHand`, which says why.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -15,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.broker import BrokerError
+from tests.support.cached import cached
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[3]
 SOURCES = Path(__file__).parent / "sources"
@@ -34,12 +34,6 @@ class NotAtHand(BrokerError):  # noqa: N818 - a state, as NotReady is
     """A broker whose package, or the tool that fetches it, is not on this machine and cannot be brought."""
 
 
-def cache() -> Path:
-    """Where fetched brokers are kept, outside version control."""
-    folder = os.environ.get("XDG_CACHE_HOME")
-    return (Path(folder) / "tidegate" if folder else ROOT / ".cache") / "brokers"
-
-
 def maven(name: str, *coordinates: str) -> Path:
     """The folder of the jars of `group:artifact:version`, and of all they need at run time."""
     tools("java")
@@ -53,7 +47,7 @@ def maven(name: str, *coordinates: str) -> Path:
         _carry_out(["mvn", "-B", "-q", "-f", str(pom), *goal], folder.parent)
         pom.unlink()
 
-    return _fetched(name, fetch)
+    return cached(f"brokers/{name}", fetch)
 
 
 def java(name: str, jars: Path, source: Path) -> Path:
@@ -64,7 +58,7 @@ def java(name: str, jars: Path, source: Path) -> Path:
         folder.mkdir()
         _carry_out(["javac", "-cp", f"{jars}/*", "-d", str(folder), str(source)], folder)
 
-    return _fetched(f"{name}-{_digest(source)}", fetch)
+    return cached(f"brokers/{name}-{_digest(source)}", fetch)
 
 
 def npm(name: str, *packages: str) -> Path:
@@ -77,7 +71,7 @@ def npm(name: str, *packages: str) -> Path:
         (folder / "package.json").write_text("{}")
         _carry_out(["npm", "install", "--no-save", "--ignore-scripts", *packages], folder)
 
-    return _fetched(name, fetch)
+    return cached(f"brokers/{name}", fetch)
 
 
 def go(name: str, sources: Path) -> Path:
@@ -88,7 +82,7 @@ def go(name: str, sources: Path) -> Path:
         shutil.copytree(sources, folder)
         _carry_out(["go", "build", "-o", "broker", "."], folder, {"CGO_ENABLED": "0"})
 
-    return _fetched(f"{name}-{_digest(*sources.iterdir())}", fetch) / "broker"
+    return cached(f"brokers/{name}-{_digest(*sources.iterdir())}", fetch) / "broker"
 
 
 def cargo(crate: str, version: str) -> Path:
@@ -98,7 +92,7 @@ def cargo(crate: str, version: str) -> Path:
         tools("cargo")
         _carry_out(["cargo", "install", crate, "--version", version, "--root", str(folder)], folder.parent)
 
-    return _fetched(f"{crate}-{version}", fetch) / "bin" / crate
+    return cached(f"brokers/{crate}-{version}", fetch) / "bin" / crate
 
 
 def tools(*names: str) -> None:
@@ -110,21 +104,6 @@ def tools(*names: str) -> None:
 
 def _digest(*files: Path) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:8]
-
-
-def _fetched(name: str, fetch: Callable[[Path], None]) -> Path:
-    folder = cache() / name
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            half = folder.with_name(f"{name}.part")
-            shutil.rmtree(half, ignore_errors=True)
-            fetch(half)
-            half.rename(folder)
-    return folder
 
 
 def _carry_out(command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> None:

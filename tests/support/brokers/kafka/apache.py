@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 _OPTIONS = ("-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
+def _server(version: str, folder: Path) -> list[str]:
+    options = [*_OPTIONS, f"-Dkafka.logs.dir={folder}", "-cp", f"{_jars(version)}/*"]
+    return ["java", *options, "kafka.Kafka", "server.properties"]
+
+
 def _jars(version: str) -> Path:
     return maven(f"kafka-{version}", f"org.apache.kafka:kafka_2.13:{version}")
 
@@ -49,16 +54,7 @@ class ApacheKafka39(ApacheKafka):
             raise BrokerError(f"StorageTool format: {(done.stdout + done.stderr)[-2_000:]}")
 
     def _command(self) -> Sequence[str]:
-        jars = _jars(self.VERSION)
-        return [
-            "java",
-            *_OPTIONS,
-            f"-Dkafka.logs.dir={self.folder}",
-            "-cp",
-            f"{jars}/*",
-            "kafka.Kafka",
-            "server.properties",
-        ]
+        return _server(self.VERSION, self.folder)
 
 
 class ApacheKafka28(ApacheKafka):
@@ -108,16 +104,7 @@ class ApacheKafka28(ApacheKafka):
         (self.folder / "server.properties").write_text(lines)
 
     def _command(self) -> Sequence[str]:
-        jars = _jars(self.VERSION)
-        return [
-            "java",
-            *_OPTIONS,
-            f"-Dkafka.logs.dir={self.folder}",
-            "-cp",
-            f"{jars}/*",
-            "kafka.Kafka",
-            "server.properties",
-        ]
+        return _server(self.VERSION, self.folder)
 
     def _end_zookeeper(self) -> None:
         process, self._zookeeper = self._zookeeper, None
