@@ -73,7 +73,7 @@ class _Wish:
 
 
 class Systemd:
-    """READY once, then a status line and signs of life: as long as the loop turns and supervision answers."""
+    """READY once, with a status line ahead of it, and signs of life while the loop turns and supervision answers."""
 
     def __init__(self, notifier: Notifier, supervisor: Supervisor) -> None:
         self._notifier = notifier
@@ -82,16 +82,21 @@ class Systemd:
 
     async def run(self) -> None:
         """Tell systemd until cancelled."""
+        # Before READY, at which `systemctl start` returns: who looks then must not find an empty status.
+        self._tell_status()
         self._notifier.ready()
         every_s = min(self._notifier.watchdog_interval_s or _STATUS_EVERY_S, _STATUS_EVERY_S)
         while True:
             if self._supervisor.answers():
                 self._notifier.watchdog()
-            status = status_line(self._supervisor.reports())
-            if status != self.status:
-                self.status = status
-                self._notifier.status(status)
+            self._tell_status()
             await asyncio.sleep(every_s)
+
+    def _tell_status(self) -> None:
+        status = status_line(self._supervisor.reports())
+        if status != self.status:
+            self.status = status
+            self._notifier.status(status)
 
 
 def status_line(reports: Sequence[UnitReport]) -> str:

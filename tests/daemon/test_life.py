@@ -39,6 +39,16 @@ def test_what_the_log_took_is_in_kafka_after_an_orderly_stop(kafka):
         assert lines["system-events"].found >= 2, "it says upstream that it started, and that it was told to stop"
 
 
+def test_the_status_is_there_when_systemd_hears_that_the_start_is_done(kafka):
+    """Else `systemctl status` right after `systemctl start` shows none."""
+    with Farm(kafka) as farm:
+        farm.daemon.start().until_ready()
+        farm.daemon.until(lambda: "READY=1" in farm.daemon.notices(), "started")
+        before = farm.daemon.notices()[: farm.daemon.notices().index("READY=1")]
+        assert any(notice.startswith("STATUS=") and len(notice) > len("STATUS=") for notice in before)
+        assert farm.daemon.stop() == 0
+
+
 def test_a_stop_under_load_loses_nothing(kafka):
     stack, farm, publisher = _started_farm(kafka)
     with stack:
