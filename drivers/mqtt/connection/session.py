@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -222,13 +223,13 @@ class Session:
         if self.paused and not self._stopped:
             self.paused = False
             if self._sock is not None:
-                self._loop.add_reader(self._sock, self._readable)
+                self._watch(self._loop.add_reader, self._readable)
 
     async def leave(self) -> None:
         """End the connection in an orderly way, with what is still to be written; the session stays at the broker."""
         if self.connected and self._sock is not None:
-            self._stop_reading()
-            self._loop.add_reader(self._sock, self._discard)
+            self.stop_reading()
+            self._watch(self._loop.add_reader, self._discard)
             self._client.say_goodbye()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), _FAREWELL_S)
@@ -262,7 +263,7 @@ class Session:
         if little and self._gathering is None:
             self._loop.remove_reader(self._sock)
         elif not little and self._gathering is not None:
-            self._loop.add_reader(self._sock, self._readable)
+            self._watch(self._loop.add_reader, self._readable)
         self._gathering = self._loop.call_later(self._settings.gather_s, self._readable) if little else None
 
     def _stop_reading(self) -> None:
@@ -288,10 +289,35 @@ class Session:
     def _keep_alive(self) -> None:
         self._tick = self._loop.call_later(_TICK_S, self._keep_alive)
         self._client.loop_misc()
+        if not self.paused and self._gathering is None and self._something_waits():
+            self._readable()
+
+    def _something_waits(self) -> bool:
+        """Whether data or the end of the connection waits to be read.
+
+        The event loop does not always say so. uvloop tells an error on a socket once and looks at the socket no more;
+        if data came with a reset, the one read took the data, and the end would be seen at the keepalive alone.
+        """
+        if self._sock is None:
+            return False
+        try:
+            socket.socket.recv(self._sock, 1, socket.MSG_PEEK)  # also under TLS, which knows no peek of its own
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True
+        return True
+
+    def _watch(self, add: Callable[[Any, Callable[[], None]], None], tell: Callable[[], None]) -> None:
+        """Have the loop tell of the socket; one that uvloop looks at no more has had an error, so it is lost."""
+        try:
+            add(self._sock, tell)
+        except RuntimeError:
+            self._loop.call_soon(self._lost, "")  # later, for paho may hold its lock
 
     def _socket_open(self, _client: Any, _userdata: Any, sock: Any) -> None:
         self._sock = sock
-        self._loop.add_reader(sock, self._readable)
+        self._watch(self._loop.add_reader, self._readable)
 
     def _socket_close(self, _client: Any, _userdata: Any, sock: Any) -> None:
         self._stop_reading()
@@ -299,8 +325,8 @@ class Session:
         self._sock = None
         self._closed.set()
 
-    def _want_write(self, _client: Any, _userdata: Any, sock: Any) -> None:
-        self._loop.add_writer(sock, self._writable)
+    def _want_write(self, _client: Any, _userdata: Any, _sock: Any) -> None:
+        self._watch(self._loop.add_writer, self._writable)
 
     def _written(self, _client: Any, _userdata: Any, sock: Any) -> None:
         self._loop.remove_writer(sock)
