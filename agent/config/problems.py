@@ -8,6 +8,7 @@ from dataclasses import dataclass
 MOST_PROBLEMS = 200
 _SHOWN = 60
 _ADDRESS = re.compile(r"://.+", re.DOTALL)
+_LOGIN = re.compile(r"^.+@", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,6 +59,9 @@ def path_text(location: tuple[str | int, ...]) -> str:
 
 
 def shortened(text: str) -> str:
-    """A value as it may stand in a message: of an address only the kind, for the rest may hold a password."""
-    text = _ADDRESS.sub("://…", text)
+    """A value as it may stand in a message: of an address only the kind, for the rest may hold a password.
+
+    So may what stands before an `@`.
+    """
+    text = _LOGIN.sub("…@", _ADDRESS.sub("://…", text))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -13,6 +13,7 @@ from drivers.values import Misconfigured, NotReady
 
 _MOST_CHARACTERS = 4096
 _PAIR = re.compile(r"([A-Za-z_]+)=([^&/?;]*)")
+_LOGIN = re.compile(r"(?:^|/)[^/:@]+:[^/@]+@")
 _SECRET_KEY = re.compile("pass|pwd|auth|token|key|user|login", re.IGNORECASE)
 
 
@@ -55,6 +56,9 @@ def parse(source: str) -> Source:
     if source.isdecimal():
         return Source(Kind.DEVICE, f"/dev/video{int(source)}", f"/dev/video{int(source)}")
     if "://" not in source:
+        if _LOGIN.search(source):
+            # Not taken for a file, whose name every message would show.
+            raise Misconfigured("the source has a login, and no rtsp:// before it", field="source", hint=hint)
         kind = Kind.DEVICE if source.startswith("/dev/") else Kind.FILE
         return Source(kind, source, source)
     scheme = source.partition("://")[0].lower()

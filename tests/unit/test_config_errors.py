@@ -201,6 +201,21 @@ def test_what_the_environment_holds_is_not_shown_by_a_drivers_parser_either():
     assert not [line for line in lines if "hunter" in line]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("127.0.0.1:9092", '"gw:hunter2@127.0.0.1:9092"'),
+        ("    local: true", '    local: true\n    host: "gw:hunter2@barge.local"'),
+        ("rtsp://10.0.0.7/main", '"admin:hunter2@10.0.0.7/main"'),
+        ("rtsp://10.0.0.7/main", '"rtsp:/admin:hunter2@10.0.0.7/main"'),
+    ],
+    ids=["kafka", "mqtt", "camera", "camera with one slash"],
+)
+def test_a_login_written_into_an_address_is_not_shown(old, new):
+    (line,) = problems_of(changed(old, new))
+    assert "hunter2" not in line
+
+
 def test_a_message_obeys_no_control_characters():
     (line,) = problems_of(changed("id: barge-1", r'id: "\e[31m\nx"'))
     assert line.isprintable()
