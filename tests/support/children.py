@@ -25,7 +25,8 @@ _started = threading.Lock()
 _thread: list[threading.Thread] = []
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have the kernel kill this process once the thread that started it has ended."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -33,7 +34,7 @@ def _start_children() -> None:
     while True:
         command, options, answer = _orders.get()
         try:
-            answer.set_result(subprocess.Popen(command, preexec_fn=_die_with_parent, **options))  # noqa: PLW1509 - one prctl, no locks
+            answer.set_result(subprocess.Popen(command, preexec_fn=die_with_parent, **options))  # noqa: PLW1509 - one prctl, no locks
         except Exception as error:  # noqa: BLE001 - handed to the caller
             answer.set_exception(error)
 
