@@ -84,6 +84,32 @@ async def test_a_wrong_password_names_the_field(secured, tmp_path):
     assert "guess" not in str(fault.value)
 
 
+async def test_a_mechanism_that_is_not_offered_names_the_field(secured):
+    with pytest.raises(Misconfigured) as fault:
+        await first_answer(replace(secured, sasl_mechanism="PLAIN"))
+    assert fault.value.field == "kafka.sasl_mechanism"
+    assert fault.value.reason == f"{secured.brokers[0]} does not offer PLAIN"
+
+
+async def test_a_port_without_a_login_names_the_field(secured, kafka):
+    with pytest.raises(Misconfigured) as fault:
+        await first_answer(replace(secured, brokers=(kafka.bootstrap,), security="sasl_plaintext"))
+    assert (fault.value.field, fault.value.reason) == ("kafka.security", f"{kafka.bootstrap} asks for no login")
+
+
+@pytest.mark.parametrize("security", ["ssl", "sasl_ssl"])
+async def test_tls_to_a_port_without_is_said_with_its_cure(secured, kafka, security):
+    with pytest.raises(Unreachable, match=r"is that a port without TLS \(then kafka.security") as fault:
+        await first_answer(replace(secured, brokers=(kafka.bootstrap,), security=security))
+    assert "Error" not in fault.value.reason
+
+
+async def test_no_tls_to_a_port_with_it_is_said_with_its_cure(secured):
+    plain = KafkaSettings(secured.brokers, connect_timeout_s=5.0)
+    with pytest.raises(Unreachable, match="does that port want TLS or a login"):
+        await first_answer(plain)
+
+
 async def test_a_cluster_that_let_us_in_before_may_refuse_us_for_a_while(secured, tmp_path, monkeypatch):
     rotated = tmp_path / "password"
     rotated.write_text("s3cret")

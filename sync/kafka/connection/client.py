@@ -14,6 +14,7 @@ from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from sync.kafka.connection.connector import Connector, keep_send_buffer_small
+from sync.kafka.connection.handshake import with_cure
 from sync.kafka.connection.nodes import Nodes
 from sync.kafka.connection.protocol import TopicsRequest, topics_of
 from sync.kafka.connection.traffic import Traffic
@@ -170,19 +171,18 @@ class Client:
             try:
                 return await self._connected(node, CONTROL)
             except Unreachable as error:
-                reasons.append(error.reason)
+                reasons.append(with_cure(error))
         async with self._dialling.setdefault((_NO_LEADER, CONTROL), asyncio.Lock()):
             kept = self._connections.get((_NO_LEADER, CONTROL))
             if kept is not None and kept.connected():
                 return kept  # another question dialled meanwhile
             for host, port, _ in collect_hosts(self._brokers):
                 try:
-                    connection = await self._dial(host, port, CONTROL, first=True)
+                    kept = self._connections[_NO_LEADER, CONTROL] = await self._dial(host, port, CONTROL, first=True)
                 except Unreachable as error:
-                    reasons.append(error.reason)
-                    continue
-                self._connections[_NO_LEADER, CONTROL] = connection
-                return connection
+                    reasons.append(with_cure(error))
+                else:
+                    return kept
         raise Unreachable("; ".join(dict.fromkeys(reasons)) or "no broker is named", "is the link up?")
 
     async def question(self, request: Any) -> Any:

@@ -20,17 +20,10 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.conn import READER_LIMIT, AIOKafkaConnection, AIOKafkaProtocol
-from aiokafka.errors import (
-    AuthenticationFailedError,
-    IllegalSaslStateError,
-    IncompatibleBrokerVersion,
-    KafkaError,
-    SaslAuthenticationFailed,
-    UnsupportedSaslMechanismError,
-)
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
 from sync.kafka.connection.addresses import Addresses
-from sync.kafka.errors import error_of
+from sync.kafka.connection.handshake import LOGIN_FAULTS, NO_KAFKA, cure, of_login, said
 from sync.kafka.settings import password, tls_context
 from sync.values import Misconfigured, NotOffered, Unreachable
 
@@ -53,10 +46,6 @@ _DATES = (9, 10)
 
 _BULK_SEND_BUFFER_BYTES = 16 * 1024
 
-_NO_KAFKA = (AssertionError, EOFError, OverflowError, TypeError, ValueError)
-"""What aiokafka makes of a list of versions that is none: a proxy's answer, or another server's on that port."""
-
-_LOGIN_FAILED = 58
 _FOREVER_MS = 10 * 24 * 3600 * 1000
 """aiokafka's own time-out is one of completion; `Connector.ask` has a better one."""
 
@@ -134,6 +123,8 @@ class Connector:
         self.patience_s = settings.connect_timeout_s
         """How long a connection may take."""
         self._let_in = False
+        self._answered = False
+        """Whether a question was ever answered: then what is closed later says nothing of the settings."""
         self._refused_since: float | None = None
 
     async def dial(self, host: str, port: int, line: str) -> Any:
@@ -156,21 +147,17 @@ class Connector:
                 connection = await self._open(self._new(host, port, tls, secret))
         except TimeoutError as error:
             raise Unreachable(f"{where} did not answer within {settings.connect_timeout_s:g} s") from error
-        except (SaslAuthenticationFailed, AuthenticationFailedError, IllegalSaslStateError) as error:
-            said = f": {error}" if str(error) else ""
-            reason = f"{where} refuses user {settings.username!r}{said}"
-            raise self._refused(where, reason, "kafka.password_file", error_of(_LOGIN_FAILED).cure) from error
-        except UnsupportedSaslMechanismError as error:
-            raise self._refused(where, f"{where}: {error}", "kafka.sasl_mechanism") from error
+        except LOGIN_FAULTS as error:
+            raise self._pardoned(of_login(where, error, settings)) from error
         except ssl.SSLCertVerificationError as error:
             raise self._mistrusted(where, error) from error
         except UnicodeError as error:
             # Python's own check of names; a part is empty or has more than 63 characters.
             raise Unreachable(f"{host} cannot be the name of a host") from error
-        except (OSError, KafkaError, *_NO_KAFKA) as error:
+        except (OSError, KafkaError, *NO_KAFKA) as error:
             alert = _alert(error)
             if alert is None:
-                raise Unreachable(f"{where}: {_said(error)}") from error
+                raise Unreachable(f"{where}: {said(error)}", self._cure(error)) from error
             hint = "it must be valid now, and signed by an authority that the brokers trust"
             reason = f"{where} refuses our certificate: {alert}"
             raise self._refused(where, reason, "kafka.cert_file", hint) from error
@@ -216,11 +203,14 @@ class Connector:
         )
 
     def _refused(self, where: str, reason: str, field: str, hint: str = "") -> Misconfigured | Unreachable:
+        return self._pardoned(Misconfigured(reason, field, hint, where))
+
+    def _pardoned(self, fault: Misconfigured) -> Misconfigured | Unreachable:
         now_s = time.monotonic()
         self._refused_since = self._refused_since or now_s
         if self._let_in and now_s - self._refused_since < _PARDON_S:
-            return Unreachable(reason, hint)
-        return Misconfigured(reason, field, hint, where)
+            return Unreachable(fault.reason, fault.hint)
+        return fault
 
     async def ask(self, connection: Any, request: Any) -> Any:
         """Send a request and wait for its answer; anything else closes the connection.
@@ -237,17 +227,26 @@ class Connector:
         answered = False
         try:
             answer = await connection.send(request)
-            answered = True
+            answered = self._answered = True
         except IncompatibleBrokerVersion as error:
             raise NotOffered(f"{connection.host}:{connection.port}: {error}") from error
         # ValueError: an answer that cannot be decoded
         except (OSError, KafkaError, EOFError, ValueError) as error:
-            raise Unreachable(watch.verdict or connection.closed_for or _said(error)) from error
+            raise self._unanswered(connection, watch.verdict or connection.closed_for, error) from error
         finally:
             watch.stop()
             if not answered:
                 connection.close()
         return answer
+
+    def _unanswered(self, connection: _Connection, why: str, error: BaseException) -> Unreachable:
+        hint = "" if why else self._cure(error)
+        if not hint:
+            return Unreachable(why or said(error))
+        return Unreachable(f"{connection.host}:{connection.port}: {said(error)} ({hint})", hint)
+
+    def _cure(self, error: BaseException) -> str:
+        return "" if self._answered else cure(error, self._settings)
 
 
 def _alert(error: BaseException | None) -> str | None:
@@ -262,12 +261,6 @@ def _alert(error: BaseException | None) -> str | None:
 def _title(request: Any) -> str:
     """The question's name in Kafka's protocol."""
     return getattr(request, "TITLE", type(request).__name__.removesuffix("Request"))
-
-
-def _said(error: BaseException) -> str:
-    if isinstance(error, _NO_KAFKA):
-        return "its answer is none of Kafka's"
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def keep_send_buffer_small(connection: Any) -> None:
