@@ -19,7 +19,8 @@ from drivers.mqtt.connection.subscribed import Subscribed
 from drivers.mqtt.delivery.backlog import Backlog
 from drivers.mqtt.delivery.handled import Handled
 from drivers.mqtt.delivery.marks import Marks
-from drivers.mqtt.delivery.outstanding import Batch, Outstanding
+from drivers.mqtt.delivery.outstanding import MOST_OUTSTANDING, Batch, Outstanding
+from drivers.mqtt.delivery.undecided import Undecided
 from drivers.mqtt.delivery.window import STOP_S, Window
 from drivers.mqtt.readings import observe
 from drivers.mqtt.stats import MqttStats
@@ -36,10 +37,6 @@ if TYPE_CHECKING:
     from drivers.values import Emit, Receipts
 
 log = logging.getLogger("tidegate.mqtt")
-
-MOST_OUTSTANDING = 131_072
-"""Messages handed over and not yet on disk, past which the driver stops reading. QoS 1 cannot reach it, for the
-broker's window is 65,535 at most; a flood of QoS 0 is left to the broker instead of to this process's memory."""
 
 _DRAIN_S = 2.0
 _RECALL_S = 2.0
@@ -70,6 +67,7 @@ class MqttDriver:
         self._subscribed = Subscribed(settings)
         self._held: set[int] = set()
         self._handled = Handled()
+        self._undecided = Undecided(self._is_undecided, self._take)
         self._backlog = Backlog()
         self._marks = Marks()
         self._receipts = receipts
@@ -119,7 +117,7 @@ class MqttDriver:
         """
         self._emit = emit
         self._failed = asyncio.get_running_loop().create_future()
-        session = Session(self._settings, self._client(self._settings, self._held), self._take)
+        session = Session(self._settings, self._client(self._settings, self._held), self._undecided.come)
         try:
             await self._subscribed.load()
             await self._recall()
@@ -144,6 +142,7 @@ class MqttDriver:
         finally:
             self.stats.disconnects += session.connected_at > 0
             session.close()
+            self._undecided.drop()
             if self._hurrying is not None:
                 self._hurrying.cancel()
                 self._hurrying = None
@@ -283,6 +282,12 @@ class MqttDriver:
             await self._subscribed.save(
                 {name: qos for name, qos in self._subscribed.filters.items() if name in wanted}
             )
+
+    def _is_undecided(self, received: Received) -> bool:
+        if self._session is None or not received.messages:
+            return False
+        self._begin(self._session)
+        return self._handled.undecided(received)
 
     def _take(self, received: Received) -> None:
         """One read of the socket: one batch."""

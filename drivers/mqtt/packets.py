@@ -71,6 +71,15 @@ class Received:
         self.more = False
         self.size = 0
 
+    def put_in_front(self, before: Received) -> None:
+        """Take what an earlier read of the same connection brought as if it had come in this one."""
+        self.messages[:0] = before.messages
+        self.acknowledgements[:0] = before.acknowledgements
+        self.by_qos = [one + other for one, other in zip(before.by_qos, self.by_qos, strict=True)]
+        self.redelivered += before.redelivered
+        self.retained += before.retained
+        self.size += before.size
+
 
 class Splitter:
     """Cuts the stream of one connection, fed in pieces of any size, into packets."""

@@ -113,6 +113,13 @@ class Handled:
         """The acknowledgements of what `take` took were written to the connection that it came on."""
         self._unacked.acknowledged(taken.runs, taken.again)
 
+    def undecided(self, received: Received) -> bool:
+        """Whether all of it may be sent again without DUP, and more of it would have to come to tell."""
+        if not self._unacked.expected or received.redelivered or received.by_qos[1] != len(received.messages):
+            return False
+        digests = (crc32(payload, crc32(topic)) for topic, payload, _, _ in received.messages)
+        return self._unacked.undecided(zip(_ids(received), digests, strict=True))
+
     def take(self, received: Received) -> Taken:
         """Take out of `received` what was handed over before.
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from drivers.mqtt.connection.session import Session
     from drivers.mqtt.delivery.handled import Taken
+
+MOST_OUTSTANDING: Final = 131_072
+"""Messages handed over and not yet on disk, past which the driver stops reading. QoS 1 cannot reach it, for the
+broker's window is 65,535 at most; a flood of QoS 0 is left to the broker instead of to this process's memory."""
 
 
 @dataclass(slots=True)

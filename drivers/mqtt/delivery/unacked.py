@@ -130,6 +130,18 @@ class Unacknowledged:
         """A message was known again by the order of the first time."""
         self._before[number] = Entry(digest, earlier, sure=True, came=True)
 
+    def undecided(self, unmarked: Iterable[tuple[int, int]]) -> bool:
+        """Whether all of these are owed to us under these very ids, and yet too few to believe the broker."""
+        if self._unmarked or self._reuses or len({*self._proof, *+self._digests}) < ENOUGH:
+            return False
+        proof = set(self._proof)
+        for number, digest in unmarked:
+            entry = self._before.get(number)
+            if entry is None or not entry.sure or entry.came or entry.digest != digest:
+                return False
+            proof.add(digest)
+        return 0 < len(proof) < ENOUGH
+
     def weigh(self, unmarked: Iterable[tuple[int, int]]) -> None:
         """Before one read's messages without DUP are looked at: whether they prove that this broker leaves it out."""
         for number, digest in unmarked:
