@@ -153,7 +153,7 @@ def _take_in(reading: Topics, log_file: Path) -> None:
     own = reading.account(log_id)
     own.reaches(last)
     own.began = reader.first_number()
-    for loss in reader.untold():
+    for loss in reader.unreported():
         account = reading.account(loss.log_id)
         if loss.lane is not None:
             account.lost(loss.first, loss.last, loss.records, loss.reason, loss.into_records or 0)

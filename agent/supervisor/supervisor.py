@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import drivers
 import models.values
 import sync.values
-from agent.supervisor.unit import EssentialUnitFailed, Fortune, Policy, Stage, State, Unit, UnitReport
+from agent.supervisor.unit import EssentialUnitFailed, Policy, Stage, State, Unit, UnitHistory, UnitReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ class Supervisor:
         self._policy = policy or Policy()
         self._on_change = on_change
         self._units: dict[str, Unit] = {}
-        self._fortunes: dict[str, Fortune] = {}
+        self._histories: dict[str, UnitHistory] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._kicks: dict[str, asyncio.Event] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -83,7 +83,7 @@ class Supervisor:
         if self._stopping.is_set():
             return
         self._units[unit.name] = unit
-        self._fortunes[unit.name] = Fortune(self._policy)
+        self._histories[unit.name] = UnitHistory(self._policy)
         self._kicks[unit.name] = asyncio.Event()
         self._tasks[unit.name] = self._group.create_task(self._keep(unit), name=unit.name)
 
@@ -92,7 +92,7 @@ class Supervisor:
         await self._cancel([name])
         if name in self._units:
             self._become(self._units[name], State.STOPPED)
-        for table in (self._units, self._fortunes, self._tasks, self._kicks):
+        for table in (self._units, self._histories, self._tasks, self._kicks):
             table.pop(name, None)
 
     def kick(self) -> None:
@@ -110,18 +110,18 @@ class Supervisor:
     def answers(self) -> bool:
         """Whether supervision itself is well: every unit that should be kept has its keeping task."""
         return self._stopping.is_set() or all(
-            not task.done() or self._fortunes[name].state in (State.FINISHED, State.STOPPED)
+            not task.done() or self._histories[name].state in (State.FINISHED, State.STOPPED)
             for name, task in self._tasks.items()
         )
 
     def _report(self, unit: Unit) -> UnitReport:
-        fortune = self._fortunes[unit.name]
-        state, reason, hint = fortune.state, fortune.reason, fortune.hint
-        tried_again = state is State.STARTING and fortune.troubled
+        history = self._histories[unit.name]
+        state, reason, hint = history.state, history.reason, history.hint
+        tried_again = state is State.STARTING and history.troubled
         if state is State.RUNNING or tried_again:
             down = unit.up() if unit.up is not None else None
             if down is not None:
-                waited = tried_again and fortune.waited and reason != down
+                waited = tried_again and history.waited and reason != down
                 state, reason, hint = State.WAITING, f"{down}; before that: {reason}" if waited else down, ""
             elif tried_again:
                 reason = f"tried again; before that: {reason}"
@@ -132,36 +132,36 @@ class Supervisor:
             reason=reason,
             hint=hint,
             essential=unit.essential,
-            crashes=fortune.crashes,
-            waits=fortune.waits,
+            crashes=history.crashes,
+            waits=history.waits,
         )
 
     def _become(self, unit: Unit, state: State, reason: str = "", hint: str = "") -> None:
-        fortune = self._fortunes[unit.name]
-        fortune.state, fortune.reason, fortune.hint = state, reason, hint
+        history = self._histories[unit.name]
+        history.state, history.reason, history.hint = state, reason, hint
         self._on_change(self._report(unit))
 
     async def _keep(self, unit: Unit) -> None:
         """Run a unit again and again as its policy says, until it is cancelled or has finished."""
-        fortune = self._fortunes[unit.name]
+        history = self._histories[unit.name]
         try:
             while (pause_s := await self._attempt(unit)) is not None:
-                if unit.essential and fortune.state is State.FAILED:
+                if unit.essential and history.state is State.FAILED:
                     if not self._failed.done():
-                        self._failed.set_result(EssentialUnitFailed(f"{unit.name}: {fortune.reason}"))
+                        self._failed.set_result(EssentialUnitFailed(f"{unit.name}: {history.reason}"))
                     return
                 await self._pause(unit, pause_s)
         except asyncio.CancelledError:
             # Ours: `remove` or the orderly stop asked for it, and the group must not take it for its own.
-            fortune.state = State.STOPPED
+            history.state = State.STOPPED
 
     async def _attempt(self, unit: Unit) -> float | None:
         """Run a unit once; return how long to pause before the next attempt, None if it has finished."""
-        fortune = self._fortunes[unit.name]
-        if fortune.troubled:
+        history = self._histories[unit.name]
+        if history.troubled:
             # Whoever was told of the trouble hears of its end once it is one, and not at each attempt.
-            fortune.waited = fortune.state is State.WAITING
-            fortune.state = State.STARTING
+            history.waited = history.state is State.WAITING
+            history.state = State.STARTING
         else:
             self._become(unit, State.RUNNING)
         self._look_later(unit)
@@ -182,51 +182,51 @@ class Supervisor:
         except Exception as crash:  # noqa: BLE001 - the one place that decides what a crash means
             return self._crashes(unit, crash)
         finally:
-            if fortune.timer is not None:
-                fortune.timer.cancel()
+            if history.timer is not None:
+                history.timer.cancel()
         self._become(unit, State.FINISHED)
         return None
 
     def _waits(self, unit: Unit, reason: str, hint: str) -> float:
-        fortune = self._fortunes[unit.name]
-        fortune.waits += 1
-        if not fortune.troubled or fortune.reason != reason:
+        history = self._histories[unit.name]
+        history.waits += 1
+        if not history.troubled or history.reason != reason:
             log.warning("%s waits: %s%s", unit.name, reason, f" ({hint})" if hint else "")
-        fortune.troubled = True
+        history.troubled = True
         self._become(unit, State.WAITING, reason, hint)
-        return fortune.wait_s()
+        return history.wait_s()
 
     def _fails(self, unit: Unit, reason: str, hint: str, again_s: float | None = None) -> float:
-        fortune = self._fortunes[unit.name]
-        if not fortune.troubled or fortune.reason != reason:
+        history = self._histories[unit.name]
+        if not history.troubled or history.reason != reason:
             log.error("%s failed: %s%s", unit.name, reason, f" ({hint})" if hint else "")
-        fortune.troubled = True
+        history.troubled = True
         self._become(unit, State.FAILED, reason, hint)
         return self._policy.failed_retry_s if again_s is None else again_s
 
     def _crashes(self, unit: Unit, crash: BaseException) -> float:
-        fortune = self._fortunes[unit.name]
+        history = self._histories[unit.name]
         reason = f"{type(crash).__name__}: {crash}"
-        too_often = fortune.crashed_too_often(time.monotonic())
+        too_often = history.crashed_too_often(time.monotonic())
         # The stack is for us, not for the operator: once, at the first crash of a row.
-        log.error("%s crashed: %s", unit.name, reason, exc_info=crash if len(fortune.recent) == 1 else None)
-        fortune.troubled = True
+        log.error("%s crashed: %s", unit.name, reason, exc_info=crash if len(history.recent) == 1 else None)
+        history.troubled = True
         if too_often:
-            return self._fails(unit, f"gave up after {len(fortune.recent)} crashes, last {reason}", "")
+            return self._fails(unit, f"gave up after {len(history.recent)} crashes, last {reason}", "")
         self._become(unit, State.BACKING_OFF, reason)
-        return fortune.backoff_s()
+        return history.backoff_s()
 
     def _look_later(self, unit: Unit) -> None:
         loop = asyncio.get_running_loop()
-        self._fortunes[unit.name].timer = loop.call_later(self._policy.steady_s, self._steady, unit)
+        self._histories[unit.name].timer = loop.call_later(self._policy.steady_s, self._steady, unit)
 
     def _steady(self, unit: Unit) -> None:
         """Called while a unit runs: the end of its trouble is one line, once it really serves."""
-        fortune = self._fortunes[unit.name]
+        history = self._histories[unit.name]
         if unit.up is not None and unit.up() is not None:
             self._look_later(unit)
-        elif fortune.troubled:
-            fortune.troubled = False
+        elif history.troubled:
+            history.troubled = False
             log.info("%s runs again", unit.name)
             self._become(unit, State.RUNNING)
 

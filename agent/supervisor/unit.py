@@ -80,7 +80,7 @@ class UnitReport:
 
 
 @dataclass(slots=True)
-class Fortune:
+class UnitHistory:
     """What has happened to one unit so far; kept over its restarts, gone when it is removed."""
 
     policy: Policy

@@ -37,7 +37,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Lying:
+class StoredBlock:
     """A block as it was found: `body` is None where it is damaged, and then nobody knows how many records it had."""
 
     first: int
@@ -67,7 +67,7 @@ class Standings:
             state.id for state in self.streams.values() if lane in {None, state.lane} and topic in {None, state.topic}
         ]
 
-    def found(self, row: tuple[Any, ...]) -> Lying:
+    def found(self, row: tuple[Any, ...]) -> StoredBlock:
         """What a row of `COLUMNS` says, as far as its checksum bears it out."""
         key, records, at_ms, checksum, body = row
         origin, number = key >> NUMBER_BITS, key & MAX_NUMBER
@@ -75,7 +75,7 @@ class Standings:
             records, body = 1, None
         state = self.streams[origin]
         taken_ms = at_ms if isinstance(at_ms, int) and 0 <= at_ms < _NO_TIME_MS else 0
-        return Lying(number, records, state.lane, state.topic, taken_ms, self._state(origin, number), body)
+        return StoredBlock(number, records, state.lane, state.topic, taken_ms, self._state(origin, number), body)
 
     def _state(self, origin: int, number: int) -> str:
         for other in self.streams.values():

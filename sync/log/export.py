@@ -10,7 +10,7 @@ import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sync.log.entries import COLUMNS, Lying, Standings
+from sync.log.entries import COLUMNS, Standings, StoredBlock
 from sync.log.schema import MAX_NUMBER, key_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Selection:
         early = self.since_ms is not None and at_ms < self.since_ms
         return not early and (self.until_ms is None or at_ms < self.until_ms)
 
-    def entries(self, found: Sequence[Lying]) -> Iterator[Entry]:
+    def entries(self, found: Sequence[StoredBlock]) -> Iterator[Entry]:
         """The records of blocks that are wanted by their numbers."""
         for block in found:
             for entry in block.entries():
@@ -55,7 +55,7 @@ class Selection:
 class Piece:
     """Blocks in the order of their numbers, and the number with which the next piece begins: None after the last."""
 
-    blocks: list[Lying]
+    blocks: list[StoredBlock]
     next_number: int | None
 
 
@@ -75,7 +75,7 @@ def begin(connection: sqlite3.Connection, wanted: Selection) -> int:
 def piece(connection: sqlite3.Connection, wanted: Selection, at: int) -> Piece:
     """Blocks from the number `at` on."""
     standings = Standings(connection)
-    found: list[Lying] = []
+    found: list[StoredBlock] = []
     size = 0
     cursors = [_cursor(connection, stream, at, wanted) for stream in standings.chosen(wanted.lane, wanted.topic)]
     rows = heapq.merge(*cursors, key=lambda row: int(row[0]) & MAX_NUMBER)

@@ -136,8 +136,8 @@ def load(book: Book) -> None:
     book.unreadable_losses = [number for number, loss in found.items() if loss is None]
 
 
-def untold(connection: sqlite3.Connection) -> tuple[list[Loss], int]:
-    """What a file has not told yet, as far as it can be read, and how many entries are noise.
+def unreported(connection: sqlite3.Connection) -> tuple[list[Loss], int]:
+    """What a file has not told yet, as far as it can be read, and how many entries are corrupt.
 
     Raises:
         sqlite3.Error: the file is damaged there, or of an older format.
@@ -147,7 +147,7 @@ def untold(connection: sqlite3.Connection) -> tuple[list[Loss], int]:
 
 
 def newest(connection: sqlite3.Connection, count: int) -> list[Loss]:
-    """The newest entries, oldest of them first. One that is noise is an uncounted loss; once told it has its own."""
+    """The newest entries, oldest of them first. A corrupt one is an uncounted loss; once told it has its own."""
     query = f"SELECT reported, {_COLUMNS} FROM ledger ORDER BY id DESC LIMIT ?"  # noqa: S608 - as above
     rows = connection.execute(query, (count,)).fetchall()
     found = [(reported, _loss_of(row)) for reported, *row in reversed(rows)]

@@ -140,10 +140,10 @@ class LogReader:
             for block in undelivered.undelivered(connection):
                 on_block(block)
 
-    def untold(self) -> list[Loss]:
+    def unreported(self) -> list[Loss]:
         """Entries of the loss ledger that were not told upstream yet."""
         with self._open() as connection:
-            return ledger.untold(connection)[0]
+            return ledger.unreported(connection)[0]
 
     def dead_letters(self, count: int) -> list[DeadLetter]:
         """The newest dead letters, oldest of them first."""

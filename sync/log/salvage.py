@@ -112,7 +112,7 @@ class Salvage:
             return  # it was said already that nothing is left
         until = time.monotonic() + SLICE_S
         if not self._now.told:
-            losses, noisy = self._wreck.untold()
+            losses, noisy = self._wreck.unreported()
             for loss in losses:
                 ledger.keep(book, loss)
             self._now = replace(self._now, told=True, uncounted=self._now.uncounted or noisy)

@@ -116,12 +116,12 @@ class Wreck:
                 stride *= 2
         return None
 
-    def untold(self) -> tuple[list[Loss], bool]:
+    def unreported(self) -> tuple[list[Loss], bool]:
         """What the old file knew of losses, and had not told; and whether some of it is noise."""
         if self.connection is None:
             return [], False
         try:
-            losses, noisy = ledger.untold(self.connection)
+            losses, noisy = ledger.unreported(self.connection)
         except MISREAD:
             return [], True
         return losses, noisy > 0

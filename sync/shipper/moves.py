@@ -50,7 +50,7 @@ class Aged:
 
 
 @dataclass(frozen=True, slots=True)
-class Untold:
+class Undecided:
     """A look-up or read-back cannot tell. `remembered`: if the batch was taken, its id cannot be forgotten yet.
 
     That is so within half of the id's time from the lease on, by a clock that was and is synchronised.
@@ -78,7 +78,7 @@ Event = (
     | Forgotten
     | Found
     | Absent
-    | Untold
+    | Undecided
     | AgainDone
 )
 

@@ -40,7 +40,7 @@ from sync.shipper.moves import (
     Recall,
     Send,
     Settle,
-    Untold,
+    Undecided,
 )
 from sync.values import (
     WRAP,
@@ -164,16 +164,16 @@ def step(state: State, event: Event) -> Step:  # noqa: C901, PLR0911, PLR0912 - 
                 return _send(state, batch)
             case Phase.LOOK_UP, Known(last, end):
                 return _known(state, batch, last, end)
-            case Phase.LOOK_UP, Untold(CannotTell(may_not_read=True)):
-                return _untold(state, batch, event)
-            case Phase.LOOK_UP, Forgotten() | Untold():
+            case Phase.LOOK_UP, Undecided(CannotTell(may_not_read=True)):
+                return _undecided(state, batch, event)
+            case Phase.LOOK_UP, Forgotten() | Undecided():
                 return replace(state, phase=Phase.READ_BACK), (ReadBack(batch),)
             case Phase.READ_BACK, Found(offset):
                 return _settled(state, batch, offset)
             case Phase.READ_BACK, Absent():
                 return _absent(state, batch)
-            case Phase.READ_BACK, Untold():
-                return _untold(state, batch, event)
+            case Phase.READ_BACK, Undecided():
+                return _undecided(state, batch, event)
             case (Phase.CUT, CutDone()) | (Phase.AGAIN, AgainDone()):
                 return _anew(state, batch)
     raise ValueError(f"{type(event).__name__} in phase {state.phase}")
@@ -246,7 +246,7 @@ def _absent(state: State, batch: Batch, last: int | None = None) -> Step:
     return _cut(state, batch, refusal.reason)
 
 
-def _untold(state: State, batch: Batch, event: Untold) -> Step:
+def _undecided(state: State, batch: Batch, event: Undecided) -> Step:
     if event.remembered and event.answer.may_not_read and state.refusal is None:
         return _send(state, batch)
     state, actions = _again(state, batch, None, event.answer.reason)

@@ -63,7 +63,7 @@ class Gateway:
         await log.cursor("nothing")
         async with asyncio.timeout(60):
             # The ledger tells a loss some seconds after it was noted.
-            while sum(log.stats().depth.values()) or LogReader(self.file).untold():
+            while sum(log.stats().depth.values()) or LogReader(self.file).unreported():
                 await asyncio.sleep(0.05)
         await asyncio.sleep(0.2)
         shipping.cancel()

@@ -201,7 +201,7 @@ async def _told_of_unused_numbers(folder: Path) -> AsyncIterator[tuple[SqliteLog
     async with running(SqliteLog(settings(folder), clock := SetClock())) as log:
         clock.ahead_ms += 2 * REPORT_AFTER_MS
         await log.append(envelopes("new"))
-        await until(lambda: not LogReader(folder / "log.sqlite").untold())
+        await until(lambda: not LogReader(folder / "log.sqlite").unreported())
         yield log, border
 
 

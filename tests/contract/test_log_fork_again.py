@@ -213,11 +213,11 @@ async def test_what_a_copy_thinned_before_the_fork_stands_for_numbers_of_one_log
         clock.at += timedelta(minutes=3)
         await log.hand_to_backfill(0)
         assert await log.thin_backfill(0) == 30
-        waiting = LogReader(tmp_path / "log.sqlite").untold()
+        waiting = LogReader(tmp_path / "log.sqlite").unreported()
         assert sorted((loss.first or 0) >= border for loss in waiting) == [False, True]
         await log.fork(Standing.MARKED)
         new = log.stats().log_id
-        assert [loss.log_id for loss in sorted(LogReader(tmp_path / "log.sqlite").untold(), key=first_of)] == [
+        assert [loss.log_id for loss in sorted(LogReader(tmp_path / "log.sqlite").unreported(), key=first_of)] == [
             old,
             new,
         ]

@@ -140,7 +140,7 @@ async def live(folder: Path, kafka: ApacheKafka, *, days: float, per_minute: int
 async def _drained(log: SqliteLog, clock: MovedClock, reader: LogReader) -> None:
     """All is sent, the ledger's last entries too: they are told once nothing was added to them for a while."""
     async with asyncio.timeout(_DRAINED_WITHIN_S):
-        while sum(log.stats().depth.values()) or reader.untold():
+        while sum(log.stats().depth.values()) or reader.unreported():
             clock.at += timedelta(minutes=1)
             await log.cursor("nothing")
             await asyncio.sleep(0.2)

@@ -60,7 +60,7 @@ async def test_where_more_of_the_block_is_noise_its_loss_is_told_by_the_number(t
         await log.append(envelopes("alarm", lane=Lane.ALERT, topic="farm-alerts"))
         assert sorted((await collected(log))[0]) == ["0", "1", "2", "3", "4", "alarm"]
         assert log.stats().lost == {"corrupt": 5}
-        (loss,) = LogReader(tmp_path / "log.sqlite").untold()
+        (loss,) = LogReader(tmp_path / "log.sqlite").unreported()
         assert (loss.first, loss.last, loss.records, loss.reason) == (6, 10, 5, "corrupt")
 
 

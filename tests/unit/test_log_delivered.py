@@ -123,7 +123,7 @@ async def test_a_reader_of_noise_says_so_in_one_line(tmp_path: Path, noise: str)
     change(tmp_path, noise)
     change(tmp_path, "UPDATE streams SET checksum=NULL")
     reader = LogReader(tmp_path / "log.sqlite")
-    for ask in (reader.depth, lambda: reader.tail(5), reader.untold, lambda: reader.undelivered(lambda _: None)):
+    for ask in (reader.depth, lambda: reader.tail(5), reader.unreported, lambda: reader.undelivered(lambda _: None)):
         with suppress(NotReady):
             ask()
     with pytest.raises(NotReady, match="cannot be read"):

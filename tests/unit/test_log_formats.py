@@ -111,7 +111,7 @@ async def test_numbers_are_not_called_unused_where_their_records_may_have_been_t
     assert unused not in told
 
 
-@pytest.mark.parametrize("question", ["depth", "untold", "last_number"])
+@pytest.mark.parametrize("question", ["depth", "unreported", "last_number"])
 async def test_a_file_of_another_format_is_not_called_damaged(tmp_path: Path, question: str) -> None:
     """No daemon of this version has opened it yet: after an upgrade, and after a downgrade."""
     path = tmp_path / "log.sqlite"

@@ -60,7 +60,7 @@ async def test_an_entry_that_is_noise_is_told_uncounted_and_once(tmp_path: Path,
         await log.append(envelopes("after"))
         assert sorted(await told(log), key=str) == [(20, 1), (None, None)]
         assert log.stats().quarantined == 0
-    assert LogReader(tmp_path / "log.sqlite").untold() == []
+    assert LogReader(tmp_path / "log.sqlite").unreported() == []
     async with running(SqliteLog(settings(tmp_path))) as log:
         await log.append(envelopes("again"))
         assert (Lane.ALERT, "system-events") not in await drain(log)

@@ -24,7 +24,7 @@ from sync.shipper.moves import (
     Recall,
     Send,
     Settle,
-    Untold,
+    Undecided,
 )
 from sync.shipper.stream import LOST_TRACK, NO_PRODUCER, RENEW_AT, Phase, begin, resume, step
 from sync.values import (
@@ -184,12 +184,12 @@ def test_of_a_forgotten_id_the_records_are_read_back():
     assert actions == (ReadBack(left),)
     assert step(state, Found(77))[1][0] == Settle(left, 77)
     assert step(state, Absent())[1] == (Send(left),)
-    assert step(state, Untold(GONE))[1] == (Again(left, None, GONE.reason),)
+    assert step(state, Undecided(GONE))[1] == (Again(left, None, GONE.reason),)
 
 
 def test_a_broker_that_cannot_look_up_is_read_back():
     left, state, _ = unsettled()
-    _, actions = step(state, Untold(CannotTell("UnsupportedVersion (35)")))
+    _, actions = step(state, Undecided(CannotTell("UnsupportedVersion (35)")))
     assert actions == (ReadBack(left),)
 
 
@@ -198,11 +198,11 @@ def test_without_the_right_to_read_a_young_batch_goes_again_unmarked_and_an_old_
         left, state, _ = unsettled()
         if read_back:
             state, _ = step(state, Forgotten())
-        assert step(state, Untold(FORBIDDEN, remembered=True))[1] == (Send(left),)
-        assert step(state, Untold(FORBIDDEN))[1] == (Again(left, None, FORBIDDEN.reason),)
+        assert step(state, Undecided(FORBIDDEN, remembered=True))[1] == (Send(left),)
+        assert step(state, Undecided(FORBIDDEN))[1] == (Again(left, None, FORBIDDEN.reason),)
     # Sent again it would be refused again.
     refused, state = doubted(TOO_LARGE)
-    assert step(state, Untold(FORBIDDEN, remembered=True))[1] == (Again(refused, None, FORBIDDEN.reason),)
+    assert step(state, Undecided(FORBIDDEN, remembered=True))[1] == (Again(refused, None, FORBIDDEN.reason),)
 
 
 def test_a_refusal_for_good_after_no_answer_is_looked_up():
@@ -212,7 +212,7 @@ def test_a_refusal_for_good_after_no_answer_is_looked_up():
     state, _ = step(state, Forgotten())
     assert step(state, Found(7))[1][0] == Settle(leased, 7)
     assert step(state, Absent())[1] == (Cut(leased, "MessageTooLarge (10)"),)
-    assert step(state, Untold(GONE))[1] == (Again(leased, None, GONE.reason),)
+    assert step(state, Undecided(GONE))[1] == (Again(leased, None, GONE.reason),)
 
 
 @pytest.mark.parametrize("code", sorted(LOST_TRACK))
@@ -280,7 +280,7 @@ def test_an_execution_broken_off_elsewhere_does_again_what_was_to_be_done():
     resumed, actions = resume(reading)
     assert actions == (LookUp(leased),)
     assert resumed.refusal == TOO_LARGE, "what it is looked up for is not forgotten"
-    again, actions = step(reading, Untold(GONE))
+    again, actions = step(reading, Undecided(GONE))
     assert resume(again) == (again, actions)
     cut, actions = step(state, Known(19))
     assert resume(cut) == (cut, actions)
@@ -344,7 +344,7 @@ def test_a_partition_that_ends_before_what_was_acknowledged_has_lost_it():
     state, leased = held(99)
     state, _ = step(replace(state, unanswered=True), Aged())
     state, _ = step(state, Forgotten())
-    _, actions = step(state, Untold(CannotTell("it ends at 40", end=40)))
+    _, actions = step(state, Undecided(CannotTell("it ends at 40", end=40)))
     assert actions == (Recall(leased, -1, 40, settles=False), Again(leased, None, "it ends at 40"))
-    _, actions = step(state, Untold(CannotTell("it begins at 150")))
+    _, actions = step(state, Undecided(CannotTell("it begins at 150")))
     assert actions == (Again(leased, None, "it begins at 150"),)

@@ -22,7 +22,7 @@ from sync.shipper.moves import (
     Recall,
     Send,
     Settle,
-    Untold,
+    Undecided,
 )
 from sync.values import Absent, Accepted, CannotTell, Forgotten, Found, Known, Producer, Unknown
 from tests.support.exploration.world import (
@@ -171,11 +171,11 @@ class Turns:
     def _forbidden(self, world: World, request: Request) -> Iterator[World]:
         chances = world.chances._replace(old=False, forbidden=world.chances.forbidden - 1)
         refused = world._replace(chances=chances)
-        yield self._act(refused, Untold(FORBIDDEN))
+        yield self._act(refused, Undecided(FORBIDDEN))
         # Within half of an id's time a batch that was taken is remembered.
         found = _find(world.broker, request, 0)
         if found is None or world.broker.log[found].known:
-            yield self._act(refused, Untold(FORBIDDEN, remembered=True))
+            yield self._act(refused, Undecided(FORBIDDEN, remembered=True))
 
     def _read_back(self, world: World, batch: Batch) -> Iterator[World]:
         broker, chances = world.broker, world.chances
@@ -190,7 +190,7 @@ class Turns:
             yield self._act(fresh, Absent())
         else:
             short = replace(GONE, end=len(broker.log)) if len(broker.log) <= request.acked else GONE
-            yield self._act(fresh, Untold(short), (Untold, short.end))
+            yield self._act(fresh, Undecided(short), (Undecided, short.end))
         if chances.forbidden:
             yield from self._forbidden(world, request)
 
