@@ -143,9 +143,6 @@ class MqttDriver:
             self.stats.disconnects += session.connected_at > 0
             session.close()
             self._undecided.drop()
-            if self._hurrying is not None:
-                self._hurrying.cancel()
-                self._hurrying = None
             self._session = None
             self._subscriptions_stand = False
             self._failed.cancel()
