@@ -29,23 +29,26 @@ LIMITED = [
 ]
 
 
+KINDS: dict[str, Callable[..., rates.Rate]] = {
+    "from a waiting session": rates.waiting_session,
+    "beside the publisher": rates.beside_publisher,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_versions", description=__doc__)
     parser.add_argument("--other", type=Path, required=True, help="a checkout with its own .venv")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--readings", type=int, default=200_000)
+    parser.add_argument("--kind", choices=list(KINDS), help="one kind of load alone")
     given = parser.parse_args()
     trees = {"other": given.other.resolve() / ".venv" / "bin" / "tidegate", "this": EXECUTABLE}
-    kinds: dict[str, Callable[..., rates.Rate]] = {
-        "from a waiting session": rates.waiting_session,
-        "beside the publisher": rates.beside_publisher,
-    }
-    for kind, measure in kinds.items():
+    for kind in [given.kind] if given.kind else KINDS:
         found: dict[str, list[rates.Rate]] = {name: [] for name in trees}
         for number in range(given.rounds):
             # Each goes first in turn.
             for name in sorted(trees, reverse=number % 2 == 0):
-                one = measure(given.readings, executable=trees[name], sent=rates.FIVE_FIELDS, sensors=LIMITED)
+                one = KINDS[kind](given.readings, executable=trees[name], sent=rates.FIVE_FIELDS, sensors=LIMITED)
                 found[name].append(one)
                 print(
                     f"{kind}, round {number + 1}, {name}: {one.per_second:,.0f} readings/s, "

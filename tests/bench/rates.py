@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from agent.app.guarantee import COMPACTED
+from agent.events import TOPICS as KAFKA_TOPICS
 from tests.support.account import arrival
 from tests.support.children import spawn
 from tests.support.daemon import EXECUTABLE, Daemon, document
@@ -96,7 +98,8 @@ class Bench:
         with ExitStack() as stack:
             self.mosquitto = stack.enter_context(Mosquitto(lines=FAST_MOSQUITTO))
             self.kafka = stack.enter_context(ApacheKafka())
-            self.kafka.create_topic("sensor-data")
+            for topic in (*KAFKA_TOPICS, *COMPACTED):
+                self.kafka.create_topic(topic)
             self.daemon = stack.enter_context(
                 Daemon(self._document, prefix=self._prefix, executable=self._executable)
             )
@@ -107,13 +110,16 @@ class Bench:
         self._stack.close()
 
     def _document(self, folder: Path) -> dict[str, object]:
-        return document(
+        whole = document(
             mqtt_port=self.mosquitto.port,
             kafka=self.kafka.bootstrap,
             folder=folder,
             subscriptions=[self.sent.pattern],
             **{"gateway": {"id": GATEWAY}, **self._sections},
         )
+        # The topics are there, and an older version has no such key.
+        del whole["kafka"]["create_topics"]
+        return whole
 
     def until_in_kafka(self, count: int, timeout_s: float = 300.0) -> tuple[float, int]:
         """Wait until so many records stand in `sensor-data`; when they did (monotonic), and how many."""
