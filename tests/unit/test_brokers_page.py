@@ -40,7 +40,7 @@ ONE_NODE = line("sensor-data", False, "sensor-data: exactly once cannot be relie
         (row(outcome(doubled=1), OK), "no"),
         (row(outcome(doubled=2, marked=2), OK), "yes"),
         (row(outcome(missing=1), FULL), "yes"),
-        (row(outcome(), FULL), "no"),
+        (row(outcome(), FULL), "it is stricter"),
         (row(outcome(doubled=1), FULL), "no"),
         (row(outcome(missing=1), SLOW), "no"),
         (row(outcome(late_s=60.0), OK), "no"),
