@@ -20,6 +20,8 @@ pytestmark = pytest.mark.broker
 
 
 def arrives(sock, payload: bytes) -> None:
+    """The socket does not block: it says so if nothing has come yet."""
+    assert select.select([sock], [], [], 20)[0]
     while payload not in socket.socket.recv(sock, 65_536, socket.MSG_PEEK):
         select.select([], [], [], 0.01)
 
