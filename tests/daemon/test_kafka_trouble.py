@@ -160,7 +160,7 @@ def may_mount():
     return subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.skipif(not may_mount(), reason="a hosts file of its own needs root; tests/contract has the same")
+@pytest.mark.skipif(not may_mount(), reason="a hosts file of its own needs root; tests/unit has the addresses")
 def test_a_name_whose_first_address_is_dead_is_connected_to(mosquitto, tmp_path):
     hosts = tmp_path / "hosts"
     hosts.write_text("::1 broker.test\n127.0.0.1 broker.test localhost\n")
