@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 LEAST_BYTES: Final = 16 * 1024
+FIRST_BYTES: Final = 8 * 1024
+"""Nothing is known of the line yet, so nothing slows this batch down: all of it may wait ahead of an alarm."""
 MOST_BYTES: Final = 1024 * 1024
 _SECONDS: Final = 2.0
 
@@ -19,7 +21,7 @@ class BatchSize:
     def __init__(self, bytes_per_s: float | None = None) -> None:
         allowed = MOST_BYTES if bytes_per_s is None else int(_SECONDS * bytes_per_s)
         self._most_bytes = min(max(allowed, LEAST_BYTES), MOST_BYTES)
-        self.limit_bytes = LEAST_BYTES
+        self.limit_bytes = FIRST_BYTES
 
     def delivered(self, size_bytes: int, elapsed_s: float) -> None:
         """A batch was acknowledged after `elapsed_s`."""
@@ -32,4 +34,4 @@ class BatchSize:
 
     def failed(self) -> None:
         """A batch that had left was not answered: begin small, the link may be bad."""
-        self.limit_bytes = LEAST_BYTES
+        self.limit_bytes = FIRST_BYTES

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sync.shipper.batch_size import LEAST_BYTES, MOST_BYTES, BatchSize
+from sync.shipper.batch_size import FIRST_BYTES, LEAST_BYTES, MOST_BYTES, BatchSize
 
 
 def test_the_first_batch_of_a_run_is_small_because_the_link_may_be_bad():
-    assert BatchSize().limit_bytes == LEAST_BYTES
+    assert BatchSize().limit_bytes == FIRST_BYTES < LEAST_BYTES
 
 
 def test_a_lane_with_a_rate_of_its_own_gets_batches_of_two_seconds_of_it():
@@ -24,7 +24,7 @@ def test_a_fast_link_gets_the_largest_batches():
 def test_after_an_attempt_without_an_answer_batches_begin_small_and_grow_with_the_rate():
     size = BatchSize()
     size.failed()
-    assert size.limit_bytes == LEAST_BYTES
+    assert size.limit_bytes == FIRST_BYTES
     size.delivered(LEAST_BYTES, 0.5)
     assert size.limit_bytes == 4 * LEAST_BYTES
 

@@ -8,7 +8,7 @@ import pytest
 
 from sync.kafka.errors.answers import outcome_of
 from sync.shipper import DeadLettered, Recovered, Waiting, waits
-from sync.shipper.batch_size import LEAST_BYTES
+from sync.shipper.batch_size import FIRST_BYTES
 from sync.shipper.waits import Patience
 from sync.values import BrokerUnreachable, Misconfigured, NotReady, Refused, Trouble, Unknown, Unreachable
 from tests.support.ship import Ship, append, until
@@ -154,7 +154,7 @@ async def test_a_batch_is_as_large_as_what_leaves_of_it(monkeypatch):
     async with ship.under_way():
         await append(ship.log, range(5))
         await until(ship.stood(range(5)))
-    assert asked[0] == LEAST_BYTES // 2
+    assert asked[0] == FIRST_BYTES // 2
 
 
 def test_what_only_a_setting_helps_is_tried_less_and_less_often():

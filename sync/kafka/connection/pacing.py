@@ -21,7 +21,7 @@ _SLOWEST: Final = 2 * 1024
 _HEADROOM: Final = 1.25
 """How much faster than the line last took it the next batch may leave; twice, where it took all that it was given."""
 _ALL: Final = 0.9
-_TELLING_BYTES: Final = 8 * 1024
+_TELLING_BYTES: Final = 4 * 1024
 """A smaller batch shows the line's delay more than its rate: it only raises the rate."""
 
 
