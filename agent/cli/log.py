@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.cli.options import LogFile
-    from sync.log.notices import Loss
+    from sync.log.losses import Loss
     from sync.log.reader import LogReader
 
 Answer = TypeVar("Answer")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka.partitioner import murmur2
 
-from sync.log import blocks, discards, ledger, lineage, receipts, restamp, rows, streams
+from sync.log import blocks, discards, ledger, lineage, losses, receipts, restamp, rows, streams
 from sync.log.blocks import Block, Namer
 from sync.log.clock import Stamp, Timeline
 from sync.log.names import Names
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sync.log.clock import Clock
-    from sync.log.notices import Loss
+    from sync.log.losses import Loss
     from sync.log.settings import LogSettings
     from sync.log.thinning import Thinner
     from sync.values import Batch, Envelope
@@ -110,11 +110,11 @@ class Book:
         # What is kept for others is worth no failure: one that is noise was never kept.
         kept = cell("SELECT name, value FROM cursors").fetchall()
         self.cursors = {name: value for name, value in kept if isinstance(value, int)}
-        self.dead_letters = ledger.count_dead_letters(self.connection)
+        self.dead_letters = losses.count_dead_letters(self.connection)
         self.spanned = cell("SELECT EXISTS(SELECT 1 FROM spans)").fetchone()[0] == 1
         self.discards = discards.load(self.connection)
         self.growing.clear()
-        ledger.load(self)
+        self.losses, self.unreadable_losses = losses.load(self.connection)
 
     def set_aside(self, first: int) -> None:
         """Set numbers aside from `first` on, in the transaction under way (L2)."""

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from sync.log import notices, numbers
-from sync.log.notices import Loss
-from sync.log.schema import MAX_NUMBER
-from sync.values import Lane
+from sync.log import losses, notices, numbers
+from sync.log.losses import Loss
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Sequence
-
     from sync.log.blocks import Block
     from sync.log.book import Book
     from sync.log.streams import Lease, StreamState
+    from sync.values import Lane
 
 REPORT_AFTER_MS: Final = 5_000
 """A loss is told upstream once it has grown no more for so long,"""
 REPORT_AT_LATEST_MS: Final = 600_000
 """or once so long has passed since it began. What is thinned is always gathered for so long."""
 _KEEP_ROWS: Final = 10_000
-_LANES: Final = {"", *(lane.value for lane in Lane)}
-_COLUMNS: Final = (
-    "lane, topic, first, last, records, reason, at_ms, until_ms, log_id, into_first, into_last, into_records"
-)
-_NOISE: Final = "noise stands in the loss ledger"
-_UNREADABLE: Final = Loss(None, _NOISE, None, None, 0, "corrupt", 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +108,7 @@ def note(
 def keep(book: Book, loss: Loss) -> int:
     """Write an entry, to be told; its number in the ledger."""
     number = book.connection.execute(
-        f"INSERT INTO ledger({_COLUMNS}, reported) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,0)",
+        f"INSERT INTO ledger({losses.COLUMNS}, reported) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,0)",
         (loss.lane.value if loss.lane else "", *astuple(loss)[1:]),
     ).lastrowid
     if number is None:
@@ -126,53 +116,6 @@ def keep(book: Book, loss: Loss) -> int:
     book.connection.execute("DELETE FROM ledger WHERE reported>0 AND id<=?", (number - _KEEP_ROWS,))
     book.losses[number] = loss
     return number
-
-
-def load(book: Book) -> None:
-    """Read what was not yet told. An entry that is noise is told as a loss that nobody can count."""
-    rows = book.connection.execute(f"SELECT id, {_COLUMNS} FROM ledger WHERE reported=0").fetchall()  # noqa: S608 - our own names
-    found = {row[0]: _loss_of(row[1:]) for row in rows}
-    book.losses = {number: loss for number, loss in found.items() if loss is not None}
-    book.unreadable_losses = [number for number, loss in found.items() if loss is None]
-
-
-def unreported(connection: sqlite3.Connection) -> tuple[list[Loss], int]:
-    """What a file has not told yet, as far as it can be read, and how many entries are corrupt.
-
-    Raises:
-        sqlite3.Error: the file is damaged there, or of an older format.
-    """
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM ledger WHERE reported=0")  # noqa: S608 - our own names
-    return _readable(rows.fetchall())
-
-
-def newest(connection: sqlite3.Connection, count: int) -> list[Loss]:
-    """The newest entries, oldest of them first. A corrupt one is an uncounted loss; once told it has its own."""
-    query = f"SELECT reported, {_COLUMNS} FROM ledger ORDER BY id DESC LIMIT ?"  # noqa: S608 - as above
-    rows = connection.execute(query, (count,)).fetchall()
-    found = [(reported, _loss_of(row)) for reported, *row in reversed(rows)]
-    return [loss or _UNREADABLE for reported, loss in found if loss is not None or reported == 0]
-
-
-def _readable(rows: Sequence[Sequence[Any]]) -> tuple[list[Loss], int]:
-    found = [loss for row in rows if (loss := _loss_of(row)) is not None]
-    return found, len(rows) - len(found)
-
-
-def _loss_of(row: Sequence[Any]) -> Loss | None:
-    """An entry as it is on the disk; None where noise stands in it."""
-    lane, topic, first, last, records, reason, at_ms, until_ms, log_id, *into = row
-    texts = (lane, topic, reason, "" if log_id is None else log_id)
-    numbers_in = (records, *(number for number in (first, last, *into) if number is not None))
-    if not (
-        all(isinstance(text, str) for text in texts)
-        and lane in _LANES
-        and all(isinstance(number, int) and 0 <= number <= MAX_NUMBER for number in numbers_in)
-        and all(isinstance(moment, int) and 0 <= moment <= notices.LATEST_MS for moment in (at_ms, until_ms))
-        and (first is None or last is None or first <= last)
-    ):
-        return None
-    return Loss(Lane(lane) if lane else None, *row[1:])
 
 
 def rename(book: Book, old_id: str, border: int) -> None:
@@ -196,7 +139,7 @@ def lose_uncounted(book: Book, reason: str, log_id: str, text: str) -> None:
 def report(book: Book) -> None:
     """Append what was lost as events for the centre; the entry and its event are one commit."""
     if book.unreadable_losses:
-        lose_uncounted(book, "corrupt", book.names.log_id, _NOISE)
+        lose_uncounted(book, "corrupt", book.names.log_id, losses.NOISE)
         told = [(book.next_number - 1, number) for number in book.unreadable_losses]
         book.connection.executemany("UPDATE ledger SET reported=? WHERE id=?", told)
         book.unreadable_losses = []
@@ -216,8 +159,8 @@ def _tell_again(book: Book, first: int, last: int) -> None:
     """Events of the log itself are lost: what entries they told is to be told once more."""
     again = "SELECT id FROM ledger WHERE reported BETWEEN ? AND ?"
     for (number,) in book.connection.execute(again, (first, last)).fetchall():
-        entry = f"SELECT {_COLUMNS} FROM ledger WHERE id=?"  # noqa: S608 - our own names
-        loss = _loss_of(book.connection.execute(entry, (number,)).fetchone())
+        entry = f"SELECT {losses.COLUMNS} FROM ledger WHERE id=?"  # noqa: S608 - our own names
+        loss = losses.read(book.connection.execute(entry, (number,)).fetchone())
         if loss is not None:
             book.losses[number] = loss
         else:
@@ -276,10 +219,3 @@ def bury(book: Book, stream: StreamState, lease: Lease, block: Block, reason: st
         book.store(letter.lane, letter.topic, [letter])
     else:
         lose(book, stream, Missing(block.first, block.last, 1, "refused"))
-
-
-def count_dead_letters(connection: sqlite3.Connection) -> int:
-    """How many there are: they are numbered one by one, and only the oldest are ever removed."""
-    row = connection.execute("SELECT (SELECT max(id) FROM dead_letters) - (SELECT min(id) FROM dead_letters)")
-    span = row.fetchone()[0]
-    return 0 if span is None else int(span) + 1

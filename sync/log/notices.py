@@ -7,7 +7,6 @@ Losses go as `system-events` on lane `alert`, so that the centre can tell "senso
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -17,43 +16,14 @@ from sync.log.blocks import decode
 from sync.values import Envelope, Lane
 
 if TYPE_CHECKING:
+    from sync.log.losses import Loss
     from sync.log.settings import LogSettings
 
 DEAD_LETTERS: Final = "dead-letters"
 EVENTS: Final = "system-events"
-LATEST_MS: Final = 253_402_300_799_999
-"""The last moment that has a timestamp: the end of the year 9999."""
 _NUMBERED: Final = frozenset({"records_lost", "records_thinned", "numbers_skipped"})
 """Events that name numbers of a log."""
 _SAMPLE_BYTES: Final = 16 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """Undelivered records of a lane and topic that are gone: how many, which, why and when.
-
-    `first` and `last` are of the log `log_id`, and None where a damaged file no longer says them. `lane` is None
-    where no record ever had the numbers. `into_…`: the numbers of the aggregates that stand for them. Of one that is
-    `uncounted`, `topic` says what happened, and `records` nothing.
-    """
-
-    lane: Lane | None
-    topic: str
-    first: int | None
-    last: int | None
-    records: int
-    reason: str
-    at_ms: int
-    until_ms: int
-    log_id: str = ""
-    into_first: int | None = None
-    into_last: int | None = None
-    into_records: int | None = None
-
-    @property
-    def uncounted(self) -> bool:
-        """Whether nobody knows how many records are gone, or which."""
-        return self.lane is None and self.first is None
 
 
 def loss_event(loss: Loss, settings: LogSettings) -> Envelope:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
-from sync.log import blocks, export, faults, ledger, schema, streams, undelivered
+from sync.log import blocks, export, faults, losses, schema, streams, undelivered
 from sync.log.clock import Clock, Timeline
 from sync.log.entries import COLUMNS, Standings
 from sync.log.schema import MAX_NUMBER, key_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sync.log.blocks import Record
     from sync.log.entries import Entry
     from sync.log.export import Selection
-    from sync.log.notices import Loss
+    from sync.log.losses import Loss
     from sync.log.undelivered import Undelivered
 
 
@@ -143,7 +143,7 @@ class LogReader:
     def unreported(self) -> list[Loss]:
         """Entries of the loss ledger that were not told upstream yet."""
         with self._open() as connection:
-            return ledger.unreported(connection)[0]
+            return losses.unreported(connection)[0]
 
     def dead_letters(self, count: int) -> list[DeadLetter]:
         """The newest dead letters, oldest of them first."""
@@ -159,7 +159,7 @@ class LogReader:
     def losses(self, count: int) -> list[Loss]:
         """The newest entries of the loss ledger, oldest of them first."""
         with self._open() as connection:
-            return ledger.newest(connection, count)
+            return losses.newest(connection, count)
 
     def _identity(self) -> tuple[int, int]:
         try:

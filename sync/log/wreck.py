@@ -10,7 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sync.log import blocks, counts, faults, ledger, lineage, schema, streams
+from sync.log import blocks, counts, faults, lineage, losses, schema, streams
 from sync.log.blocks import Block
 from sync.log.clock import Stamp
 from sync.log.names import SUFFIX, Names
@@ -21,7 +21,7 @@ from sync.values import Lane, Standing
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sync.log.notices import Loss
+    from sync.log.losses import Loss
     from sync.log.streams import Lease, StreamState
 
 MISREAD: Final = (sqlite3.Error, *faults.NOISE)
@@ -121,10 +121,10 @@ class Wreck:
         if self.connection is None:
             return [], False
         try:
-            losses, noisy = ledger.unreported(self.connection)
+            found, noisy = losses.unreported(self.connection)
         except MISREAD:
             return [], True
-        return losses, noisy > 0
+        return found, noisy > 0
 
     def close(self) -> None:
         """Let go of it."""

@@ -21,7 +21,7 @@ from tests.support.log import LIVE, TOPIC, claim, envelopes, opened, put_aside, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sync.log.notices import Loss
+    from sync.log.losses import Loss
     from sync.values import Envelope
 
 

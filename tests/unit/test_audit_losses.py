@@ -12,7 +12,7 @@ from sync.audit import Topics
 from sync.audit.accounting import Account
 from sync.kafka import KafkaSettings
 from sync.log import LogSettings, notices
-from sync.log.notices import Loss
+from sync.log.losses import Loss
 from sync.log.schema import MAX_NUMBER
 from sync.values import Lane
 

@@ -15,7 +15,8 @@ from agent.events.records import Severity
 from drivers import Reading
 from sync.log import LogSettings, SqliteLog, ledger
 from sync.log.blocks import Record
-from sync.log.notices import Loss, loss_event
+from sync.log.losses import Loss
+from sync.log.notices import loss_event
 from sync.values import Lane, Stream
 from tests.support.log import (
     LIVE,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sync.log import MemoryLog
-from sync.log.ledger import count_dead_letters
+from sync.log.losses import count_dead_letters
 from sync.log.retention import trim_dead_letters
 from tests.support.log import LIVE, claim, envelopes, values
 
