@@ -33,7 +33,7 @@ class Folding(Protocol):
 class Fold(Protocol):
     """How records become aggregates; whoever knows what the records mean gives it to the log.
 
-    What a record says of its clock in a header (`sync.log.restamp`) its aggregate says too.
+    What a record says of its clock in a header (`sync.log.clock`) its aggregate says too.
     """
 
     @property

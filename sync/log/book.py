@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka.partitioner import murmur2
 
-from sync.log import blocks, discards, ledger, lineage, losses, receipts, restamp, rows, streams
+from sync.log import blocks, discards, ledger, lineage, losses, receipts, rows, streams
 from sync.log.blocks import Block, Namer
-from sync.log.clock import Stamp, Timeline
+from sync.log.clock import UNSYNCHRONISED, Stamp, Timeline
 from sync.log.names import Names
 from sync.log.schema import PAGE_BYTES, key_of
 from sync.log.streams import StreamState
@@ -248,7 +248,7 @@ class Book:
     def store(self, lane: Lane, topic: str, records: Sequence[Envelope], taken: Stamp | None = None) -> None:
         """Number records of one lane and topic and write them as blocks (L3); taken now if not then."""
         if taken is None and not self.timeline.now.synced:
-            records = restamp.marked(records)
+            records = [record._replace(headers=(*record.headers, UNSYNCHRONISED)) for record in records]
         found = blocks.encode(
             records,
             self.next_number,

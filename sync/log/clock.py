@@ -32,6 +32,10 @@ from typing import Any, Final, NamedTuple
 
 from sync.values import EARLIEST_MS
 
+UNSYNCHRONISED: Final = ("clock", b"unsynchronised")
+"""The header of what a clock stamped that was not trusted (C7),"""
+CORRECTED: Final = ("clock", b"corrected")
+"""and of what was set right before it left."""
 TIMESYNCD: Final = Path("/run/systemd/timesync/synchronized")
 STEP_MS: Final = 60_000
 STANDS_MS: Final = 3_600_000

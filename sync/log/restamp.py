@@ -1,4 +1,4 @@
-"""What a clock that was not trusted stamped: it says so from the start, and is corrected before it leaves (C7).
+"""What a clock that was not trusted stamped is corrected before it leaves (C7).
 
 A block whose lease is written is never encoded anew (D8), so that what is sent again is what was sent before.
 """
@@ -8,23 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sync.log import blocks
+from sync.log.clock import CORRECTED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sync.log.blocks import Block, Record
     from sync.log.book import Book
-    from sync.values import Envelope
 
-UNSYNCHRONISED: Final = ("clock", b"unsynchronised")
-CORRECTED: Final = ("clock", b"corrected")
 _CORRECT_RECORDS: Final = 1_000
 """Correcting holds up the writer for about 15 microseconds a record."""
-
-
-def marked(records: Sequence[Envelope]) -> list[Envelope]:
-    """Records on their way in that say that their time is not to be relied on."""
-    return [record._replace(headers=(*record.headers, UNSYNCHRONISED)) for record in records]
 
 
 def correct(book: Book, origin: int, topic: str, found: list[tuple[Block, int]]) -> list[tuple[Block, int]]:

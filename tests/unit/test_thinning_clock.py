@@ -13,7 +13,7 @@ from agent.events import Encoder, Minutes, restamp
 from drivers import Reading
 from sync.log import LogSettings, MemoryLog, SqliteLog
 from sync.log.blocks import Record
-from sync.log.restamp import CORRECTED, UNSYNCHRONISED
+from sync.log.clock import CORRECTED, UNSYNCHRONISED
 from sync.values import Lane, Stream
 from tests.support.log import SetClock, claim, opened, running
 
