@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka.partitioner import murmur2
 
-from sync.log import blocks, discards, ledger, lineage, losses, receipts, rows, streams
+from sync.log import blocks, discards, lineage, losses, receipts, rows, streams
 from sync.log.blocks import Block, Namer
 from sync.log.clock import UNSYNCHRONISED, Stamp, Timeline
 from sync.log.names import Names
@@ -39,7 +39,8 @@ class Book:
 
     `delivered`, `lost`, `came` (compressed) and `body_bytes` are what this transaction adds to the figures; `more`
     says that something came back to be leased; `names_changed` that the file beside is out of date. `uncertain_from`:
-    a COMMIT failed, but may be on disk all the same; its numbers begin there. `newest` is the last number that was
+    a COMMIT failed, but may be on disk all the same; its numbers begin there. `unused` are those that nobody was told
+    yet of such commits, from and to. `newest` is the last number that was
     found at opening. `losses` are those not told yet, `unreadable_losses` entries of such that are noise; `growing`
     says where they end; `spanned` that blocks of other logs
     lie here. `now_ms` is the wall clock, for people; `mono_ms` the boot clock, for ages (C4). `compared`: this
@@ -90,8 +91,7 @@ class Book:
         self.names_changed = False
         self.namer = Namer(settings.gateway_id, "")
         self._reserved = self._reserved_on_disk = 0
-        self._unused_from: int | None = None
-        self._unused_to = 0
+        self.unused: tuple[int, int] | None = None
         self._touched: set[int] = set()
         self._holders: dict[int, asyncio.Future[Batch] | None] = {}
         self._receipts: bytes | None = None
@@ -160,8 +160,6 @@ class Book:
 
     def commit(self) -> None:
         """Write the streams that changed, and make all of it durable."""
-        if self._unused_from is not None:
-            ledger.skip(self, self._unused_from, self._unused_to, "rollback")
         if self.next_number > self._reserved - RESERVE // 2:
             self.set_aside(self.next_number)
         self.refresh()
@@ -173,7 +171,7 @@ class Book:
             self._meta(clock=note)
         self.uncertain_from = self._began_at
         self.connection.execute("COMMIT")
-        self.uncertain_from = self._unused_from = None
+        self.uncertain_from = self.unused = None
         self._reserved_on_disk = self._reserved
         if note is not None:
             self.timeline.noted()
@@ -182,7 +180,7 @@ class Book:
         """Undo the transaction, in memory too.
 
         Numbers that it gave are given again, for nobody ever heard of them. Where its COMMIT failed they may be on
-        disk after all: they stay unused (L2), and the next commit says so (L10).
+        disk after all: they stay `unused` (L2), which the next transaction has to tell (L10).
 
         Raises:
             sqlite3.Error: the disk cannot even be read.
@@ -191,8 +189,7 @@ class Book:
         if self.uncertain_from is None:
             self.next_number = self._began_at
         elif self.next_number > self.uncertain_from:
-            self._unused_from = self.uncertain_from if self._unused_from is None else self._unused_from
-            self._unused_to = self.next_number - 1
+            self.unused = (self.unused or (self.uncertain_from,))[0], self.next_number - 1
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
         self.load()

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from sync.log import forecast, retention
+from sync.log import forecast, ledger, retention
 from sync.log.answers import Answer
 from sync.log.forecast import Basis, Inflow, Sizes
 from sync.log.streams import ORDER
@@ -124,6 +124,7 @@ class Engine:
             trim_more = self.thinner.laden or self._trim(book)
             if self._commits % _TRIM_DEAD_LETTERS_EVERY == 0:
                 retention.trim_dead_letters(book)
+            ledger.skip_unused(book)
             book.commit()
         except BaseException:  # raised on at once; nothing of a commit that failed may stay
             if salvage is not None:
@@ -171,6 +172,7 @@ class Engine:
         try:
             book.begin()
             more = retention.trim(book, self.max_bytes, going_on=True, aging=False)
+            ledger.skip_unused(book)
             book.commit()
         except BaseException:  # as above
             book.rollback()

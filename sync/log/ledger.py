@@ -61,6 +61,12 @@ def skip(book: Book, first: int, last: int, reason: str) -> None:
     note(book, None, "", Missing(first, last, last - first + 1, reason), log_id=book.log_id_of(first))
 
 
+def skip_unused(book: Book) -> None:
+    """Note the numbers of commits that failed; the last that a transaction does."""
+    if book.unused is not None:
+        skip(book, *book.unused, "rollback")
+
+
 def note(
     book: Book,
     lane: Lane | None,
