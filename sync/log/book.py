@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sync.log.clock import Clock
     from sync.log.losses import Loss
     from sync.log.settings import LogSettings
-    from sync.log.thinning import Thinner
     from sync.values import Batch, Envelope
 
 RESERVE: Final = 1 << 20
@@ -71,7 +70,6 @@ class Book:
         self.growing: dict[int, tuple[int, int]] = {}
         self.spanned = False
         self.discards: list[tuple[int, int]] = []
-        self.thinner: Thinner | None = None
         self.dead_letters = 0
         self.next_number = 1
         self.timeline = Timeline(clock)

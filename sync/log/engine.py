@@ -89,7 +89,6 @@ class Engine:
     def opened(self, book: Book) -> None:
         """A file is open: what waits in it can be leased."""
         self.thinner.reset()
-        book.thinner = self.thinner
         self._version += 1
         self._waiting = frozenset(state.id for state in book.streams.values() if state.pending)
         self._publish(book, trim_more=False)
@@ -182,11 +181,17 @@ class Engine:
         return more
 
     def _stand(self, work: Work) -> None:
-        """Let offers stand until something can be leased for them; a later one for a stream takes its place."""
+        """Let offers stand until something can be leased for them; a later one for a stream takes its place.
+
+        The thinner keeps wishes until they are fulfilled.
+        """
         for offer in work.offers:
             stream = offer.claim.stream
             self.standing[stream.lane.value, stream.topic] = offer
         work.offers = []
+        for wish in work.wishes:
+            self.thinner.wish(wish.to_bytes, wish.done)
+        work.wishes = []
         for name in [name for name, offer in self.standing.items() if offer.done.cancelled()]:
             del self.standing[name]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sync.log import blocks, destination, fork, leases, recall
 from sync.log.engine import EMPTY, Figures
 from sync.log.forecast import forecast
-from sync.log.work import Append, Offer, Request
+from sync.log.work import Append, Offer, Request, Wish
 from sync.values import Batch, Envelope, Lane, LogStats
 
 if TYPE_CHECKING:
@@ -97,12 +97,7 @@ class Front(ABC):
     def thin_backfill(self, to_bytes: int) -> asyncio.Future[int]:
         """See `Log.thin_backfill`."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-        def wish(book: Book) -> None:
-            if book.thinner is not None:
-                book.thinner.wish(to_bytes, done)
-
-        self._put_request(Request(wish), urgent=True)
+        self._put_wish(Wish(to_bytes, done))
         return done
 
     async def assign_partition(self, topic: str, count: int) -> int:
@@ -222,3 +217,7 @@ class Front(ABC):
     @abstractmethod
     def _put_offer(self, offer: Offer) -> None:
         """Let an offer stand until blocks of its stream are committed."""
+
+    @abstractmethod
+    def _put_wish(self, wish: Wish) -> None:
+        """Hand a wish to whoever commits, at once."""

@@ -17,7 +17,7 @@ from sync.log.settings import LogSettings
 from sync.log.work import Work
 
 if TYPE_CHECKING:
-    from sync.log.work import Append, Offer, Request
+    from sync.log.work import Append, Offer, Request, Wish
 
 
 class MemoryLog(Front):
@@ -52,6 +52,10 @@ class MemoryLog(Front):
 
     def _put_offer(self, offer: Offer) -> None:
         self._work.offers.append(offer)
+        self._plan()
+
+    def _put_wish(self, wish: Wish) -> None:
+        self._work.wishes.append(wish)
         self._plan()
 
     def _plan(self) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sync.log.answers import Answer
     from sync.log.engine import Figures
     from sync.log.settings import LogSettings
-    from sync.log.work import Append, Offer, Request
+    from sync.log.work import Append, Offer, Request, Wish
 
 log = logging.getLogger("tidegate.log")
 
@@ -183,6 +183,9 @@ class SqliteLog(Front):
             for pending in self._figures.streams
         )
         self._inbox.put(offer, within_s=0.0 if waiting else _SETTLE_WITHIN_S)
+
+    def _put_wish(self, wish: Wish) -> None:
+        self._inbox.put(wish, within_s=0.0)
 
 
 def _end(ended: asyncio.Future[None], fault: BaseException | None) -> None:

@@ -48,6 +48,14 @@ class Offer:
 
 
 @dataclass(slots=True, eq=False)
+class Wish:
+    """To have `backfill` thinned until it holds about so many bytes."""
+
+    to_bytes: int
+    done: asyncio.Future[int]
+
+
+@dataclass(slots=True, eq=False)
 class Work:
     """What one commit takes on. `tried` of the appends were in the last attempt; `stalled` ones came too late.
 
@@ -57,6 +65,7 @@ class Work:
     appends: list[Append] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     offers: list[Offer] = field(default_factory=list)
+    wishes: list[Wish] = field(default_factory=list)
     stalled: Counter[tuple[Lane, str]] | None = None
     tried: int = 0
     doing: Request | None = None
@@ -70,12 +79,13 @@ class Work:
         self.appends += later.appends
         self.requests += later.requests
         self.offers += later.offers
+        self.wishes += later.wishes
         if later.stalled:
             self.stalled = later.stalled if self.stalled is None else self.stalled + later.stalled
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.appends or self.requests or self.offers or self.stalled)
+        return bool(self.appends or self.requests or self.offers or self.wishes or self.stalled)
 
 
 class Unreadable(Exception):  # noqa: N818 - says what happened to the appends named in it
