@@ -26,6 +26,21 @@ LAYERS = (
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Inside these packages too imports point down: a room imports what is before it in the list.
 ROOMS = {
+    "sync/log": (
+        "clock",
+        "disk",
+        "bodies",
+        "settings",
+        "book",
+        "answers",
+        "ledger",
+        "inspect",
+        "leasing",
+        "retention",
+        "salvage",
+        "commit",
+        "outbox",
+    ),
     "sync/kafka": ("settings", "errors", "connection", "questions", "sink"),
     "drivers/mqtt": ("settings", "packets", "codecs", "connection", "topics", "delivery", "probes", "readings"),
 }

@@ -146,7 +146,7 @@ def _take_in(reading: Topics, log_file: Path) -> None:
 
     Taken before the topics are read, so that what leaves meanwhile is seen in one of the two.
     """
-    from sync.log.reader import LogReader  # noqa: PLC0415 - the log's codecs, where a file is named
+    from sync.log.inspect.reader import LogReader  # noqa: PLC0415 - the log's codecs, where a file is named
 
     reader = LogReader(log_file)
     log_id, last = reader.last_number()

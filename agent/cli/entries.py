@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sync.log.blocks import Record
-    from sync.log.entries import Entry
+    from sync.log.disk.blocks import Record
+    from sync.log.inspect.records import Entry
 
 
 def line(entry: Entry) -> str:

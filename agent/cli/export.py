@@ -55,9 +55,9 @@ def export(  # noqa: PLR0917 - one for each option
     However slowly they are read, the daemon goes on writing and trimming: what it removes before its turn is left
     out. Without bounds it is all that the log holds now.
     """
-    from sync.log.export import Selection  # noqa: PLC0415 - the log's codecs; not for --help
-    from sync.log.reader import LogReader  # noqa: PLC0415 - likewise
-    from sync.log.schema import MAX_NUMBER  # noqa: PLC0415 - likewise
+    from sync.log.disk.schema import MAX_NUMBER  # noqa: PLC0415 - likewise
+    from sync.log.inspect.export import Selection  # noqa: PLC0415 - the log's codecs; not for --help
+    from sync.log.inspect.reader import LogReader  # noqa: PLC0415 - likewise
     from sync.values import Lane, NotReady  # noqa: PLC0415 - likewise
 
     last = MAX_NUMBER if until_seq is None else until_seq

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.cli.options import LogFile
-    from sync.log.losses import Loss
-    from sync.log.reader import LogReader
+    from sync.log.book.losses import Loss
+    from sync.log.inspect.reader import LogReader
 
 Answer = TypeVar("Answer")
 
@@ -184,7 +184,7 @@ def discard(log_file: LogFile, runtime_dir: Path | None, *, as_json: bool) -> No
 
 def _decide(log_file: LogFile, runtime_dir: Path | None, what: str, done: str, *, as_json: bool) -> None:
     def waits(daemon: int) -> str:
-        from sync.log import foreign  # noqa: PLC0415 - the log's codecs; not for --help
+        from sync.log.disk import foreign  # noqa: PLC0415 - the log's codecs; not for --help
 
         who = " and ".join(foreign.writers(log_file.path, daemon))
         return f"{log_file.path} is locked by another program, {who}" if who else "the daemon has not answered yet"
@@ -200,7 +200,7 @@ def _decide(log_file: LogFile, runtime_dir: Path | None, what: str, done: str, *
 
 
 def _read(log_file: LogFile, question: Callable[[LogReader], list[Answer]]) -> list[Answer]:
-    from sync.log.reader import LogReader  # noqa: PLC0415 - the log's codecs; not for --help
+    from sync.log.inspect.reader import LogReader  # noqa: PLC0415 - the log's codecs; not for --help
     from sync.values import NotReady  # noqa: PLC0415 - the same
 
     try:

@@ -14,7 +14,7 @@ from sync.values import Envelope, Lane
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sync.log.blocks import Record
+    from sync.log.disk.blocks import Record
 
 _TOPIC = "sensor-data"
 _WORSE = {quality.value: rank for rank, quality in enumerate((*list(Quality)[1:], Quality.UNJUDGED))}

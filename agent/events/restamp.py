@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from sync.log.blocks import Record
+    from sync.log.disk.blocks import Record
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 

@@ -10,7 +10,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from sync.audit.accounting import Account
 from sync.kafka.connection.client import Client, TopicUnavailable
-from sync.log.schema import MAX_NUMBER
+from sync.log.disk.schema import MAX_NUMBER
 from sync.values import NotReady
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ Its invariants, which the code and the tests cite by number:
 - L11 The WAL stays within 64 MiB, whoever reads the file and for however long.
 """
 
-from sync.log.memory import MemoryLog
+from sync.log.outbox.memory import MemoryLog
+from sync.log.outbox.sqlite import SqliteLog
 from sync.log.settings import LogSettings
-from sync.log.sqlite import SqliteLog
 
 __all__ = ["LogSettings", "MemoryLog", "SqliteLog"]

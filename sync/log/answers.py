@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import asyncio
 
-    from sync.log.streams import StreamState
+    from sync.log.book.streams import StreamState
 
 
 @dataclass(slots=True, eq=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sync.log.blocks import Record
+    from sync.log.disk.blocks import Record
     from sync.values import Envelope
 
     Restamp = Callable[[str, Record, int, int], Record]

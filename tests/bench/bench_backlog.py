@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING
 
 from agent.events import Encoder, Minutes
 from drivers import Reading
-from sync.log import LogSettings, blocks, leases
-from sync.log.engine import Engine
-from sync.log.file import LogFile
-from sync.log.work import Append, Request, Work
+from sync.log import LogSettings
+from sync.log.commit.engine import Engine
+from sync.log.commit.file import LogFile
+from sync.log.commit.work import Append, Request, Work
+from sync.log.disk import blocks
+from sync.log.leasing import leases
 from sync.values import Claim, Envelope, Lane, Producer, Stream
 from tests.support.days import MovedClock
 

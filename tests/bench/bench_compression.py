@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from agent.events import Encoder
 from drivers import Reading
-from sync.log import blocks
-from sync.log.blocks import Namer
+from sync.log.disk import blocks
+from sync.log.disk.blocks import Namer
 from tests.demo.aquarium import FOLDER
 
 if TYPE_CHECKING:

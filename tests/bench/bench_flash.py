@@ -16,7 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sync.log import LogSettings, SqliteLog, blocks, book, file, retention, schema
+from sync.log import LogSettings, SqliteLog
+from sync.log.book import content
+from sync.log.commit import file
+from sync.log.disk import blocks, schema
+from sync.log.retention import trimming
 from tests.bench.bench_log import TOPIC, envelopes, settle_all, written
 
 _BOUND_BYTES = 4 * 1024**2
@@ -60,7 +64,7 @@ def measure(choice: Choice) -> Flash:
 
 async def run(choice: Choice, folder: Path) -> Flash:
     """Fill the log to its bound, then count what as much again costs."""
-    for module in (schema, book, retention):
+    for module in (schema, content, trimming):
         module.PAGE_BYTES = choice.page_bytes  # type: ignore[misc] - this process has no other log
     file._CHECKPOINT_PAGES = choice.checkpoint_pages  # type: ignore[misc] - the same
     settings = LogSettings(

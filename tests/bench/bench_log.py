@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sync.log import LogSettings, SqliteLog
-from sync.log import blocks as block_codec
+from sync.log.disk import blocks as block_codec
 from sync.values import Claim, Envelope, Lane, Producer, Stream
 
 TOPIC = "sensor-data"

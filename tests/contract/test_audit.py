@@ -18,8 +18,8 @@ from aiokafka import AIOKafkaProducer
 
 from sync.kafka import KafkaSettings, KafkaSink
 from sync.log import LogSettings, SqliteLog
-from sync.log.notices import uncounted_loss
-from sync.log.reader import LogReader
+from sync.log.inspect.reader import LogReader
+from sync.log.ledger.notices import uncounted_loss
 from sync.shipper import Shipper, ShipperSettings
 from sync.values import Claim, Envelope, Lane, Producer
 from tests.support.account import account

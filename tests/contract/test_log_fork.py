@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sync.log import LogSettings, MemoryLog, SqliteLog
-from sync.log.file import LogFile
-from sync.log.ledger import REPORT_AFTER_MS
-from sync.log.reader import LogReader
+from sync.log.commit.file import LogFile
+from sync.log.inspect.reader import LogReader
+from sync.log.ledger.entries import REPORT_AFTER_MS
 from sync.values import Lane, Standing, Stream
 from tests.support.log import (
     LIVE,

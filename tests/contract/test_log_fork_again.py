@@ -13,7 +13,7 @@ import pytest
 from agent.events import Encoder, Minutes
 from drivers import Reading
 from sync.log import MemoryLog, SqliteLog
-from sync.log.reader import LogReader
+from sync.log.inspect.reader import LogReader
 from sync.values import Lane, Standing, Stream
 from tests.support.days import MovedClock
 from tests.support.log import LIVE, TOPIC, claim, envelopes, opened, put_aside, running, settings, until
@@ -21,7 +21,7 @@ from tests.support.log import LIVE, TOPIC, claim, envelopes, opened, put_aside, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sync.log.losses import Loss
+    from sync.log.book.losses import Loss
     from sync.values import Envelope
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sync.log.reader import LogReader
+from sync.log.inspect.reader import LogReader
 from tests.support.account import of_gateway
 from tests.support.consumer import read_topic_blocking
 from tests.support.farm import TOPICS, Farm

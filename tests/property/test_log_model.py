@@ -18,19 +18,19 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sync.log import fork, leases
-from sync.log.blocks import decode
-from sync.log.engine import Engine
-from sync.log.file import LogFile
-from sync.log.schema import MAX_NUMBER
-from sync.log.work import Append, Offer, Request, Work, carry_out
+from sync.log.commit.engine import Engine
+from sync.log.commit.file import LogFile
+from sync.log.commit.work import Append, Offer, Request, Work, carry_out
+from sync.log.disk.blocks import decode
+from sync.log.disk.schema import MAX_NUMBER
+from sync.log.leasing import fork, leases
 from sync.values import Batch, Lane, Stream
 from tests.support.log import StillClock, claim, envelope, names, opened, settings, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sync.log.book import Book
+    from sync.log.book.content import Book
 
 Where = tuple[Lane, str]
 

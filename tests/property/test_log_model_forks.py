@@ -13,11 +13,11 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from sync.log import fork, leases
-from sync.log.blocks import decode
-from sync.log.schema import MAX_NUMBER
-from sync.log.undelivered import undelivered
-from sync.log.work import Request
+from sync.log.commit.work import Request
+from sync.log.disk.blocks import decode
+from sync.log.disk.schema import MAX_NUMBER
+from sync.log.inspect.undelivered import undelivered
+from sync.log.leasing import fork, leases
 from sync.values import Batch, Standing, Stream
 from tests.property.test_log_model import LEASABLE, LogMachine, Where
 from tests.support.log import claim, names, values
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from sync.log.book import Book
+    from sync.log.book.content import Book
 
 
 class ForkedLogMachine(LogMachine):

@@ -20,10 +20,10 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from agent.events import Encoder, Minutes
 from drivers import Reading
-from sync.log import leases
-from sync.log.engine import Engine
-from sync.log.file import LogFile
-from sync.log.work import Append, Request, Work
+from sync.log.commit.engine import Engine
+from sync.log.commit.file import LogFile
+from sync.log.commit.work import Append, Request, Work
+from sync.log.leasing import leases
 from sync.values import Batch, Envelope, Lane, Stream
 from tests.support.days import Centre, MovedClock
 from tests.support.log import bulky, claim, settings
@@ -39,7 +39,7 @@ class NumbersMachine(RuleBasedStateMachine):
         self.home = Path(tempfile.mkdtemp(prefix="log-numbers-"))
         self.loop = asyncio.new_event_loop()
         self.clock = MovedClock()
-        self.few = mock.patch("sync.log.book.RESERVE", 64)
+        self.few = mock.patch("sync.log.book.content.RESERVE", 64)
         self.few.start()
         self.given = settings(self.home, fold=Minutes())
         self.file = LogFile(self.given, self.clock)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from agent.events import Minutes
 from sync.kafka import KafkaSettings, KafkaSink
 from sync.log import LogSettings, SqliteLog
-from sync.log.reader import LogReader
+from sync.log.inspect.reader import LogReader
 from sync.shipper import Shipper, ShipperSettings
 from tests.support.consumer import scan
 from tests.support.days import Centre, MovedClock, live_through

@@ -8,7 +8,8 @@ import functools
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from sync.log import SqliteLog, schema
+from sync.log import SqliteLog
+from sync.log.disk import schema
 from sync.memory import Fault, MemorySink
 from sync.shipper import Shipper, ShipperSettings
 from sync.values import Batch, Lane, Stream

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from sync.batches import frame_batch
-from sync.log import LogSettings, SqliteLog, aside
+from sync.log import LogSettings, SqliteLog
 from sync.log.clock import Clock
-from sync.log.names import SUFFIX, Names
+from sync.log.disk import aside
+from sync.log.disk.names import SUFFIX, Names
 from sync.values import Batch, Claim, Envelope, Lane, Producer, Stream
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from agent.cli.audit import _notes
 from sync.audit import Topics
 from sync.audit.accounting import Account
 from sync.kafka import KafkaSettings
-from sync.log import LogSettings, notices
-from sync.log.losses import Loss
-from sync.log.schema import MAX_NUMBER
+from sync.log import LogSettings
+from sync.log.book.losses import Loss
+from sync.log.disk.schema import MAX_NUMBER
+from sync.log.ledger import notices
 from sync.values import Lane
 
 

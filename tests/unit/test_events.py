@@ -7,7 +7,9 @@ from agent.events import SCHEMAS, Alert, AlertState, Encoder, Severity, SystemEv
 from agent.events.records import MINUTE, CameraEvent, DeadLetter, FleetReported, SensorData
 from drivers import Frame, Reading, SharedImage
 from models.values import Detection, Prediction
-from sync.log import LogSettings, blocks, notices
+from sync.log import LogSettings
+from sync.log.disk import blocks
+from sync.log.ledger import notices
 from sync.values import Lane
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)

@@ -9,8 +9,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from sync.batches import frame_batch
-from sync.log import blocks
-from sync.log.blocks import Block, Namer, decode, encode, halve, join, mark_repeated, split
+from sync.log.disk import blocks
+from sync.log.disk.blocks import Block, Namer, decode, encode, halve, join, mark_repeated, split
 from sync.values import Batch, Claim, Envelope, Lane, Producer, Stream
 
 NAMER = Namer("gw-1", "0123456789ab")

@@ -13,10 +13,11 @@ import pytest
 from agent.events import SCHEMAS, Encoder, SystemEvent, SystemEventKind, restamp
 from agent.events.records import Severity
 from drivers import Reading
-from sync.log import LogSettings, SqliteLog, ledger
-from sync.log.blocks import Record
-from sync.log.losses import Loss
-from sync.log.notices import loss_event
+from sync.log import LogSettings, SqliteLog
+from sync.log.book.losses import Loss
+from sync.log.disk.blocks import Record
+from sync.log.ledger import entries
+from sync.log.ledger.notices import loss_event
 from sync.values import Lane, Stream
 from tests.support.log import (
     LIVE,
@@ -34,7 +35,7 @@ from tests.support.log import (
 )
 
 if TYPE_CHECKING:
-    from sync.log.book import Book
+    from sync.log.book.content import Book
     from sync.values import Batch, Envelope
 
 YEAR_MS = 365 * 86_400_000
@@ -225,7 +226,7 @@ async def test_what_was_lost_before_time_arrived_is_told_with_the_right_time(tmp
         await log.append([reading(clock, 1)])
 
         def lose(book: Book) -> None:
-            ledger.note(book, Lane.LIVE, TOPIC, ledger.Missing(1, 1, 1, "corrupt"), log_id=book.names.log_id)
+            entries.note(book, Lane.LIVE, TOPIC, entries.Missing(1, 1, 1, "corrupt"), log_id=book.names.log_id)
 
         await log._ask(lose)
         clock.arrive()

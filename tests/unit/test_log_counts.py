@@ -10,10 +10,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from sync.log import SqliteLog, aside, ledger, retention
-from sync.log.file import LogFile
-from sync.log.reader import LogReader
-from sync.log.wreck import Wreck
+from sync.log import SqliteLog
+from sync.log.commit.file import LogFile
+from sync.log.disk import aside
+from sync.log.inspect.reader import LogReader
+from sync.log.ledger import entries
+from sync.log.retention import trimming
+from sync.log.salvage.wreck import Wreck
 from sync.values import Lane
 from tests.support.log import TOPIC, SetClock, collected, drain, envelopes, put_aside, running, settings, until
 
@@ -90,11 +93,11 @@ async def test_where_nothing_says_how_many_they_were_an_uncounted_loss_is_told_o
         foreign.execute("UPDATE streams SET given=NULL, checksum=NULL")
         foreign.commit()
     # The run that finds it ends before it can say so; the next one does.
-    told = ledger.lose_uncounted
-    monkeypatch.setattr(ledger, "lose_uncounted", Mock(side_effect=sqlite3.OperationalError("disk I/O error")))
+    told = entries.lose_uncounted
+    monkeypatch.setattr(entries, "lose_uncounted", Mock(side_effect=sqlite3.OperationalError("disk I/O error")))
     with pytest.raises(sqlite3.OperationalError):
         LogFile(settings(tmp_path), SetClock()).open()
-    monkeypatch.setattr(ledger, "lose_uncounted", told)
+    monkeypatch.setattr(entries, "lose_uncounted", told)
     for events in (1, 0):
         async with running(SqliteLog(settings(tmp_path))) as log:
             await log.cursor("nothing")
@@ -141,7 +144,7 @@ async def test_what_is_evicted_is_counted_by_what_is_left(tmp_path: Path, record
     file = LogFile(settings(tmp_path), SetClock())
     book = file.open()
     book.begin()
-    while retention.trim(book, 1, going_on=True, aging=False):
+    while trimming.trim(book, 1, going_on=True, aging=False):
         pass
     assert book.lost == {"corrupt": 5, "evicted": 35}
     assert [state.pending for state in book.streams.values()] == [0]

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync.log import SqliteLog, aside
-from sync.log.blocks import decode
-from sync.log.reader import LogReader
+from sync.log import SqliteLog
+from sync.log.disk import aside
+from sync.log.disk.blocks import decode
+from sync.log.inspect.reader import LogReader
 from tests.support.log import (
     LIVE,
     TOPIC,

@@ -10,9 +10,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from sync.log import SqliteLog, aside
-from sync.log.reader import LogReader
-from sync.log.wreck import Wreck
+from sync.log import SqliteLog
+from sync.log.disk import aside
+from sync.log.inspect.reader import LogReader
+from sync.log.salvage.wreck import Wreck
 from sync.values import Lane, NotReady
 from tests.support.log import LIVE, TOPIC, collected, drain, envelopes, filled, running, settings, until
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sync.log import SqliteLog, aside
-from sync.log.file import LogFile
-from sync.log.reader import LogReader
+from sync.log import SqliteLog
+from sync.log.commit.file import LogFile
+from sync.log.disk import aside
+from sync.log.inspect.reader import LogReader
 from sync.values import LogStalled
 from tests.support.forgetful.mount import Forgetful
 from tests.support.log import collected, envelopes, filled, running, settings, until

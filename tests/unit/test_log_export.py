@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.events import Minutes
-from sync.log import SqliteLog, export
-from sync.log.export import Selection
-from sync.log.reader import LogReader
+from sync.log import SqliteLog
+from sync.log.inspect import export
+from sync.log.inspect.export import Selection
+from sync.log.inspect.reader import LogReader
 from sync.values import Lane, NotReady
 from tests.support.days import MovedClock, live_through
 from tests.support.log import LIVE, SetClock, bulky, claim, envelope, envelopes, running, settings, until
@@ -25,7 +26,7 @@ from tests.support.log import LIVE, SetClock, bulky, claim, envelope, envelopes,
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sync.log.entries import Entry
+    from sync.log.inspect.records import Entry
 
 TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
 

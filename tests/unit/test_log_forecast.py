@@ -12,7 +12,7 @@ import pytest
 from agent.app.health import ahead
 from agent.events import Minutes
 from sync.log import LogSettings, MemoryLog, SqliteLog
-from sync.log.forecast import Basis, forecast
+from sync.log.retention.forecast import Basis, forecast
 from sync.values import Envelope, Lane
 from tests.support.days import MovedClock, live_through
 from tests.support.log import LIVE, SetClock, bulky, claim, running, settings

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sync.log import SqliteLog
-from sync.log.foreign import readers
+from sync.log.disk.foreign import readers
 from tests.support.log import bulky, drain, envelopes, running, settings, until
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sync.log import SqliteLog
-from sync.log.reader import LogReader
+from sync.log.inspect.reader import LogReader
 from sync.values import NotReady
 from tests.support.log import LIVE, TOPIC, claim, envelopes, running, settings, values
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync.log import SqliteLog, aside
-from sync.log.reader import LogReader
+from sync.log import SqliteLog
+from sync.log.disk import aside
+from sync.log.inspect.reader import LogReader
 from sync.values import Lane
 from tests.support.log import collected, drain, envelopes, put_aside, running, settings, until
 

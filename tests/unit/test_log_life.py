@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from sync.log import SqliteLog, aside, schema
-from sync.log.reader import LogReader
+from sync.log import SqliteLog
+from sync.log.disk import aside, schema
+from sync.log.inspect.reader import LogReader
 from sync.values import Lane, Misconfigured, NotReady
 from tests.support.log import (
     LIVE,

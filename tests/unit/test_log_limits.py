@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sync.log import SqliteLog, writer
-from sync.log.engine import Engine
-from sync.log.reader import LogReader
+from sync.log import SqliteLog
+from sync.log.commit import writer
+from sync.log.commit.engine import Engine
+from sync.log.inspect.reader import LogReader
 from sync.values import Lane, LogStalled
 from tests.support.disks import LoopDisk
 from tests.support.log import (

@@ -14,9 +14,11 @@ import pytest
 from agent.cli.audit import _take_in
 from sync.audit import Topics
 from sync.kafka import KafkaSettings
-from sync.log import SqliteLog, aside, ledger
-from sync.log.file import LogFile
-from sync.log.reader import LogReader
+from sync.log import SqliteLog
+from sync.log.commit.file import LogFile
+from sync.log.disk import aside
+from sync.log.inspect.reader import LogReader
+from sync.log.ledger import entries
 from sync.values import Lane
 from tests.support.log import SetClock, drain, envelopes, running, settings, until
 
@@ -88,9 +90,9 @@ def test_one_whose_event_is_lost_itself_is_told_once_more(tmp_path: Path) -> Non
     book = file.open()
     book.begin()
     number = book.next_number
-    ledger.lose_uncounted(book, "corrupt", "ab", "what happened")
+    entries.lose_uncounted(book, "corrupt", "ab", "what happened")
     state = book.stream(Lane.ALERT, "system-events")
-    ledger.lose(book, state, ledger.Missing(number, number, 1, "evicted"))
+    entries.lose(book, state, entries.Missing(number, number, 1, "evicted"))
     book.delete(state.id, number)
     book.commit()
     reading = Topics(KafkaSettings(("localhost:1",)), "gw-1", [])
@@ -98,10 +100,10 @@ def test_one_whose_event_is_lost_itself_is_told_once_more(tmp_path: Path) -> Non
     assert reading.accounts["ab"].statement().uncounted == {"corrupt": None}, (
         "the audit has it from the file meanwhile"
     )
-    clock.ahead_ms += ledger.REPORT_AFTER_MS
+    clock.ahead_ms += entries.REPORT_AFTER_MS
     book.begin()
     before = book.next_number
-    ledger.report(book)
+    entries.report(book)
     assert book.next_number == before + 2, "the loss of the event, and what it told"
     assert book.losses == {}
     book.commit()

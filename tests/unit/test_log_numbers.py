@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync.log import SqliteLog, aside, leases
-from sync.log.book import RESERVE
-from sync.log.engine import Engine
-from sync.log.file import LogFile
-from sync.log.ledger import REPORT_AFTER_MS
-from sync.log.reader import LogReader
-from sync.log.salvage import Salvage
-from sync.log.work import Append, Request, Work
+from sync.log import SqliteLog
+from sync.log.book.content import RESERVE
+from sync.log.commit.engine import Engine
+from sync.log.commit.file import LogFile
+from sync.log.commit.work import Append, Request, Work
+from sync.log.disk import aside
+from sync.log.inspect.reader import LogReader
+from sync.log.leasing import leases
+from sync.log.ledger.entries import REPORT_AFTER_MS
+from sync.log.salvage.transfer import Salvage
 from sync.values import Lane, LogStalled
 from tests.support.log import (
     LIVE,

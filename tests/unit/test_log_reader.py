@@ -15,8 +15,8 @@ from unittest.mock import Mock
 import pytest
 
 from sync.log import LogSettings, SqliteLog
-from sync.log.export import Selection
-from sync.log.reader import LogReader
+from sync.log.inspect.export import Selection
+from sync.log.inspect.reader import LogReader
 from sync.values import Claim, Envelope, Lane, NotReady, Producer, Stream
 from tests.support import log as support
 

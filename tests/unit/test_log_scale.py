@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sync.log import MemoryLog
-from sync.log.losses import count_dead_letters
-from sync.log.retention import trim_dead_letters
+from sync.log.book.losses import count_dead_letters
+from sync.log.retention.trimming import trim_dead_letters
 from tests.support.log import LIVE, claim, envelopes, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sync.log.book import Book
+    from sync.log.book.content import Book
 
 _EVERY = 20
 

@@ -1,4 +1,4 @@
-"""What a broker lost goes again from the local history, and nothing else does (D7). sync/log/sent.py."""
+"""What a broker lost goes again from the local history, and nothing else does (D7). sync/log/leasing/sent.py."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.events import Minutes
-from sync.log import LogSettings, MemoryLog, discards
-from sync.log.thinning import pending_bytes
+from sync.log import LogSettings, MemoryLog
+from sync.log.book import discards
+from sync.log.retention.thinning import pending_bytes
 from sync.values import Batch, Lane, Stream
 from tests.support.days import Centre, MovedClock, live_through
 from tests.support.log import claim

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync.log import SqliteLog, space
-from sync.log.file import LogFile
+from sync.log import SqliteLog
+from sync.log.commit import space
+from sync.log.commit.file import LogFile
 from sync.values import Lane
 from tests.support.disks import LoopDisk
 from tests.support.log import LIVE, TOPIC, SetClock, bulky, claim, drain, envelopes, running, settings, until

@@ -12,8 +12,8 @@ import pytest
 from agent.events import Minutes
 from agent.events.records import SensorMinute
 from sync.log import LogSettings, MemoryLog
-from sync.log.blocks import Record
-from sync.log.thinning import pending_bytes
+from sync.log.disk.blocks import Record
+from sync.log.retention.thinning import pending_bytes
 from sync.values import Lane, Stream
 from tests.support.days import Centre, MovedClock, live_through
 from tests.support.log import LIVE, claim
@@ -21,7 +21,7 @@ from tests.support.log import LIVE, claim
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sync.log.book import Book
+    from sync.log.book.content import Book
 
 BACKFILL = Stream(Lane.BACKFILL, "sensor-data", 0)
 BOUND = 5 * 1024**2

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync.log import SqliteLog, aside
+from sync.log import SqliteLog
+from sync.log.disk import aside
 from sync.values import Lane
 from tests.support.log import TOPIC, drain, envelopes, put_aside, running, settings, until
 

@@ -12,8 +12,8 @@ import pytest
 from agent.events import Encoder, Minutes, restamp
 from drivers import Reading
 from sync.log import LogSettings, MemoryLog, SqliteLog
-from sync.log.blocks import Record
 from sync.log.clock import CORRECTED, UNSYNCHRONISED
+from sync.log.disk.blocks import Record
 from sync.values import Lane, Stream
 from tests.support.log import SetClock, claim, opened, running
 

@@ -1,0 +1,1 @@
+"""What lies on the disk: the file's tables and blocks, what stands beside the file, what an error says."""

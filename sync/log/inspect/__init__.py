@@ -1,0 +1,1 @@
+"""Reading a log's file from beside the daemon, for people."""

@@ -1,0 +1,1 @@
+"""What left the log undelivered: written down, and told upstream."""

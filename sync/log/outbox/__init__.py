@@ -1,0 +1,1 @@
+"""The loop's side: the log on disk and the one in memory."""

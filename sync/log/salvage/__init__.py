@@ -1,0 +1,1 @@
+"""A file that was put aside: what it still holds, brought over."""
