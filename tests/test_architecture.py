@@ -41,6 +41,7 @@ ROOMS = {
         "commit",
         "outbox",
     ),
+    "agent/config": ("problems", "document", "schema", "wording", "rules", "load", "docs"),
     "sync/kafka": ("settings", "errors", "connection", "questions", "sink"),
     "drivers/mqtt": ("settings", "packets", "codecs", "connection", "topics", "delivery", "probes", "readings"),
 }

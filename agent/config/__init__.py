@@ -1,10 +1,10 @@
 """The configuration: its schema, how it is loaded, and how its errors read."""
 
 from agent.config.load import Folders, digest, folders, line_of, load, parse, read
-from agent.config.pins import Pins
 from agent.config.problems import ConfigErrors, Problem
+from agent.config.rules.pins import Pins
+from agent.config.rules.secrets import SecretUnreadable, read_secret
 from agent.config.schema import Config
-from agent.config.secrets import SecretUnreadable, read_secret
 
 __all__ = [
     "Config",

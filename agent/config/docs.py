@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
-from agent.config.pins import FREE
+from agent.config.rules.pins import FREE
 from agent.config.schema import Config
-from agent.config.values import Section
+from agent.config.schema.values import Section
 from agent.config.wording import section_of
 from agent.farm.units import UNITS
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from agent.config.document import find, read_document
-from agent.config.environment import Values
-from agent.config.findings import Findings
-from agent.config.pins import Pins, look_at_may_change
+from agent.config.document.environment import Values
+from agent.config.document.parser import find, read_document
 from agent.config.problems import ConfigErrors, Problem
-from agent.config.references import look_at_references
+from agent.config.rules.findings import Findings
+from agent.config.rules.pins import Pins, look_at_may_change
+from agent.config.rules.references import look_at_references
+from agent.config.rules.secrets import look_at_push, look_at_secrets
+from agent.config.rules.wiring import look_at_wiring
 from agent.config.schema import Config, Gateway
-from agent.config.secrets import look_at_push, look_at_secrets
-from agent.config.wiring import look_at_wiring
 from agent.config.wording import problem_of
 
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from agent.config.document import Scalar, find
+from agent.config.document.parser import Scalar, find
 from agent.config.problems import Problem, path_text, shortened
 from agent.config.schema import Config
-from agent.config.values import HOST, PORT, Section
+from agent.config.schema.values import HOST, PORT, Section
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from agent.config.document import Mapping
+    from agent.config.document.parser import Mapping
 
 Location = tuple[str | int, ...]
 

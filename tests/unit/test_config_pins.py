@@ -1,4 +1,4 @@
-"""P1 to P5 of agent/config/pins.py: what a push may change, key by key, and what config.yaml pins."""
+"""P1 to P5 of agent/config/rules/pins.py: what a push may change, key by key, and what config.yaml pins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from agent.config import ConfigErrors, Pins, parse
-from agent.config.pins import FREE, NEVER, covers, keys
+from agent.config.rules.pins import FREE, NEVER, covers, keys
 from agent.config.schema import Config
 from agent.config.wording import section_of
 

@@ -17,16 +17,16 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from agent.config.document import Mapping, Node, Scalar, Sequence, read_document
-from agent.config.environment import variables
+from agent.config.document.environment import variables
+from agent.config.document.parser import Mapping, Node, Scalar, Sequence, read_document
 from agent.config.schema import Config
-from agent.config.values import Section
+from agent.config.schema.values import Section
 from agent.config.wording import did_you_mean, section_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.config.findings import Findings, Location
+    from agent.config.rules.findings import Findings, Location
 
 FREE: Final = (
     "kafka.delivery",

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.config.document import Scalar, find
+from agent.config.document.parser import Scalar, find
 from agent.config.problems import Problem, path_text, shortened
 
 if TYPE_CHECKING:
-    from agent.config.document import Mapping
+    from agent.config.document.parser import Mapping
 
 Location = tuple[str | int, ...]
 

@@ -10,7 +10,19 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from agent.config.values import Brokers, FilePath, Host, Name, Section, Source, Text, TextList, Zone, as_text, whole
+from agent.config.schema.values import (
+    Brokers,
+    FilePath,
+    Host,
+    Name,
+    Section,
+    Source,
+    Text,
+    TextList,
+    Zone,
+    as_text,
+    whole,
+)
 
 
 class Gateway(Section):

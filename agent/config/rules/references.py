@@ -8,7 +8,7 @@ from agent.config.problems import path_text
 from agent.config.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from agent.config.findings import Findings, Location
+    from agent.config.rules.findings import Findings, Location
 
 _TRUE = frozenset(("true", "yes", "on", "1", "t", "y"))
 _FALSE = frozenset(("false", "no", "off", "0", "f", "n"))

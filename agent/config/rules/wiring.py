@@ -9,16 +9,16 @@ import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
-from agent.config import topics
 from agent.config.problems import path_text
-from agent.config.values import HOST
+from agent.config.rules import topics
+from agent.config.schema.values import HOST
 from agent.farm import units
 from drivers.units import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.config.findings import Findings, Location
+    from agent.config.rules.findings import Findings, Location
     from drivers.mqtt.settings import Misspelt
 
 _LONGEST_TEXT: Final = 1024

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from agent.config.document import Mapping, Node, Scalar, Sequence
+from agent.config.document.parser import Mapping, Node, Scalar, Sequence
 from agent.config.problems import Problem, path_text
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""From text to plain values: YAML with the line of each node, and environment variables."""
