@@ -1,0 +1,106 @@
+"""`kafka`: the upstream cluster, and what a metered link may carry."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from agent.config.schema.values import Brokers, FilePath, Section, Text
+
+
+class LaneBudget(Section):
+    """Bounds for one lane of a metered link."""
+
+    bytes_per_day: int | None = Field(default=None, ge=1024, description="How much the lane may move in a day (UTC).")
+    bytes_per_second: float | None = Field(
+        default=None, ge=100, description="The lane's highest rate. What waits is joined, so a low rate saves bytes."
+    )
+
+
+class Budget(Section):
+    """What a metered link may carry: all bytes to and from Kafka, headers and repeats included."""
+
+    bytes_per_day: int | None = Field(
+        default=None,
+        ge=1024,
+        le=60_000_000_000,
+        description="How much may move in a day (UTC); no bound if not set. What does not fit waits in the log for "
+        "the next day; alarms do not wait.",
+    )
+    alert_reserve_bytes: int | None = Field(
+        default=None, ge=0, description="The part of it that only alarms may use; a twentieth if not set."
+    )
+    thin_backfill: bool = Field(
+        default=True, description="Thin a backlog that a day's budget would not hold to one-minute aggregates."
+    )
+    live: LaneBudget = Field(default=LaneBudget(), description="Bounds for what is fresh, alarms apart.")
+    backfill: LaneBudget = Field(default=LaneBudget(), description="Bounds for the backlog of an outage.")
+    bulk: LaneBudget = Field(default=LaneBudget(), description="Bounds for pictures.")
+
+
+class Kafka(Section):
+    """The upstream cluster."""
+
+    brokers: Brokers = Field(
+        min_length=1, description="Where to ask first, each `host:port`; a list, or one text with commas."
+    )
+    delivery: Literal["exactly_once", "at_least_once"] = Field(
+        default="exactly_once",
+        description="`at_least_once` only for brokers that have no idempotent producers; it may double records.",
+    )
+    compression: Literal["zstd", "gzip", "lz4", "none"] = Field(
+        default="zstd",
+        description="What batches are compressed with. Another than `zstd` only if the cluster takes no zstd: each "
+        "batch then costs more time and more of the link.",
+    )
+    create_topics: bool = Field(
+        default=False,
+        description="Whether asking for a topic that is not there may create it, if the brokers are set to do so. "
+        "They create it with their defaults, also one that somebody has deleted.",
+    )
+    restored_log: Literal["wait", "send_marked"] = Field(
+        default="wait",
+        description="What becomes of the undelivered records of a log that turns out to be restored from a backup or "
+        "copied: they wait for `tidegate log adopt` or `discard`, or are sent marked `possibly_repeated`.",
+    )
+    backfill_after_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="After an outage, what is older than this is sent in the background, behind what is fresh.",
+    )
+    backfill_spread_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="After an outage the backlog begins at a random moment within a tenth of the outage, and within "
+        "this: a fleet shall not return as one. Fresh readings go at once.",
+    )
+    backfill_share: float = Field(
+        default=0.25,
+        gt=0,
+        lt=1,
+        description="What the backlog may take of a link that fresh readings alone could fill.",
+    )
+    alert_ready_s: float = Field(
+        default=120.0,
+        ge=0,
+        le=170,
+        description="How often the connection for alarms is used while there are none, so that it is there for the "
+        "next: 300 bytes each time. 0 never; an alarm then waits until the connection is made.",
+    )
+    budget: Budget = Field(default=Budget(), description="Bounds for a metered link.")
+    request_timeout_s: float = Field(
+        default=30.0, gt=0, le=600, description="How long to wait for a broker's answer before connecting anew."
+    )
+    security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        default="plaintext", description="How connections are protected and who logs in."
+    )
+    ca_file: FilePath | None = Field(default=None, description="PEM file of the authorities that sign the brokers.")
+    cert_file: FilePath | None = Field(default=None, description="PEM file of this gateway's certificate.")
+    key_file: FilePath | None = Field(default=None, description="PEM file of that certificate's key.")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="How to log in, with `sasl_…` security."
+    )
+    username: Text | None = Field(default=None, description="Name to log in with.")
+    password_file: FilePath | None = Field(default=None, description="File that holds the password, in one line.")

@@ -1,0 +1,43 @@
+"""`log`: the durable log."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from agent.config.schema.values import FilePath, Section
+
+
+class Log(Section):
+    """The durable log: everything that leaves the gateway is on its disk first."""
+
+    clock_file: FilePath | None = Field(
+        default=None,
+        description="A file whose presence alone says that the wall clock is synchronised, for time services that "
+        "do not tell the kernel. Without it the kernel is asked, and systemd-timesyncd's file looked for.",
+    )
+    commit_interval_ms: int = Field(
+        default=200,
+        ge=0,
+        le=10_000,
+        description="How long readings are gathered into one commit; 0 commits as fast as the disk takes it. "
+        "Longer is kinder to an SD card. Alerts never wait for it.",
+    )
+    log_stall_s: float = Field(
+        default=5.0,
+        gt=0,
+        le=3600,
+        description="How long the disk may take no commit before readings are judged but no longer kept.",
+    )
+    max_bytes: int = Field(
+        default=2 * 1024**3,
+        ge=4 * 1024**2,
+        description="How much the log may hold, delivered history included. Undelivered records go last. At 200 "
+        "readings a second 2 GiB hold three days of them; then old readings become one-minute values.",
+    )
+    max_age_days: float = Field(
+        default=30.0, gt=0, description="How old records in the log may become, delivered or not."
+    )
+    min_free_bytes: int = Field(
+        default=256 * 1024**2, ge=0, description="Kept free on its disk, of which a tenth at most."
+    )
+    compression_level: int = Field(default=3, ge=1, le=19, description="zstd level of what is stored and sent.")
