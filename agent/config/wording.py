@@ -64,11 +64,16 @@ def section_of(annotation: Any) -> type[Section] | None:
     return next((found for part in get_args(annotation) if (found := section_of(part)) is not None), None)
 
 
+def nearest(word: str, known: list[str]) -> str | None:
+    """The known word that is most like this one, if one is like it."""
+    return next(iter(difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)), None)
+
+
 def did_you_mean(word: str, known: list[str]) -> str:
     """A hint that names the nearest known word, or all of a short list."""
-    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]}?"
+    near = nearest(word, known)
+    if near is not None:
+        return f"did you mean {near}?"
     return f"known here: {', '.join(known)}" if known else ""
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from agent.events import Alert, AlertState, Severity
+from drivers.patterns import published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -40,7 +41,7 @@ def alert_ids(name: str, topics: Iterable[str]) -> set[str]:
 
 def _of_topic(name: str, topic: str) -> str:
     # An alert's id is a topic on the local broker, where + and # cannot be published.
-    return f"mqtt/{name}/{_DROPPED}/{topic.replace('+', '*').replace('#', '**')}"
+    return f"mqtt/{name}/{_DROPPED}/{published(topic)}"
 
 
 class Connection(Protocol):

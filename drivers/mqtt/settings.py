@@ -17,14 +17,6 @@ class CertificateDates(Protocol):
         """Called before each handshake; one that fails for a date then raises ssl.SSLCertVerificationError."""
 
 
-class Misspelt(ValueError):  # noqa: N818 - a state of a setting, like Misconfigured
-    """A topic or a path is not written as it is read here; the text says what is wrong, `hint` what to write."""
-
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(reason)
-        self.hint = hint
-
-
 @dataclass(frozen=True, slots=True)
 class PayloadSettings:
     """How a payload is read. Paths are those of `drivers.mqtt.codecs`; `at`, `unit`, `counter` are for JSON only.

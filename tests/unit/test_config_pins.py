@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from agent.config import ConfigErrors, Pins, parse
-from agent.config.rules.pins import FREE, NEVER, covers, keys
+from agent.config.rules.pins import FREE, NEVER, keys
 from agent.config.schema import Config
 from agent.config.wording import section_of
+from drivers.patterns import Keys
 
 REFUSED = "a push may not"
 LOGIN = {"username": "gw", "password_file": "password"}
@@ -154,7 +155,7 @@ def test_p1_a_push_changes_a_key_only_if_it_is_free(folder, key):
     push = changed(document, key)
     assert push != document
     said = [path.replace("[0]", "") for path in pinned(folder, document, push)]
-    if covers(FREE, key) and not must_be_pinned(key):
+    if key in Keys(FREE) and not must_be_pinned(key):
         assert said == []
     else:
         assert key in said, "pinned unless FREE names it"
@@ -162,7 +163,7 @@ def test_p1_a_push_changes_a_key_only_if_it_is_free(folder, key):
 
 @pytest.mark.parametrize("key", LEAVES)
 def test_p2_config_yaml_may_leave_a_key_to_pushes(folder, key):
-    if covers(NEVER, key):
+    if key in Keys(NEVER):
         listed = DOCUMENT | {"fleet": {"partition": 0, "may_change": [key]}}
         with pytest.raises(ConfigErrors, match="is never changed by a push"):
             pins_of(folder, listed)

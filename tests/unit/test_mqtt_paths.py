@@ -4,7 +4,7 @@ import pytest
 
 from drivers.mqtt import PayloadSettings
 from drivers.mqtt.codecs import codec, look_at_spelling
-from drivers.mqtt.settings import Misspelt
+from drivers.spelling import Misspelt
 
 
 def read(payload: bytes, **settings):

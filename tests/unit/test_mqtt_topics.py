@@ -9,8 +9,8 @@ from paho.mqtt.client import topic_matches_sub
 
 from drivers.mqtt import KnownSensor, MqttSettings, PayloadSettings, SubscriptionSettings
 from drivers.mqtt.readings import observe
-from drivers.mqtt.topics.patterns import Pattern, cover
 from drivers.mqtt.topics.routes import CACHED_TOPICS, Routes
+from drivers.patterns import Pattern, cover
 from drivers.values import Misconfigured
 
 LEVELS = st.sampled_from(["a", "b", "", "$SYS", "ä", "0"])

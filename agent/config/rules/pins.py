@@ -13,6 +13,7 @@ P5  `${TIDEGATE_…}` may stand only in a key in which config.yaml has that vari
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
@@ -21,7 +22,8 @@ from agent.config.document.environment import variables
 from agent.config.document.parser import Mapping, Node, Scalar, Sequence, read_document
 from agent.config.schema import Config
 from agent.config.schema.values import Section
-from agent.config.wording import did_you_mean, section_of
+from agent.config.wording import nearest, section_of
+from drivers.patterns import HOW_KEYS_ARE_WRITTEN, Keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +70,8 @@ FREE: Final = (
 
 NEVER: Final = ("gateway", "fleet.may_change")
 """Keys that no push changes, whatever config.yaml lists."""
+_FREE: Final = Keys(FREE)
+_NEVER: Final = Keys(NEVER)
 _ONE_OF: Final = ("cameras.source", "models.path")
 _NEW: Final = object()
 
@@ -78,7 +82,7 @@ class Pins:
     def __init__(self, document: bytes | str, config: Config) -> None:
         """`config` is what `document` says."""
         self._config = config
-        self._may_change = tuple(config.fleet.may_change) if config.fleet is not None else ()
+        self._may_change = Keys(config.fleet.may_change if config.fleet is not None else ())
         self._values: dict[str, list[Any]] = defaultdict(list)
         for key, value in _values(config, ""):
             self._values[key].append(value)
@@ -103,7 +107,7 @@ class Pins:
             hint = f"change it in config.yaml on the gateway, or list {key} in fleet.may_change there"
             if at[0] == "gateway":
                 hint = "change it in config.yaml on the gateway, and restart the daemon"
-            elif covers(NEVER, key):
+            elif key in _NEVER:
                 hint = "change it in config.yaml on the gateway"
             elif key == "mqtt.name":
                 message = "a push may not add an MQTT connection that config.yaml does not have"
@@ -112,7 +116,7 @@ class Pins:
 
     def _variable_sources(self, findings: Findings, pushed: Config) -> Iterator[Location]:
         """Cameras whose new address holds a variable: what it stands for would be sent there."""
-        if not covers(self._may_change, "cameras.source"):
+        if "cameras.source" not in self._may_change:
             for index, camera in enumerate(pushed.cameras):
                 at = ("cameras", index, "source")
                 if "${" in findings.raw(at) and camera.source not in self._values["cameras.source"]:
@@ -133,7 +137,7 @@ class Pins:
                 yield from self._changed_entries(theirs, mine, here)
             elif (theirs is None) != (mine is None):
                 # The section as a whole came or went: with TLS, or without.
-                if not covers((*FREE, *self._may_change), key):
+                if key not in _FREE and key not in self._may_change:
                     yield here
             elif theirs is not None:
                 yield from self._changed(theirs, mine, here)
@@ -146,11 +150,11 @@ class Pins:
             yield from [place for place in found if place[-1] == "name"] or found
 
     def _is_pinned(self, key: str, annotation: Any) -> bool:
-        if covers(NEVER, key):
+        if key in _NEVER:
             return True
-        if covers(self._may_change, key):
+        if key in self._may_change:
             return False
-        return _is_path(annotation) or not covers(FREE, key)
+        return _is_path(annotation) or key not in _FREE
 
     def _is_same(self, key: str, own: Any, pushed: Any) -> bool:
         if key not in _ONE_OF:
@@ -171,19 +175,18 @@ def look_at_may_change(findings: Findings) -> None:
         at: Location = ("fleet", "may_change", index)
         if not isinstance(key, str):
             continue
-        if covers(NEVER, key):
+        if key in _NEVER:
             message = f"{findings.written(at)} is never changed by a push"
             findings.say(at, message, "remove it from this list; it is changed in config.yaml alone")
         elif key not in known:
-            plain = key_of(tuple(key.replace("[", ".").replace("]", "").split(".")))
-            hint = did_you_mean(plain, known)
-            hint = hint if hint.endswith("?") else "write it as in docs/CONFIG.md, without [], such as kafka.brokers"
+            meant = nearest(_plain(key), known)
+            hint = f"did you mean {meant}?" if meant else HOW_KEYS_ARE_WRITTEN
             findings.say(at, f"there is no key {findings.written(at)}", hint)
 
 
-def covers(prefixes: tuple[str, ...], key: str) -> bool:
-    """Whether a key, or a section that holds it, is among these."""
-    return any(key == prefix or key.startswith(f"{prefix}.") for prefix in prefixes)
+def _plain(key: str) -> str:
+    """A key without the numbers of entries: `mqtt[0].host`, as messages name it, is `mqtt.host` here."""
+    return re.sub(r"\[\d*\]", "", key)
 
 
 def key_of(location: tuple[str | int, ...]) -> str:

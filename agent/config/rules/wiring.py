@@ -10,16 +10,16 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.config.problems import path_text
-from agent.config.rules import topics
 from agent.config.schema.values import HOST
 from agent.farm import units
+from drivers.patterns import PLACEHOLDERS, Pattern, Template
+from drivers.spelling import Misspelt
 from drivers.units import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from agent.config.rules.findings import Findings, Location
-    from drivers.mqtt.settings import Misspelt
 
 _LONGEST_TEXT: Final = 1024
 _LONGEST_LABEL: Final = 63
@@ -50,14 +50,6 @@ def _topic(
     topic, place = item.get("topic"), (*location, "topic")
     if not isinstance(topic, str):
         return
-    from drivers.mqtt.settings import Misspelt  # noqa: PLC0415 - paho, which verbs that only ask for folders do without
-    from drivers.mqtt.topics.patterns import Pattern  # noqa: PLC0415 - the same
-
-    unknown = topics.unknown(topic)
-    if unknown is not None:
-        hint = f"there are {', '.join(f'{{{name}}}' for name in topics.PLACEHOLDERS)}; + stands for any other level"
-        findings.say(place, f"{{{unknown}}} is not a placeholder", hint)
-        return
     try:
         pattern = Pattern(topic)
     except Misspelt as fault:
@@ -68,10 +60,12 @@ def _topic(
     if same is not location:
         message = f"brings the same sensors as {path_text(same)}"
         findings.say(place, message, "give each a sensor_id of its own, or remove one")
-    _templates(findings, location, item, topics.named(topic))
+    _templates(findings, location, item, pattern.names)
 
 
-def _templates(findings: Findings, location: Location, item: dict[str, Any], given: list[str]) -> None:
+def _templates(findings: Findings, location: Location, item: dict[str, Any], given: Sequence[str]) -> None:
+    from drivers.mqtt.codecs import name_reader  # noqa: PLC0415 - paho, which verbs that only ask for folders do without
+
     sensor_id = item.get("sensor_id")
     # Of a sensor that config knows by name it knows type and tank, too.
     is_known = any(sensor.get("id") == sensor_id for _, sensor in findings.items("sensors"))
@@ -79,13 +73,16 @@ def _templates(findings: Findings, location: Location, item: dict[str, Any], giv
     by_payload = _is_json(item)
     for key, default in _TEMPLATES.items():
         template = item.get(key)
-        used = topics.named(template if isinstance(template, str) else default)
+        used = Template(template if isinstance(template, str) else default).fields
         missing = [name for name in used if name not in given]
         if by_payload:
-            for path in (name for name in missing if name not in topics.PLACEHOLDERS and not _is_path(name)):
-                hint = "such as {id} or {device.eui}"
-                findings.say((*location, key), f"{{{path}}} is not the path of a field", hint)
-            missing = [name for name in missing if name in topics.PLACEHOLDERS]
+            for path in (name for name in missing if name not in PLACEHOLDERS):
+                try:
+                    name_reader(path)
+                except Misspelt:
+                    hint = "such as {id} or {device.eui}"
+                    findings.say((*location, key), f"{{{path}}} is not the path of a field", hint)
+            missing = [name for name in missing if name in PLACEHOLDERS]
         absent = next(iter(missing), None)
         if absent is None or (key != "sensor_id" and is_known):
             continue
@@ -93,7 +90,7 @@ def _templates(findings: Findings, location: Location, item: dict[str, Any], giv
             lacking[key] = absent
         else:
             hint = f"the topic has {_listed(given)}" if given else "the topic has no placeholder"
-            if absent not in topics.PLACEHOLDERS:
+            if absent not in PLACEHOLDERS:
                 hint += "; to take it from a field of the payload, set payload.format: json"
             elif by_payload:
                 hint += f"; a field of the payload goes by another name, as in {key}: '{{data.{absent}}}'"
@@ -104,18 +101,14 @@ def _templates(findings: Findings, location: Location, item: dict[str, Any], giv
         findings.say((*location, "topic"), message, f"add {next(iter(lacking))}: … to it")
 
 
-def _is_path(path: str) -> bool:
-    return path == path.strip() and all(path.split("."))
-
-
 def _is_json(item: dict[str, Any]) -> bool:
     payload = item.get("payload")
     return isinstance(payload, dict) and payload.get("format") == "json"
 
 
 def _payload(findings: Findings, location: Location, payload: Any) -> None:
-    from drivers.mqtt.codecs import codec, look_at_spelling  # noqa: PLC0415 - as in _topic
-    from drivers.mqtt.settings import Misspelt, PayloadSettings  # noqa: PLC0415 - the same
+    from drivers.mqtt.codecs import codec, look_at_spelling  # noqa: PLC0415 - as in _templates
+    from drivers.mqtt.settings import PayloadSettings  # noqa: PLC0415 - the same
 
     if not isinstance(payload, dict):
         return
@@ -173,7 +166,7 @@ def _host(findings: Findings, location: Location, host: Any) -> None:
 
 
 def _source(findings: Findings, location: Location, source: Any) -> None:
-    from drivers.camera.source import parse  # noqa: PLC0415 - as in _topic
+    from drivers.camera.source import parse  # noqa: PLC0415 - as in _templates
     from drivers.values import Misconfigured  # noqa: PLC0415 - the same
 
     # What is too long the schema says.
@@ -208,16 +201,15 @@ def _brought(findings: Findings, location: Location, sensor: dict[str, Any]) -> 
     if not (isinstance(name, str) and isinstance(kind, str) and isinstance(tank, str)):
         return
     all_templates = [
-        {key: item.get(key) or default for key, default in _TEMPLATES.items()} for _, item in findings.subscriptions()
+        {key: Template(str(item.get(key) or default)) for key, default in _TEMPLATES.items()}
+        for _, item in findings.subscriptions()
     ]
-    if any(topics.can_make(str(templates["sensor_id"]), name) for templates in all_templates):
+    if any(templates["sensor_id"].can_make(name) for templates in all_templates):
         return
     hint = "there are no subscriptions"
     if all_templates:
         written = {key: findings.raw((*location, key)) for key in ("tank", "type")}
-        wanted = (
-            str(all_templates[0]["sensor_id"]).replace("{tank}", written["tank"]).replace("{metric}", written["type"])
-        )
+        wanted = all_templates[0]["sensor_id"].fill({"tank": written["tank"], "metric": written["type"]})
         hint = f"the first subscription would call it {wanted}"
     findings.say((*location, "id"), "no subscription brings a sensor of this id", hint)
 
@@ -232,7 +224,7 @@ def _unit(findings: Findings, location: Location, kind: Any, unit: Any) -> None:
     findings.say(location, message, f"{known[0]} is usual; or is the type wrong?")
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return _and([f"{{{name}}}" for name in names])
 
 

@@ -14,7 +14,7 @@ from drivers.mqtt.codecs.numbers import Written, kind_of, number, value
 from drivers.mqtt.codecs.paths import Levels, levels
 from drivers.mqtt.codecs.times import MISSING, time_from
 from drivers.mqtt.codecs.unread import Unread
-from drivers.mqtt.settings import Misspelt
+from drivers.spelling import Misspelt
 
 if TYPE_CHECKING:
     from datetime import tzinfo

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from drivers.mqtt.settings import Misspelt
+from drivers.spelling import Misspelt
 
 Levels = tuple[str | int, ...]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 
+from drivers.spelling import unseen
 from drivers.values import Misconfigured
 
 if TYPE_CHECKING:
@@ -35,12 +35,3 @@ def unseen_in_login(settings: MqttSettings, password: str | None) -> str:
         if odd:
             return f"{what} contains {odd}: type it again instead of pasting it"
     return ""
-
-
-def unseen(text: str) -> str:
-    """The first character that looks like a space or like nothing, by name; empty if all are visible."""
-    for character in text:
-        if character != " " and not character.isprintable():
-            name = unicodedata.name(character, "control character").lower()
-            return f"an invisible character ({name}, U+{ord(character):04X})"
-    return "a space at its beginning or end" if text != text.strip() else ""

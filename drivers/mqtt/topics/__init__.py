@@ -1,1 +1,1 @@
-"""Topics: the patterns of subscriptions, and the sensors that a message may speak of."""
+"""Topics: the subscriptions that bring a message, and the sensors that it may be of."""

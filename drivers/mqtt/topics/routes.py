@@ -8,13 +8,12 @@ sensor, the first in the configuration counts.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from drivers.mqtt.codecs import codec, identity, name_reader
-from drivers.mqtt.settings import Misspelt
-from drivers.mqtt.topics.patterns import Pattern, cover
 from drivers.mqtt.topics.sources import Named, Resolved, Source, Tally
+from drivers.patterns import PLACEHOLDERS, Pattern, Template, cover
+from drivers.spelling import Misspelt
 from drivers.values import Misconfigured
 
 if TYPE_CHECKING:
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 CACHED_TOPICS = 16_384
 """Topics remembered. Past it all are forgotten and learnt again: a flood of topics costs time, never memory."""
 
-_PLACE = re.compile(r"\{([^{}]+)\}")
-_OF_TOPICS = frozenset({"site", "tank", "metric", "sensor"})
-"""Names that only a topic's level can have; any other may be the path of a field of the payload."""
 _LONGEST_NAME = 64
 
 
@@ -53,15 +49,19 @@ class Route:
         self._known = known
         self.fields: dict[str, Callable[[bytes], str]] = {}
         """What names are to be filled in from the payload, and how each is read."""
-        fixed = not _PLACE.search(settings.sensor_id) and settings.sensor_id in known
-        for name in ("sensor_id", "site") if fixed else ("sensor_id", "sensor_type", "tank", "site"):
-            missing = set(_PLACE.findall(getattr(settings, name))) - self.pattern.names
+        self._sensor_id, self._sensor_type = Template(settings.sensor_id), Template(settings.sensor_type)
+        self._tank, self._name_of_site = Template(settings.tank), Template(settings.site)
+        names = {"sensor_id": self._sensor_id, "site": self._name_of_site}
+        if self._sensor_id.fields or settings.sensor_id not in known:
+            names |= {"sensor_type": self._sensor_type, "tank": self._tank}
+        for name, template in names.items():
+            missing = set(template.fields).difference(self.pattern.names)
             if name == "site":
                 missing.discard("site")
             elif settings.payload.format == "json":
-                for path in sorted(missing - _OF_TOPICS):
+                for path in sorted(missing.difference(PLACEHOLDERS)):
                     self.fields[path] = _name_reader(path, f"{field}.{name}")
-                missing &= _OF_TOPICS
+                missing.intersection_update(PLACEHOLDERS)
             if missing:
                 raise Misconfigured(
                     f"{{{min(missing)}}} is not a level of {settings.topic}",
@@ -84,8 +84,8 @@ class Route:
         """The sensor of a message whose names are these."""
         settings = self._settings
         says_when = self._says_when if self.marked else None
-        sensor_id = _fill(settings.sensor_id, levels)
-        site = _fill(settings.site, levels)
+        sensor_id = self._sensor_id.fill(levels)
+        site = self._name_of_site.fill(levels)
         sensor = self._known.get(sensor_id)
         if sensor is not None:
             return Source(
@@ -102,8 +102,8 @@ class Route:
             )
         return Source(
             sensor_id,
-            _fill(settings.sensor_type, levels),
-            _fill(settings.tank, levels),
+            self._sensor_type.fill(levels),
+            self._tank.fill(levels),
             site,
             settings.unit or "",
             False,
@@ -191,10 +191,6 @@ class Routes:
         if not sources:
             return Resolved(name, (), reason, misses=tuple(misses) or (self._unmatched,))
         return Resolved(name, tuple(sources.values()), marked=marked)
-
-
-def _fill(template: str, levels: Mapping[str, str]) -> str:
-    return _PLACE.sub(lambda found: levels[found[1]], template)
 
 
 def _name_reader(path: str, field: str) -> Callable[[bytes], str]:
