@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from agent import __version__
 from agent.metrics import Histogram, Sample
 from agent.supervisor import State
-from sync.shipper.circuit import CircuitState
-from sync.shipper.waits import EVERYTHING
+from sync.shipper.link.circuit import CircuitState
+from sync.shipper.link.waits import EVERYTHING
 from sync.values import Lane
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from agent.supervisor import UnitReport
     from drivers.mqtt.topics.sources import Tally
     from sync.shipper import Shipper
-    from sync.shipper.meter import LinkStats
+    from sync.shipper.link.meter import LinkStats
     from sync.values import Forecast, Lane, LogStats
 
 

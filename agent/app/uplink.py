@@ -28,10 +28,10 @@ from sync.shipper import (
     TopicLost,
     Waiting,
 )
-from sync.shipper.budget import Budget, LaneLimit
-from sync.shipper.circuit import CircuitState
-from sync.shipper.meter import Meter
-from sync.shipper.waits import EVERYTHING
+from sync.shipper.link.budget import Budget, LaneLimit
+from sync.shipper.link.circuit import CircuitState
+from sync.shipper.link.meter import Meter
+from sync.shipper.link.waits import EVERYTHING
 from sync.values import Lane, NotReady
 
 if TYPE_CHECKING:

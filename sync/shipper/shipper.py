@@ -10,18 +10,18 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sync.shipper.batch_size import MOST_BYTES, BatchSize
-from sync.shipper.budget import Budget
-from sync.shipper.circuit import Circuit, CircuitState
-from sync.shipper.courier import Courier
 from sync.shipper.events import AnotherCluster, LinkBack, Repeated
-from sync.shipper.meter import Meter
-from sync.shipper.precedence import Precedence
-from sync.shipper.shares import Shares
+from sync.shipper.link.batch_size import MOST_BYTES, BatchSize
+from sync.shipper.link.budget import Budget
+from sync.shipper.link.circuit import Circuit, CircuitState
+from sync.shipper.link.meter import Meter
+from sync.shipper.link.precedence import Precedence
+from sync.shipper.link.shares import Shares
+from sync.shipper.link.waits import EVERYTHING, Patience, Waits, trouble_of
+from sync.shipper.sending.courier import Courier
+from sync.shipper.sending.thinning import Thinning
+from sync.shipper.sending.topics import Topics
 from sync.shipper.stats import ShipperStats, Tally
-from sync.shipper.thinning import Thinning
-from sync.shipper.topics import Topics
-from sync.shipper.waits import EVERYTHING, Patience, Waits, trouble_of
 from sync.values import ClusterChanged, Lane, Misconfigured, NotReady, Producer, Stream, Trouble, Unreachable
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from sync.values import Lane
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sync.shipper.circuit import CircuitState
+    from sync.shipper.link.circuit import CircuitState
     from sync.values import Producer, Trouble
 
 

@@ -1,4 +1,4 @@
-"""Every order of events, against the shipper's own decisions (`sync.shipper.stream`).
+"""Every order of events, against the shipper's own decisions (`sync.shipper.decisions.stream`).
 
 Small worlds are explored exhaustively: a disk (D1), a broker that keeps F1 to F4 and F7, that may refuse for a while
 or for good and may lose records, a network that may lose a request or its answer or deliver a request late (F6),

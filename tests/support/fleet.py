@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sync.kafka import KafkaSettings, KafkaSink, Traffic
 from sync.log import LogSettings, MemoryLog
 from sync.shipper import Shipper, ShipperSettings
-from sync.shipper.meter import Meter
+from sync.shipper.link.meter import Meter
 from sync.values import Envelope, Lane, Unreachable
 from tests.support.daemon import cpu_s, pss_bytes
 

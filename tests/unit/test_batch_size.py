@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sync.shipper.batch_size import FIRST_BYTES, LEAST_BYTES, MOST_BYTES, BatchSize
+from sync.shipper.link.batch_size import FIRST_BYTES, LEAST_BYTES, MOST_BYTES, BatchSize
 
 
 def test_the_first_batch_of_a_run_is_small_because_the_link_may_be_bad():

@@ -1,10 +1,10 @@
-"""The day's count: what ends a day, and what a jumping clock can do to it (B1 to B4 of sync/shipper/budget.py)."""
+"""The day's count: what ends a day, and what a jumping clock can do to it (B1 to B4)."""
 
 from __future__ import annotations
 
 import pytest
 
-from sync.shipper.budget import DAY_S, Budget, Day, Days, LaneLimit, unpacked
+from sync.shipper.link.budget import DAY_S, Budget, Day, Days, LaneLimit, unpacked
 from sync.values import Lane
 
 NOON = 20_000 * DAY_S + 43_200.0

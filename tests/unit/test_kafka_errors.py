@@ -10,8 +10,8 @@ from aiokafka.errors import kafka_errors
 
 from sync.kafka.errors import TABLE, Kind, error_of
 from sync.kafka.errors.answers import outcome_of
-from sync.shipper.moves import Cut, Leased, LookUp, Offer, Pause, PauseOver, ProducerGiven, Send, Settle
-from sync.shipper.stream import LOST_TRACK, begin, step
+from sync.shipper.decisions.moves import Cut, Leased, LookUp, Offer, Pause, PauseOver, ProducerGiven, Send, Settle
+from sync.shipper.decisions.stream import LOST_TRACK, begin, step
 from sync.values import Accepted, Batch, Lane, Producer, Refused, Stream, Unknown
 
 PAGE = Path(__file__).parents[2] / "docs" / "KAFKA_ERRORS.md"

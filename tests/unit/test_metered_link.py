@@ -1,4 +1,4 @@
-"""A metered link: the shipper within a budget (W1 to W3 of sync/shipper/shares.py), its day over kills."""
+"""A metered link: the shipper within a budget (W1 to W3 of sync/shipper/link/shares.py), its day over kills."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from sync.log import MemoryLog
 from sync.memory import MemorySink
 from sync.shipper import Shipper, ShipperSettings
-from sync.shipper.budget import DAY_S, Budget, LaneLimit
-from sync.shipper.meter import CONTROL, Meter
+from sync.shipper.link.budget import DAY_S, Budget, LaneLimit
+from sync.shipper.link.meter import CONTROL, Meter
 from sync.values import Envelope, Lane
 
 FAST = ShipperSettings(retry_s=(0.01, 0.02), backoff_first_s=0.005, backoff_most_s=0.02, stop_s=1.0)

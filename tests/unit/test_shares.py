@@ -1,4 +1,4 @@
-"""Who goes first on a link that is behind: `backfill`, `bulk`, a returning fleet (W4, W5: sync/shipper/shares.py)."""
+"""Who goes first on a link that is behind: `backfill`, `bulk`, a returning fleet (W4, W5)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections import Counter
 
-from sync.shipper.meter import Meter
-from sync.shipper.shares import Shares
+from sync.shipper.link.meter import Meter
+from sync.shipper.link.shares import Shares
 from sync.values import Lane, Pending
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sync.memory import Fault, MemorySink
 from sync.shipper import DeadLettered, LinkBack, LinkLost, Recovered, Shipper, Waiting
-from sync.shipper.precedence import Precedence
+from sync.shipper.link.precedence import Precedence
 from sync.values import Envelope, Lane, Misconfigured, NotReady, Refused
 from tests.support.ship import FAST, Ship, append, record, until
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sync.kafka.errors.answers import outcome_of
-from sync.shipper.moves import (
+from sync.shipper.decisions.moves import (
     Again,
     AgainDone,
     Aged,
@@ -26,7 +26,7 @@ from sync.shipper.moves import (
     Settle,
     Undecided,
 )
-from sync.shipper.stream import LOST_TRACK, NO_PRODUCER, RENEW_AT, Phase, begin, resume, step
+from sync.shipper.decisions.stream import LOST_TRACK, NO_PRODUCER, RENEW_AT, Phase, begin, resume, step
 from sync.values import (
     WRAP,
     Absent,

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from sync.kafka.errors.answers import outcome_of
-from sync.shipper import DeadLettered, Recovered, Waiting, waits
-from sync.shipper.batch_size import FIRST_BYTES
-from sync.shipper.waits import Patience
+from sync.shipper import DeadLettered, Recovered, Waiting
+from sync.shipper.link import waits
+from sync.shipper.link.batch_size import FIRST_BYTES
+from sync.shipper.link.waits import Patience
 from sync.values import BrokerUnreachable, Misconfigured, NotReady, Refused, Trouble, Unknown, Unreachable
 from tests.support.ship import Ship, append, until
 

@@ -12,8 +12,8 @@ from agent.events import Minutes
 from sync.log import LogSettings, MemoryLog, SqliteLog
 from sync.memory import MemorySink
 from sync.shipper import Shipper, ShipperSettings
-from sync.shipper.budget import Budget, LaneLimit
-from sync.shipper.meter import Meter
+from sync.shipper.link.budget import Budget, LaneLimit
+from sync.shipper.link.meter import Meter
 from sync.values import Lane, Stream
 from tests.support.days import Centre, MovedClock, live_through
 from tests.support.log import claim, running, until
@@ -21,7 +21,7 @@ from tests.support.log import claim, running, until
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sync.shipper.thinning import Thinning
+    from sync.shipper.sending.thinning import Thinning
 
 DELIVERED, BODIES, ON_THE_WIRE = 100_000, 500_000, 600_000
 

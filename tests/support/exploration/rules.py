@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sync.shipper.moves import Again, Aged, LookUp, Recall, Settle
-from sync.shipper.stream import Phase, begin, step
+from sync.shipper.decisions.moves import Again, Aged, LookUp, Recall, Settle
+from sync.shipper.decisions.stream import Phase, begin, step
 from sync.values import Accepted, Forgotten, Known, Refused, Unknown
 from tests.support.exploration.world import NOT_NOTED, STREAM, Block, Disk, Request
 
 if TYPE_CHECKING:
-    from sync.shipper.moves import Event
-    from sync.shipper.stream import State, Step
+    from sync.shipper.decisions.moves import Event
+    from sync.shipper.decisions.stream import State, Step
     from sync.values import Batch
 
 

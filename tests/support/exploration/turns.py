@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sync.shipper.moves import (
+from sync.shipper.decisions.moves import (
     Again,
     AgainDone,
     Aged,
@@ -41,8 +41,8 @@ from tests.support.exploration.world import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sync.shipper.moves import Action, Event
-    from sync.shipper.stream import State, Step
+    from sync.shipper.decisions.moves import Action, Event
+    from sync.shipper.decisions.stream import State, Step
     from sync.values import Batch
     from tests.support.exploration.rules import Rules
     from tests.support.exploration.world import Scope

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from sync.shipper.budget import DAY_S, Budget, Days, unpacked
+from sync.shipper.link.budget import DAY_S, Budget, Days, unpacked
 from sync.values import Lane, NotReady
 
 if TYPE_CHECKING:

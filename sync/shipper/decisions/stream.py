@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from sync.shipper.moves import (
+from sync.shipper.decisions.moves import (
     Action,
     Again,
     AgainDone,

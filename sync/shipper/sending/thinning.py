@@ -6,12 +6,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from sync.shipper.budget import DAY_S
+from sync.shipper.link.budget import DAY_S
 from sync.values import Lane
 
 if TYPE_CHECKING:
     from sync.seams import Log
-    from sync.shipper.meter import Meter
+    from sync.shipper.link.meter import Meter
     from sync.shipper.stats import Tally
 
 log = logging.getLogger("tidegate.shipper")

@@ -24,7 +24,7 @@ from sync.values import Lane
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sync.shipper.meter import Meter
+    from sync.shipper.link.meter import Meter
     from sync.values import Pending
 
 _ASK_AGAIN_S: Final = 1.0

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sync.seams import Log, Sink
+    from sync.shipper.decisions.moves import Recall
     from sync.shipper.events import ShipperEvent
-    from sync.shipper.moves import Recall
     from sync.shipper.stats import Tally
     from sync.values import Recalled
 

@@ -7,8 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from sync.shipper.events import DeadLettered, Repeated
-from sync.shipper.moves import (
+from sync.shipper.decisions.moves import (
     Again,
     AgainDone,
     Aged,
@@ -27,8 +26,9 @@ from sync.shipper.moves import (
     Settle,
     Undecided,
 )
-from sync.shipper.stream import NO_PRODUCER, begin, resume, step
-from sync.shipper.waits import Patience, trouble_of
+from sync.shipper.decisions.stream import NO_PRODUCER, begin, resume, step
+from sync.shipper.events import DeadLettered, Repeated
+from sync.shipper.link.waits import Patience, trouble_of
 from sync.side_by_side import both
 from sync.values import Accepted, CannotTell, Lane, NotReady, Refused, Trouble, Unknown, Unreachable
 
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sync.seams import Log, Sink
-    from sync.shipper.batch_size import BatchSize
-    from sync.shipper.circuit import Circuit
+    from sync.shipper.decisions.moves import Action, Event
     from sync.shipper.events import ShipperEvent
-    from sync.shipper.moves import Action, Event
-    from sync.shipper.precedence import Precedence
-    from sync.shipper.shares import Shares
+    from sync.shipper.link.batch_size import BatchSize
+    from sync.shipper.link.circuit import Circuit
+    from sync.shipper.link.precedence import Precedence
+    from sync.shipper.link.shares import Shares
+    from sync.shipper.link.waits import Waits
+    from sync.shipper.sending.topics import Topics
     from sync.shipper.stats import Tally
-    from sync.shipper.topics import Topics
-    from sync.shipper.waits import Waits
     from sync.values import Batch, Outcome, Producer, Stream
 
 log = logging.getLogger("tidegate.shipper")

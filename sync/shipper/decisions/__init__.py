@@ -1,0 +1,1 @@
+"""What one stream does next, without I/O: events in, actions out."""

@@ -1,0 +1,1 @@
+"""What the decisions ask for, carried out: couriers, topics, the backlog."""
