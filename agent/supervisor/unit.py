@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
+
+from sync.backoff import Backoff
 
 if TYPE_CHECKING:
     import asyncio
@@ -94,6 +95,13 @@ class UnitHistory:
     """Whether the last try before the one that runs ended in a wait."""
     recent: deque[float] = field(default_factory=deque)
     timer: asyncio.TimerHandle | None = None
+    restarts: Backoff = field(init=False)
+    waits_outside: Backoff = field(init=False)
+
+    def __post_init__(self) -> None:
+        policy = self.policy
+        self.restarts = Backoff(policy.backoff_first_s, policy.backoff_most_s, jitter=(1.0, 1.25))
+        self.waits_outside = Backoff.between(*policy.wait_s)
 
     def crashed_too_often(self, now: float) -> bool:
         """Note a crash at `now` (monotonic seconds) and say whether the policy's bound is reached."""
@@ -104,14 +112,14 @@ class UnitHistory:
         return len(self.recent) >= self.policy.crashes
 
     def backoff_s(self) -> float:
-        """Doubling from the first to the longest wait, with up to a quarter of jitter."""
-        steps = max(len(self.recent) - 1, 0)
-        base: float = min(self.policy.backoff_first_s * 2**steps, self.policy.backoff_most_s)
-        return base * random.uniform(1.0, 1.25)  # noqa: S311 - jitter, not a secret
+        """How long to pause after a crash: longer with each one of a row, which the policy's window ends."""
+        if len(self.recent) <= 1:
+            self.restarts.over()
+        return self.restarts.failed()
 
     def wait_s(self) -> float:
         """A wait for something outside."""
-        return random.uniform(*self.policy.wait_s)  # noqa: S311 - jitter, not a secret
+        return self.waits_outside.failed()
 
 
 class EssentialUnitFailed(Exception):  # noqa: N818 - it names what happened

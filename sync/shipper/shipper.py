@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import random
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from sync.backoff import Backoff
 from sync.shipper.events import AnotherCluster, LinkBack, Repeated
 from sync.shipper.link.batch_size import MOST_BYTES, BatchSize
 from sync.shipper.link.budget import Budget
@@ -123,7 +123,7 @@ class Shipper:
         self._anew = False
         self._let_go = False
         self._readied: set[Stream] = set()
-        self._changes = 0
+        self._between_clusters = Backoff(2 * self._settings.retry_s[1], _BETWEEN_CLUSTERS_MOST_S)
         self._changed_at_s = -math.inf
         self._producer_locks = {lane: asyncio.Lock() for lane in Lane}
 
@@ -166,11 +166,11 @@ class Shipper:
     async def _pause_between_clusters(self) -> None:
         """Longer each time: where a name leads to two clusters in turn, each change costs commits and an event."""
         now_s = time.monotonic()
-        self._changes = self._changes + 1 if now_s - self._changed_at_s < _CALM_S else 0
-        self._changed_at_s = now_s
-        if self._changes:
-            longest = min(self._settings.retry_s[1] * 2.0 ** min(self._changes, 10), _BETWEEN_CLUSTERS_MOST_S)
-            await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, not a secret
+        before_s, self._changed_at_s = self._changed_at_s, now_s
+        if now_s - before_s >= _CALM_S:
+            self._between_clusters.over()
+        else:
+            await asyncio.sleep(self._between_clusters.failed())
 
     async def _ship(self, group: asyncio.TaskGroup) -> None:
         # Known since the link was tried: it costs no round trip of its own.
@@ -225,8 +225,7 @@ class Shipper:
                     self.circuit.doubt(error.reason)
                 self.tally.last_error = error.reason
                 trouble = trouble_of(error)
-            patience.failed(trouble)
-            await asyncio.sleep(patience.pause_s(most_s))
+            await asyncio.sleep(patience.failed(trouble, most_s))
             said = self.waits.by_topic.get(topic)
             if self.circuit.state is CircuitState.CLOSED and patience.worth_a_word(trouble, said):
                 self.waits.begin(topic, trouble)

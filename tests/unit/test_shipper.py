@@ -361,7 +361,7 @@ async def test_what_must_be_known_before_the_first_send_is_asked_again_within_a_
         if len(asked) <= 8:
             raise NotReady("the topic has no leader")
 
-    monkeypatch.setattr("sync.shipper.shipper.random.uniform", drawn)
+    monkeypatch.setattr("sync.backoff.random.uniform", drawn)
     ship.shipper = Shipper(ship.log, ship.sink, before_first_send=refused)
     await append(ship.log, range(5))
     async with ship.under_way():

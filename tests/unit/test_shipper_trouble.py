@@ -161,8 +161,7 @@ async def test_a_batch_is_as_large_as_what_leaves_of_it(monkeypatch):
 def test_what_only_a_setting_helps_is_tried_less_and_less_often():
     patience = Patience(0.1)
     for _ in range(100):
-        patience.failed(Trouble("codec", setting="kafka.compression"))
-    assert 30 <= patience.pause_s(60.0) <= 60
+        pause_s = patience.failed(Trouble("codec", setting="kafka.compression"), 60.0)
+    assert 30 <= pause_s <= 60
     patience.over()
-    patience.failed(Trouble("codec"))
-    assert patience.pause_s(60.0) <= 0.1
+    assert patience.failed(Trouble("codec"), 60.0) <= 0.1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from sync.backoff import Backoff
 from sync.shipper.events import LinkBack, LinkLost
 from sync.values import ClusterChanged, NotReady
 
@@ -35,7 +35,7 @@ class Circuit:
         on_event: Callable[[ShipperEvent], None],
     ) -> None:
         self._reach = reach
-        self._retry_s = retry_s
+        self._backoff = Backoff.between(*retry_s)
         self._on_event = on_event
         self._closed = asyncio.Event()
         self._closed.set()
@@ -65,7 +65,8 @@ class Circuit:
                 if not reported:
                     reported = True
                     self._on_event(LinkLost(self.reason))
-                await asyncio.sleep(random.uniform(*self._retry_s))  # noqa: S311 - jitter, not a secret
+                await asyncio.sleep(self._backoff.failed())
+            self._backoff.over()
             self._doubted.clear()
             self.state, self.reason = CircuitState.CLOSED, ""
             self._closed.set()

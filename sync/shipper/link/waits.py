@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import random
+import math
 import time
 from typing import TYPE_CHECKING, Final
 
+from sync.backoff import Backoff
 from sync.shipper.events import Recovered, Waiting
 from sync.values import BrokerUnreachable, Trouble
 
@@ -24,8 +25,6 @@ _LASTING_S: Final = 10.0
 """Or after so long, where each attempt takes its time."""
 _AWAY_S: Final = 15.0
 """A cluster needs nine seconds to notice that a broker is gone, and some more to let another lead."""
-_MOST_DOUBLINGS: Final = 30
-"""Past any longest pause: 1,024 of them, an hour of pauses, are more than a float holds."""
 
 
 def trouble_of(error: NotReady) -> Trouble:
@@ -61,22 +60,22 @@ class Patience:
     """One asker's attempts in a row: how long to pause before the next, and when to say that it waits."""
 
     def __init__(self, first_s: float) -> None:
-        self._first_s = first_s
-        self._attempts = self._alike = 0
+        self._backoff = Backoff(first_s, math.inf)
+        self._alike = 0
         self._reason = ""
         self._since_s = 0.0
 
     def over(self) -> None:
         """There was an answer."""
-        self._attempts = 0
+        self._backoff.over()
 
-    def failed(self, trouble: Trouble) -> None:
-        """One more attempt came to nothing."""
-        if not self._attempts:
+    def failed(self, trouble: Trouble, most_s: float) -> float:
+        """One more attempt came to nothing; how long to pause, `most_s` at most, before the next."""
+        if not self._backoff.failures:
             self._since_s = time.monotonic()
-        self._attempts += 1
         self._alike = self._alike + 1 if trouble.reason == self._reason else 1
         self._reason = trouble.reason
+        return self._backoff.failed(most_s)
 
     def worth_a_word(self, trouble: Trouble, said: Trouble | None) -> bool:
         """Said once; again only if another reason has taken its place for good."""
@@ -85,9 +84,4 @@ class Patience:
         lasted_s = time.monotonic() - self._since_s
         if trouble.broker:
             return lasted_s >= _AWAY_S
-        return self._attempts >= _PERSISTENT or lasted_s >= _LASTING_S
-
-    def pause_s(self, most_s: float) -> float:
-        """Doubling from the first to the longest, with jitter; to be asked after `failed`."""
-        longest = min(self._first_s * 2.0 ** min(self._attempts - 1, _MOST_DOUBLINGS), most_s)
-        return random.uniform(longest / 2, longest)  # noqa: S311 - jitter, not a secret
+        return self._backoff.failures >= _PERSISTENT or lasted_s >= _LASTING_S

@@ -328,11 +328,11 @@ class Courier:
 
     async def _pause(self, trouble: Trouble) -> None:
         link, lane = self._link, self.state.stream.lane
-        self._patience.failed(trouble)
-        said = self._say(trouble)
         # An alarm is small: it is tried as often as ever.
         longer = _LONGER if trouble.setting and lane is not Lane.ALERT else 1
-        await asyncio.sleep(self._patience.pause_s(link.backoff_most_s * longer))
+        pause_s = self._patience.failed(trouble, link.backoff_most_s * longer)
+        said = self._say(trouble)
+        await asyncio.sleep(pause_s)
         if not said:
             self._say(trouble)  # if the circuit was open for a moment only, the trouble is not the link's
 
