@@ -1,8 +1,22 @@
-"""How a setting is written: the error for one that cannot be read, and characters that nobody sees."""
+"""Where a setting is and how it is written: its place, the error for one that cannot be read, unseen characters."""
 
 from __future__ import annotations
 
 import unicodedata
+
+Location = tuple[str | int, ...]
+"""The place of a key: `("mqtt", 0, "host")`. Numbers count the entries of a list from 0."""
+
+
+def path_text(location: Location) -> str:
+    """`("mqtt", 0, "host")` as people read it: `mqtt[0].host`."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
 
 
 class Misspelt(ValueError):  # noqa: N818 - a state of a setting, like Misconfigured

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from drivers.spelling import Location, path_text
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -145,14 +147,22 @@ class NotReady(Exception):  # noqa: N818 - a condition of the outside, not an er
 
 
 class Misconfigured(Exception):  # noqa: N818 - named for the cure, like NotReady
-    """Only a change of config (`field`) helps. The supervisor stops trying and shows `hint`.
+    """Only a change of config helps: of the key at `where`, in words `field`. The supervisor shows `hint` and stops.
 
     It tries again all the same after `again_s` seconds, or after its own ten minutes.
     """
 
-    def __init__(self, reason: str, field: str = "", hint: str = "", *, again_s: float | None = None) -> None:
+    def __init__(
+        self, reason: str, field: str | Location = (), hint: str = "", *, again_s: float | None = None
+    ) -> None:
+        """`field` is one key of the driver's own section, or its place below it: `("tls", "cert_file")`."""
         super().__init__(reason)
         self.reason = reason
-        self.field = field
+        self.where: Location = ((field,) if field else ()) if isinstance(field, str) else field
         self.hint = hint
         self.again_s = again_s
+
+    @property
+    def field(self) -> str:
+        """The key as people read it: `tls.cert_file`; empty if it is none in particular."""
+        return path_text(self.where)

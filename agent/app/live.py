@@ -141,7 +141,7 @@ async def _assessed(config: Config, sink: KafkaSink) -> list[Line]:
     """What each topic grants."""
     assessed = await sink.assess(_topics(config))
     lines = [_topic(topic, exactly_once=sink.idempotent) for topic in assessed]
-    if any(finding.name.startswith("right:") for topic in assessed for finding in topic.wanting(Weight.ADVICE)):
+    if any(finding.right for topic in assessed for finding in topic.wanting(Weight.ADVICE)):
         lines[-1] = Line(lines[-1].subject, lines[-1].well, lines[-1].text, (*lines[-1].why, _RIGHTS))
     return lines
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.config import Problem
 from agent.metrics import Histogram
 from agent.pipeline import Connection, FrameSlots, ModelRunner
 from agent.reload import Part, Planned
@@ -78,7 +79,8 @@ class Sources:
         self._host = host
         self._dates = dates
         self._local = ""
-        self._names: frozenset[str] = frozenset()
+        self._names: dict[str, str] = {}
+        """The connections of the plan, by their units' names."""
         self.session_lost: Callable[[str], None] = lambda _: None
         """Told the name of a connection whose broker has lost the session."""
         self.slots: dict[str | None, FrameSlots] = {}
@@ -91,7 +93,7 @@ class Sources:
         """In the order in which data flows: what looks is there before what brings."""
         self._forget_all_but(config)
         self._local = next((one.name for one in config.mqtt if one.local), "")
-        self._names = frozenset(one.name for one in config.mqtt)
+        self._names = {_unit_of(one): one.name for one in config.mqtt}
         site = config.gateway.site
         return [
             *(
@@ -104,7 +106,7 @@ class Sources:
             ),
             *(
                 Planned(
-                    f"mqtt:{connection.name}",
+                    _unit_of(connection),
                     (connection.local, mqtt_settings(connection, config, self._dates)),
                     self._mqtt,
                 )
@@ -136,8 +138,8 @@ class Sources:
     def brokers(self, reports: Iterable[UnitReport]) -> Iterator[Connection]:
         """The MQTT connections as they are now, by what the supervisor reports of them."""
         for report in reports:
-            kind, _, name = report.name.partition(":")
-            if kind != "mqtt" or name not in self._names:
+            name = self._names.get(report.name)
+            if name is None:
                 continue  # not an MQTT connection, or one that is being stopped
             driver = self.connections.get(name)
             unsteady = driver.unsteady if driver is not None else ""
@@ -231,6 +233,10 @@ class Sources:
         return self.slots.setdefault(model, FrameSlots())
 
 
+def _unit_of(connection: Mqtt) -> str:
+    return f"mqtt:{connection.name}"
+
+
 def mqtt_settings(connection: Mqtt, config: Config, dates: CertificateDates | None = None) -> MqttSettings:
     """A connection as the driver takes it, with the sensors that config knows by name."""
     tls = connection.tls
@@ -257,15 +263,14 @@ def mqtt_settings(connection: Mqtt, config: Config, dates: CertificateDates | No
     )
 
 
-def unusable(config: Config) -> list[str]:
+def unusable(config: Config) -> list[Problem]:
     """Subscriptions that no connection can use, though the document is valid by the schema."""
     problems = []
     for number, connection in enumerate(config.mqtt):
         try:
             Routes(mqtt_settings(connection, config))
         except Misconfigured as fault:
-            hint = f" (hint: {fault.hint})" if fault.hint else ""
-            problems.append(f"mqtt[{number}].{fault.field}: {fault.reason}{hint}")
+            problems.append(Problem("", 0, ("mqtt", number, *fault.where), fault.reason, fault.hint))
     return problems
 
 

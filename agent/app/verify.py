@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.app.sources import unusable
+from agent.config import Problem
 from models.spec import read as read_model
 from models.values import Misconfigured
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from agent.config import Config
 
 
-def refusals(config: Config) -> list[str]:
-    """Subscriptions and models that config names and that will never work, each as `key: reason`.
+def refusals(config: Config) -> list[Problem]:
+    """Subscriptions and models that config names and that will never work.
 
     A start is not refused for them: their units fail, with an alert, and the rest runs.
     """
@@ -22,6 +23,5 @@ def refusals(config: Config) -> list[str]:
         try:
             read_model(model.path)
         except Misconfigured as fault:
-            hint = f" (hint: {fault.hint})" if fault.hint else ""
-            problems.append(f"models[{number}].path: {fault.reason}{hint}")
+            problems.append(Problem("", 0, ("models", number, "path"), fault.reason, fault.hint))
     return problems

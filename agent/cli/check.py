@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,8 +13,6 @@ import click
 from agent.cli import MISTAKEN, NOT_WELL, WELL, options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from agent.app.live import Live
     from agent.config import Config, Problem
 
@@ -85,7 +83,7 @@ def check(
             "file": str(config_path),
             "valid": not problems,
             "revision": revision,
-            "problems": [asdict(problem) for problem in problems],
+            "problems": [problem.described() for problem in problems],
         }
         if report is not None:
             answer["live"] = asdict(report) | {"well": report.well}
@@ -122,7 +120,7 @@ def _text(config_path: Path) -> bytes:
 def _look(config_path: Path, text: bytes, config_yaml: Path | None, *, pushed: bool) -> tuple[Config, list[Problem]]:
     """The configuration, and what a reload would refuse although the document is valid."""
     from agent.app.verify import refusals  # noqa: PLC0415 - not for --help and --version
-    from agent.config import Pins, line_of, load, parse, read  # noqa: PLC0415 - the same
+    from agent.config import Pins, in_document, load, parse, read  # noqa: PLC0415 - the same
 
     name = "standard input" if config_path == _STANDARD_INPUT else str(config_path)
     # A push counts its paths from the folder of config.yaml.
@@ -130,12 +128,5 @@ def _look(config_path: Path, text: bytes, config_yaml: Path | None, *, pushed: b
     folder = None if beside is None else beside.absolute().parent
     pins = None if config_yaml is None else Pins(read(config_yaml), load(config_yaml))
     config = parse(text, name, folder=folder, pushed=pushed, pins=pins)
-    return config, [_problem(name, refusal, lambda path: line_of(text, path)) for refusal in refusals(config)]
-
-
-def _problem(file: str, refusal: str, line_of: Callable[[str], int]) -> Problem:
-    from agent.config import Problem  # noqa: PLC0415 - not for --help and --version
-
-    path, _, message = refusal.partition(": ")
-    message, _, hint = message.partition(" (hint: ")
-    return Problem(file, line_of(path), path, message, hint.removesuffix(")") or "correct it, or remove the section")
+    found = [in_document(refusal, text, name) for refusal in refusals(config)]
+    return config, [replace(one, hint=one.hint or "correct it, or remove the section") for one in found]

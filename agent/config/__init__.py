@@ -1,6 +1,6 @@
 """The configuration: its schema, how it is loaded, and how its errors read."""
 
-from agent.config.load import Folders, digest, folders, line_of, load, parse, read
+from agent.config.load import Folders, digest, folders, in_document, load, parse, read
 from agent.config.problems import ConfigErrors, Problem
 from agent.config.rules.pins import Pins
 from agent.config.rules.secrets import SecretUnreadable, read_secret
@@ -15,7 +15,7 @@ __all__ = [
     "SecretUnreadable",
     "digest",
     "folders",
-    "line_of",
+    "in_document",
     "load",
     "parse",
     "read",

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from agent.config.document.environment import Values
-from agent.config.document.parser import find, read_document
+from agent.config.document.nodes import find
+from agent.config.document.parser import read_document
 from agent.config.problems import ConfigErrors, Problem
 from agent.config.rules.findings import Findings
 from agent.config.rules.pins import Pins, look_at_may_change
@@ -46,7 +46,7 @@ def read(path: Path | str) -> bytes:
         message = f"cannot be read: {(fault.strerror or str(fault)).lower()}"
         missing = isinstance(fault, FileNotFoundError)
         hint = "name another with --config" if missing else "it must be a file that this user may read"
-        raise ConfigErrors([Problem(str(path), 0, "", message, hint)]) from None
+        raise ConfigErrors([Problem(str(path), 0, (), message, hint)]) from None
 
 
 def load(path: Path | str, env: Mapping[str, str] = os.environ) -> Config:
@@ -138,7 +138,7 @@ def folders(path: Path | str, env: Mapping[str, str] = os.environ) -> Folders:
         root, _ = read_document(read(path), str(path))
         values = Values(str(path), env, pushed=False)
         plain = values.of(root)
-        unsure |= {key: one for key in keys for one in values.problems if one.path == f"gateway.{key}"}
+        unsure |= {key: one for key in keys for one in values.problems if one.where == ("gateway", key)}
     except ConfigErrors as errors:
         unsure |= dict.fromkeys(keys, errors.problems[0])
     gateway = plain.get("gateway") if isinstance(plain, dict) else None
@@ -151,13 +151,10 @@ def folders(path: Path | str, env: Mapping[str, str] = os.environ) -> Folders:
     return Folders(**found, unsure=unsure)
 
 
-def line_of(text: str | bytes, path: str) -> int:
-    """The line of a key of a document that was read before, by its path as `mqtt[0].host`; 0 if it has none."""
-    if not path:
-        return 0
-    root, _ = read_document(text, "")
-    parts = re.findall(r"[^.\[\]]+", path)
-    return find(root, tuple(int(part) if part.isdecimal() else part for part in parts))[0]
+def in_document(problem: Problem, text: str | bytes, file: str) -> Problem:
+    """A problem that was found without the document, with the line of its key in this one, which was read before."""
+    line = find(read_document(text, file)[0], problem.where)[0] if problem.where else 0
+    return replace(problem, file=file, line=line)
 
 
 def place(path: Path, folder: Path) -> Path:

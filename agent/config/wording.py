@@ -3,45 +3,44 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from agent.config.document.parser import Scalar, find
-from agent.config.problems import Problem, path_text, shortened
+from agent.config.document.nodes import Scalar, find
+from agent.config.problems import Problem, shortened
 from agent.config.schema import Config
-from agent.config.schema.values import HOST, PORT, Section
+from agent.config.schema.values import SPELLINGS, Section
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from agent.config.document.parser import Mapping
+    from agent.config.document.nodes import Mapping
+    from drivers.spelling import Location
 
-Location = tuple[str | int, ...]
+_SPELLINGS = {spelling.pattern: spelling for spelling in SPELLINGS}
 
-_PATTERNS = {
-    "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$": (
-        "must be a name: up to 63 letters, digits and . _ -, first a letter or digit",
-        "",
-    ),
-    HOST.pattern: ("must be a host name or an address", "the port has a key of its own"),
-    f"^(\\[[0-9A-Fa-f:.%]+\\]|[A-Za-z0-9_.-]{{1,253}}):{PORT}$": (
-        "must be host:port",
-        "such as kafka.example:9092; ports end at 65535",
-    ),
-    "^[A-Za-z0-9._-]{1,249}$": ("must be a topic name of Kafka: letters, digits and . _ -", ""),
-}
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What to say of a value. `quoted`: the message says what it must be, so what it is belongs behind it."""
+
+    message: str
+    hint: str = ""
+    quoted: bool = False
 
 
 def problem_of(error: ErrorDetails, root: Mapping, file: str) -> Problem:
     """One refusal of the schema as a problem with its line."""
     location = error["loc"]
     line, node = find(root, location)
-    message, hint = _say(error, location)
+    refusal = _refusal(error, location)
+    message, hint = refusal.message, refusal.hint or _description(location)
     if error["type"] == "string_pattern_mismatch" and isinstance(node, Scalar) and "://" in node.text:
-        hint = f"write it without {shortened(node.text).removesuffix('…')}; {hint}"
+        hint = f"write it without {node.text.partition('://')[0]}://; {hint}"
     # What was written is shown, never what the environment put in its place.
-    if message.startswith("must be") and isinstance(node, Scalar):
+    if refusal.quoted and isinstance(node, Scalar):
         message += f", not {shortened(node.text)}" if node.text else ", but is empty"
-    return Problem(file, line, path_text(location), message, hint)
+    return Problem(file, line, location, message, hint)
 
 
 def section_at(location: Location) -> type[Section] | None:
@@ -77,42 +76,46 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f"known here: {', '.join(known)}" if known else ""
 
 
-def _say(error: ErrorDetails, location: Location) -> tuple[str, str]:
-    """The message and the hint for one refusal."""
+def _refusal(error: ErrorDetails, location: Location) -> _Refusal:
+    """What the schema refuses a value for."""
     kind, context = error["type"], error.get("ctx", {})
-    said: tuple[str, str] | None = None
+    found: _Refusal | None = None
     if kind == "extra_forbidden":
         section = section_at(location[:-1])
-        said = "unknown key", did_you_mean(str(location[-1]), list(section.model_fields) if section else [])
+        known = list(section.model_fields) if section is not None else []
+        found = _Refusal("unknown key", did_you_mean(str(location[-1]), known))
     elif kind == "missing":
-        said = "is missing", _description(location)
+        found = _Refusal("is missing")
     elif error.get("input", "") is None and kind != "model_type":
-        said = "is empty", _description(location)
+        found = _Refusal("is empty")
     elif kind == "literal_error":
-        said = f"must be {context['expected'].replace(chr(39), '')}", _nearest_choice(error, context["expected"])
+        found = _choice(_choices_at(location), str(error.get("input", "")))
     elif kind == "string_pattern_mismatch":
-        said = _PATTERNS.get(context["pattern"])
+        spelling = _SPELLINGS.get(context["pattern"])
+        found = None if spelling is None else _Refusal(spelling.message, spelling.hint, quoted=True)
     elif kind in ("model_type", "dict_type"):
-        said = "must be a section: lines of `key: value` below it, indented", _keys(location)
+        found = _Refusal("must be a section: lines of `key: value` below it, indented", _keys(location), quoted=True)
     elif kind == "list_type":
-        said = "must be a list", "each entry begins with `- `"
+        found = _Refusal("must be a list", "each entry begins with `- `", quoted=True)
     elif kind == "too_short":
-        said = "needs at least one entry", _description(location)
-    message, hint = said or (_bound(context) or _type(kind) or error["msg"].lower(), "")
-    return message, hint or _description(location)
+        found = _Refusal("needs at least one entry")
+    return found or _bound(context) or _type(kind) or _Refusal(error["msg"].lower())
 
 
-def _bound(context: dict[str, Any]) -> str | None:
+def _bound(context: dict[str, Any]) -> _Refusal | None:
     for key, words in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
         if key in context:
             bound = context[key]
-            return f"must be {words} {bound if isinstance(bound, int) else format(bound, 'g')}"
+            said = bound if isinstance(bound, int) else format(bound, "g")
+            return _Refusal(f"must be {words} {said}", quoted=True)
     if "max_length" in context:
-        return f"must be no longer than {context['max_length']} characters"
+        return _Refusal(f"must be no longer than {context['max_length']} characters", quoted=True)
     return None
 
 
-def _type(kind: str) -> str | None:
+def _type(kind: str) -> _Refusal | None:
+    if kind == "string_too_short":
+        return _Refusal("must not be empty")
     words = {
         "int": "must be a whole number",
         "float": "must be a number",
@@ -120,15 +123,28 @@ def _type(kind: str) -> str | None:
         "bool": "must be true or false",
         "path": "must be one value",
     }
-    if kind == "string_too_short":
-        return "must not be empty"
-    return words.get(kind.split("_", maxsplit=1)[0], "must be one value" if kind == "string_type" else None)
+    # pydantic has a code for each way in which a value is no number: int_parsing, int_type, int_from_float, …
+    message = words.get(kind.split("_", maxsplit=1)[0], "must be one value" if kind == "string_type" else None)
+    return None if message is None else _Refusal(message, quoted=True)
 
 
-def _nearest_choice(error: ErrorDetails, expected: str) -> str:
-    choices = [choice.strip("' ") for choice in expected.replace(" or ", ",").split(",")]
-    near = difflib.get_close_matches(str(error.get("input", "")).lower(), choices, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else ""
+def _choice(choices: list[str], given: str) -> _Refusal:
+    meant = nearest(given, choices)
+    listed = " or ".join(part for part in (", ".join(choices[:-1]), choices[-1]) if part)
+    return _Refusal(f"must be {listed}", f"did you mean {meant}?" if meant else "", quoted=True)
+
+
+def _choices_at(location: Location) -> list[str]:
+    """The values that the schema lets a key have."""
+    section = section_at(location[:-1])
+    return [] if section is None else choices_of(section.model_fields[str(location[-1])].annotation)
+
+
+def choices_of(annotation: Any) -> list[str]:
+    """The values of a type that lists them, itself or optionally; empty for any other."""
+    if get_origin(annotation) is Literal:
+        return [str(choice) for choice in get_args(annotation)]
+    return next((found for part in get_args(annotation) if (found := choices_of(part))), [])
 
 
 def _description(location: Location) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.config import ConfigErrors, Pins, digest, folders, parse, read
@@ -25,8 +25,8 @@ class Choice:
     config: Config
     applied: Applied
     pins: Pins
-    notes: tuple[str, ...] = ()
-    unusable: tuple[str, ...] = ()
+    notes: tuple[Problem, ...] = ()
+    unusable: tuple[Problem, ...] = ()
 
 
 def choose(path: Path) -> Choice:
@@ -45,7 +45,7 @@ def choose(path: Path) -> Choice:
     except ConfigErrors as errors:
         return _after_broken_file(path, errors)
     from_file = Applied(document.decode(), digest(document), "file", digest(document))
-    pins, unusable = Pins(document, config), tuple(map(str, sorted(found)))
+    pins, unusable = Pins(document, config), tuple(sorted(found, key=lambda problem: problem.order))
     last = LastGood(config.gateway.state_dir).read()
     if last is None or last.source == "file" or last.file_revision != from_file.revision:
         return Choice(config, from_file, pins, unusable=unusable)
@@ -53,7 +53,7 @@ def choose(path: Path) -> Choice:
         return Choice(reparse(last, folder, pins), last, pins)
     except ConfigErrors as errors:
         # Taken by another version of the agent, or in another environment: it would be refused now.
-        notes = tuple(f"last-good push dropped: {problem}" for problem in errors.problems)
+        notes = tuple(replace(problem, file=f"last-good push dropped: {problem.file}") for problem in errors.problems)
         return Choice(config, from_file, pins, notes, unusable)
 
 
@@ -72,7 +72,7 @@ def _after_broken_file(path: Path, errors: ConfigErrors) -> Choice:
         raise errors
     try:
         config = reparse(last, folder)
-        return Choice(config, last, Pins(last.text, config), tuple(str(problem) for problem in errors.problems))
+        return Choice(config, last, Pins(last.text, config), tuple(errors.problems))
     except ConfigErrors:
         # Neither will do; the one that a person can mend is the one to name.
         raise errors from None

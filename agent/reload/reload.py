@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from agent.config import ConfigErrors, digest, parse
+from agent.config import ConfigErrors, Problem, digest, parse
 from agent.events.records import FleetReported
 from agent.reload.applied import Applied, LastGood
 from agent.reload.choice import choose
@@ -37,7 +37,7 @@ class Hooks:
     """What the hub gives: the plan of a config, a check of what config names, and the way upstream."""
 
     plan: Callable[[Config], Sequence[Planned]]
-    verify: Callable[[Config], Sequence[str]]
+    verify: Callable[[Config], Sequence[Problem]]
     adopt: Callable[[Config], None]
     report: Callable[[FleetReported], None]
 
@@ -76,7 +76,7 @@ class Reload:
             try:
                 choice = await asyncio.to_thread(choose, self._path)
             except ConfigErrors as errors:
-                return self._refuse("", "file", [str(problem) for problem in errors.problems])
+                return self._refuse("", "file", errors.problems)
             refusals = [*choice.unusable, *await self._refusals(choice.config)]
             if refusals:
                 return self._refuse(choice.applied.revision, "file", refusals)
@@ -97,7 +97,7 @@ class Reload:
                     pins=self._pins,
                 )
             except ConfigErrors as errors:
-                return self._refuse(name, "push", [str(problem) for problem in errors.problems], offset)
+                return self._refuse(name, "push", errors.problems, offset)
             refusals = await self._refusals(config)
             if refusals:
                 return self._refuse(name, "push", refusals, offset)
@@ -108,7 +108,8 @@ class Reload:
             except Exception as fault:  # R5: whatever it is, the next document must get its turn
                 log.exception("config %s: could not be applied", name[:12])
                 await self._go_back()
-                return self._refuse(name, "push", [f"cannot be applied: {type(fault).__name__}: {fault}"], offset)
+                message = f"cannot be applied: {type(fault).__name__}: {fault}"
+                return self._refuse(name, "push", [Problem("", 0, (), message, "")], offset)
 
     async def _go_back(self) -> None:
         """To the document that ran before, by the same path: what half came must not stay."""
@@ -120,24 +121,25 @@ class Reload:
         except Exception:  # R5 again: a crash here would only bring the same push once more
             log.exception("the document before could not be applied again; restart the daemon")
 
-    async def _refusals(self, config: Config) -> list[str]:
+    async def _refusals(self, config: Config) -> list[Problem]:
         """What speaks against a config that is valid as a document, while another one runs."""
         if config.gateway != self._identity:
-            return ["gateway: names, site and folders cannot change in a running daemon (hint: restart it)"]
+            message = "names, site and folders cannot change in a running daemon"
+            return [Problem("", 0, ("gateway",), message, "restart it")]
         return list(await asyncio.to_thread(self._hooks.verify, config))
 
-    async def _apply(self, config: Config, applied: Applied, notes: Sequence[str]) -> FleetReported:
+    async def _apply(self, config: Config, applied: Applied, notes: Sequence[Problem]) -> FleetReported:
         before = self._current.revision if self._current else None
         self._hooks.adopt(config)
         change = await self._topology.change(self._hooks.plan(config))
         self._current, self._config = applied, config
         problems = list(notes)
         if config.log != self._log_settings:
-            problems.append("log: takes effect at the next start")
+            problems.append(Problem("", 0, ("log",), "takes effect at the next start", ""))
         try:
             await asyncio.to_thread(self._last_good.write, applied)
         except OSError as fault:
-            problems.append(f"not kept for the next start: {fault.strerror}")
+            problems.append(Problem("", 0, (), f"not kept for the next start: {fault.strerror}", ""))
         for problem in problems:
             log.warning("config %s: %s", applied.revision[:12], problem)
         unchanged = before == applied.revision and not change.units()
@@ -153,7 +155,7 @@ class Reload:
         return self._report(applied, outcome, change.units(), problems)
 
     def _refuse(
-        self, name: str, source: Literal["file", "push"], problems: list[str], offset: int | None = None
+        self, name: str, source: Literal["file", "push"], problems: Sequence[Problem], offset: int | None = None
     ) -> FleetReported:
         self.refused += 1
         for problem in problems:
@@ -165,7 +167,7 @@ class Reload:
         applied: Applied,
         outcome: Literal["applied", "refused", "unchanged"],
         units: list[str],
-        problems: list[str],
+        problems: Sequence[Problem],
     ) -> FleetReported:
         report = FleetReported(
             gateway_id=self._identity.id,
@@ -175,7 +177,7 @@ class Reload:
             at=datetime.now(UTC),
             offset=applied.offset,
             changed_units=units,
-            problems=problems,
+            problems=[str(problem) for problem in problems],
         )
         self._hooks.report(report)
         return report

@@ -12,14 +12,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from agent.config.document.parser import Mapping, Node, Scalar, Sequence
-from agent.config.problems import Problem, path_text
+from agent.config.document.nodes import Mapping, Node, Scalar, Sequence
+from agent.config.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Mapping as Environment
 
-    Allowed = Callable[[tuple[str | int, ...], str], bool]
+    from drivers.spelling import Location
+
+    Allowed = Callable[[Location, str], bool]
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^}]*)?\}|\$\{")
 _DIRECTORIES = ("CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CONFIGURATION_DIRECTORY")
@@ -43,9 +45,9 @@ class Values:
         self._pushed = pushed
         self._allowed = allowed
         self.problems: list[Problem] = []
-        self.failed: set[tuple[str | int, ...]] = set()
+        self.failed: set[Location] = set()
 
-    def of(self, node: Node, location: tuple[str | int, ...] = ()) -> Any:
+    def of(self, node: Node, location: Location = ()) -> Any:
         """The value of a node; what could not be made out is None, in `failed`, and in `problems`."""
         if isinstance(node, Mapping):
             return {key: self.of(value, (*location, key)) for key, (_, value) in node.entries.items()}
@@ -57,7 +59,7 @@ class Values:
             return node.text
         return self._substituted(node, location)
 
-    def _substituted(self, scalar: Scalar, location: tuple[str | int, ...]) -> str | None:
+    def _substituted(self, scalar: Scalar, location: Location) -> str | None:
         before = len(self.problems)
 
         def value_of(match: re.Match[str]) -> str:
@@ -87,7 +89,7 @@ class Values:
             return None
         return text if text or not scalar.plain else None
 
-    def _refusal_in_push(self, name: str, location: tuple[str | int, ...]) -> tuple[str, str] | None:
+    def _refusal_in_push(self, name: str, location: Location) -> tuple[str, str] | None:
         """Why a push may not have this variable here, and what to do."""
         if not _IN_PUSHES.fullmatch(name):
             message = f"a pushed document may not read the environment variable {name}"
@@ -97,5 +99,5 @@ class Values:
             return message, "write the value itself, or use the variable in config.yaml as well"
         return None
 
-    def _problem(self, scalar: Scalar, location: tuple[str | int, ...], message: str, hint: str) -> None:
-        self.problems.append(Problem(self._file, scalar.line, path_text(location), message, hint))
+    def _problem(self, scalar: Scalar, location: Location, message: str, hint: str) -> None:
+        self.problems.append(Problem(self._file, scalar.line, location, message, hint))

@@ -10,100 +10,24 @@ Y3  No tags, no merge keys, no two equal keys.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import yaml
 
-from agent.config.problems import ConfigErrors, Problem, path_text
+from agent.config.document import lookalikes
+from agent.config.document.nodes import Mapping, Node, Scalar, Sequence
+from agent.config.document.syntax import syntax_problem
+from agent.config.problems import ConfigErrors, Problem
+
+if TYPE_CHECKING:
+    from drivers.spelling import Location
 
 MOST_BYTES: Final = 1024**2
 MOST_LEVELS: Final = 32
 MOST_VALUES: Final = 100_000
 
-_NOT_SET = frozenset(("", "~", "null", "Null", "NULL"))
-_CURE = "check quotes, brackets and indentation of this line and the one above"
-# What libyaml says: the same in plain words, and what to do.
-_FAULTS = {
-    "mapping values are not allowed": (
-        "has a second `: ` in one value, or is indented too far",
-        "put a value that has `: ` in it in quotes, and check the indentation",
-    ),
-    "unknown escape character": (
-        "has a \\ in double quotes that YAML does not know",
-        "put the text in single quotes",
-    ),
-    "quoted scalar": ("has a quote that is not closed", "close the quote where the text ends"),
-    "while parsing a flow": (
-        "has a { or [ that is not closed, or a comma is missing",
-        "close the bracket where the list or mapping ends",
-    ),
-    "could not find expected ':'": ("is not a line of `key: value`", "a key ends with a colon and a space"),
-    "did not find expected key": (
-        "does not begin in the column of the keys above it",
-        "keys of one level must begin in the same column",
-    ),
-    "did not find expected '-'": (
-        "does not begin in the column of the entries above it",
-        "the entries of a list must begin in the same column, each with `- `",
-    ),
-    "cannot start any token": ("has a value that begins with a special character", "put the value in quotes"),
-    "expected alphabetic or numeric": (
-        "has a value that begins with * or &, which have a meaning of their own",
-        "put the value in quotes",
-    ),
-}
-_INVISIBLE = {
-    "\u00a0": "a non-breaking space",
-    "\u2007": "a non-breaking space",
-    "\u202f": "a non-breaking space",
-    "\u3000": "a wide space",
-    "\u200b": "a space without width",
-    "\u2060": "a space without width",
-    "\ufeff": "a byte-order mark",
-}
-"""They come from web pages and word processors, and nobody sees them."""
-_SEEN_AS_SPACE = re.compile(f"[{''.join(_INVISIBLE)}]")
-_CURLY_QUOTES = ("\u201c", "\u201d", "\u201e", "\u2018", "\u2019")
 # libyaml's parser where the wheel brings it: ten times as fast, the same events.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-@dataclass(slots=True)
-class Scalar:
-    """A value as written. `plain`: without quotes."""
-
-    line: int
-    text: str
-    plain: bool
-    size: int = 1
-
-    @property
-    def is_set(self) -> bool:
-        """Whether it says anything."""
-        return not (self.plain and self.text in _NOT_SET)
-
-
-@dataclass(slots=True)
-class Sequence:
-    """A list."""
-
-    line: int
-    items: list[Node] = field(default_factory=list)
-    size: int = 1
-
-
-@dataclass(slots=True)
-class Mapping:
-    """Keys with the lines on which they stand, and their values."""
-
-    line: int
-    entries: dict[str, tuple[int, Node]] = field(default_factory=dict)
-    size: int = 1
-
-
-Node = Scalar | Sequence | Mapping
 
 
 def read_document(
@@ -123,43 +47,29 @@ def read_document(
         for event in yaml.parse(decoded, Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as fault:
-        syntax = _syntax(fault, decoded, file)
+        syntax = syntax_problem(fault, decoded, file)
         # A character that YAML does not take for a space may have been named already, and be the cause.
-        before = [one for one in (*builder.problems, *builder.lookalikes) if one.line != syntax.line]
+        before = [one for one in (*builder.problems, *builder.unusable) if one.line != syntax.line]
         raise ConfigErrors([*before, syntax]) from None
     except yaml.YAMLError as fault:
         # A character that no YAML may hold; libyaml names its position, not its line.
         line = _line_of_control_character(decoded)
         hint = "remove it; only tabs and line breaks may stand between printable characters"
         message = f"has a control character ({str(fault).splitlines()[0]})"
-        raise ConfigErrors([Problem(file, line, "", message, hint)]) from None
+        raise ConfigErrors([Problem(file, line, (), message, hint)]) from None
     root = builder.root
     if root is None or (isinstance(root, Scalar) and not root.is_set):
-        raise ConfigErrors([Problem(file, 1, "", "the file is empty", "start from the config.yaml that is shipped")])
+        raise ConfigErrors([Problem(file, 1, (), "the file is empty", "start from the config.yaml that is shipped")])
     if not isinstance(root, Mapping):
         hint = "start from the config.yaml that is shipped"
-        raise ConfigErrors([Problem(file, root.line, "", "must be a mapping: lines of `key: value`", hint)])
+        raise ConfigErrors([Problem(file, root.line, (), "must be a mapping: lines of `key: value`", hint)])
     return root, builder.problems
-
-
-def find(root: Node, location: tuple[str | int, ...]) -> tuple[int, Node | None]:
-    """The line of a place (of the nearest one that exists above it), and its node if there is one."""
-    line, node = root.line, root
-    for part in location:
-        if isinstance(node, Mapping) and isinstance(part, str) and part in node.entries:
-            line, node = node.entries[part]
-        elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
-            node = node.items[part]
-            line = node.line
-        else:
-            return line, None
-    return line, node
 
 
 def _decode(text: bytes | str, file: str) -> str:
     if len(text) > MOST_BYTES:
         raise ConfigErrors(
-            [Problem(file, 0, "", f"is larger than {MOST_BYTES // 1024} KiB", "is it the right file?")]
+            [Problem(file, 0, (), f"is larger than {MOST_BYTES // 1024} KiB", "is it the right file?")]
         )
     if isinstance(text, str):
         return text
@@ -169,7 +79,7 @@ def _decode(text: bytes | str, file: str) -> str:
         line = text.count(b"\n", 0, fault.start) + 1
         message = f"is not UTF-8: byte 0x{text[fault.start]:02x}"
         hint = "save the file as UTF-8"
-        raise ConfigErrors([Problem(file, line, "", message, hint)]) from None
+        raise ConfigErrors([Problem(file, line, (), message, hint)]) from None
 
 
 def _line_of_control_character(text: str) -> int:
@@ -179,55 +89,12 @@ def _line_of_control_character(text: str) -> int:
     return 0
 
 
-def _syntax(fault: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
-    mark = fault.problem_mark or fault.context_mark
-    number = mark.line + 1 if mark else 0
-    lines = text.split("\n")
-    line = lines[number - 1] if 0 < number <= len(lines) else ""
-    message = f"is not YAML: {fault.problem or fault.context}"
-    if line[: len(line) - len(line.lstrip())].count("\t") or "'\\t'" in message:
-        return Problem(file, number, "", "a tab is used where YAML wants spaces", "indent with spaces")
-    first = fault.context_mark.line if fault.context_mark else number - 1
-    lookalike = _lookalike(lines, range(max(0, min(first, number - 1) - 1), min(number, len(lines))))
-    if lookalike is not None:
-        return Problem(file, *lookalike)
-    if "${" in line and "flow" in (fault.context or ""):
-        message = "${…} is not in quotes, within { } or [ ]"
-        return Problem(file, number, "", message, 'write "${NAME}", with the quotes')
-    if fault.context and fault.problem:
-        message += f" {fault.context}"
-    if fault.context_mark and fault.context_mark.line + 1 != number:
-        message += f" that begins at line {fault.context_mark.line + 1}"
-    plain, hint = next((found for sign, found in _FAULTS.items() if sign in message), ("", _CURE))
-    if plain:
-        began = fault.context_mark.line + 1 if fault.context_mark else number
-        if "could not find expected ':'" in message:
-            # Found at the end of the line that was to be a key, which is where to look.
-            number = began
-        is_open = began != number and "not closed" in plain
-        message = f"is not YAML: {plain}" + (f"; it begins in line {began}" if is_open else "")
-    return Problem(file, number, "", message, hint)
-
-
-def _lookalike(lines: list[str], numbers: range) -> tuple[int, str, str, str] | None:
-    """The first of these lines that has a character which looks like a space: its number, and what to say of it."""
-    for number in numbers:
-        found = _SEEN_AS_SPACE.search(lines[number])
-        if found is not None:
-            return number + 1, "", _invisible(found[0]), "write a plain space in its place"
-    return None
-
-
-def _invisible(letter: str) -> str:
-    return f"has {_INVISIBLE[letter]} (U+{ord(letter):04X}), which YAML does not take for a space"
-
-
 class _Builder:
     """Takes events in order and builds the tree. What is open stands on a stack."""
 
-    def __init__(self, file: str, lookalikes: list[Problem]) -> None:
+    def __init__(self, file: str, unusable: list[Problem]) -> None:
         self._file = file
-        self.lookalikes = lookalikes
+        self.unusable = unusable
         self._open: list[Sequence | Mapping] = []
         self._keys: list[tuple[int, str] | None] = []
         self._anchors: dict[str, Node | None] = {}
@@ -285,15 +152,15 @@ class _Builder:
 
     def _look_at_characters(self, node: Scalar) -> None:
         """Characters that nobody means without quotes. The text stays as it is."""
-        found = _SEEN_AS_SPACE.search(node.text)
+        found = lookalikes.found_in(node.text)
         if found is not None:
             hint = "write a plain space in its place, or put the value in quotes if it is meant"
-            self.lookalikes.append(Problem(self._file, node.line, self._path(), _invisible(found[0]), hint))
-        if node.text.startswith(_CURLY_QUOTES):
+            self.unusable.append(Problem(self._file, node.line, self._where(), lookalikes.described(found), hint))
+        if node.text.startswith(lookalikes.CURLY_QUOTES):
             message = f"begins with {node.text[0]}, which is not a quote in YAML"
-            self.lookalikes.append(Problem(self._file, node.line, self._path(), message, "write \" or '"))
+            self.unusable.append(Problem(self._file, node.line, self._where(), message, "write \" or '"))
 
-    def _path(self) -> str:
+    def _where(self) -> Location:
         """The place of what comes next."""
         location: list[str | int] = []
         for holder, key in zip(self._open, self._keys, strict=True):
@@ -301,7 +168,7 @@ class _Builder:
                 location.append(len(holder.items))
             elif key is not None:
                 location.append(key[1])
-        return path_text(tuple(location))
+        return tuple(location)
 
     def _anchored(self, name: str | None, line: int) -> Node:
         if name is None or name not in self._anchors:
@@ -340,7 +207,7 @@ class _Builder:
         if node.text in holder.entries:
             first = holder.entries[node.text][0]
             message = f"the key {node.text} is here a second time; the first is in line {first}"
-            self.problems.append(Problem(self._file, line, "", message, "keep one of them"))
+            self.problems.append(Problem(self._file, line, (), message, "keep one of them"))
 
     def _refused(self, line: int, message: str, hint: str) -> ConfigErrors:
-        return ConfigErrors([*self.problems, Problem(self._file, line, "", message, hint)])
+        return ConfigErrors([*self.problems, Problem(self._file, line, (), message, hint)])

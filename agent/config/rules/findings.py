@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.config.document.parser import Scalar, find
-from agent.config.problems import Problem, path_text, shortened
+from agent.config.document.nodes import Scalar, find
+from agent.config.problems import Problem, shortened
 
 if TYPE_CHECKING:
-    from agent.config.document.parser import Mapping
-
-Location = tuple[str | int, ...]
+    from agent.config.document.nodes import Mapping
+    from drivers.spelling import Location
 
 
 class Findings:
@@ -62,8 +61,8 @@ class Findings:
 
     def say(self, location: Location, message: str, hint: str) -> None:
         """Note a problem."""
-        self.problems.append(Problem(self._file, self.line(location), path_text(location), message, hint))
+        self.problems.append(Problem(self._file, self.line(location), location, message, hint))
 
     def say_unusable(self, location: Location, message: str, hint: str) -> None:
         """Note a problem for which a daemon must not refuse to start: one unit fails for it, or gets no readings."""
-        self.unusable.append(Problem(self._file, self.line(location), path_text(location), message, hint))
+        self.unusable.append(Problem(self._file, self.line(location), location, message, hint))

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from agent.config.document.environment import variables
-from agent.config.document.parser import Mapping, Node, Scalar, Sequence, read_document
+from agent.config.document.nodes import Mapping, Node, Scalar, Sequence
+from agent.config.document.parser import read_document
 from agent.config.schema import Config
 from agent.config.schema.values import Section
 from agent.config.wording import nearest, section_of
@@ -28,7 +29,8 @@ from drivers.patterns import HOW_KEYS_ARE_WRITTEN, Keys
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.config.rules.findings import Findings, Location
+    from agent.config.rules.findings import Findings
+    from drivers.spelling import Location
 
 FREE: Final = (
     "kafka.delivery",

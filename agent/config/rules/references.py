@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.config.problems import path_text
 from agent.config.wording import did_you_mean
+from drivers.spelling import path_text
 
 if TYPE_CHECKING:
-    from agent.config.rules.findings import Findings, Location
+    from agent.config.rules.findings import Findings
+    from drivers.spelling import Location
 
 _TRUE = frozenset(("true", "yes", "on", "1", "t", "y"))
 _FALSE = frozenset(("false", "no", "off", "0", "f", "n"))

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from agent.config.rules.findings import Findings, Location
+    from agent.config.rules.findings import Findings
+    from drivers.spelling import Location
 
 _FILES = ("ca_file", "cert_file", "key_file", "password_file")
 _SECRET = ("key_file", "password_file")

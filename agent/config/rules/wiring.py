@@ -9,17 +9,17 @@ import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
-from agent.config.problems import path_text
 from agent.config.schema.values import HOST
 from agent.farm import units
 from drivers.patterns import PLACEHOLDERS, Pattern, Template
-from drivers.spelling import Misspelt
+from drivers.spelling import Misspelt, path_text
 from drivers.units import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from agent.config.rules.findings import Findings, Location
+    from agent.config.rules.findings import Findings
+    from drivers.spelling import Location
 
 _LONGEST_TEXT: Final = 1024
 _LONGEST_LABEL: Final = 63
@@ -145,7 +145,7 @@ def _misspelt(
 
 def _host(findings: Findings, location: Location, host: Any) -> None:
     """A host or an address and nothing else; what the schema refuses is passed over."""
-    if not isinstance(host, str) or not HOST.fullmatch(host):
+    if not isinstance(host, str) or not re.fullmatch(HOST.pattern, host):
         return
     shown = findings.written(location)
     with_port = re.fullmatch(r"(?:\[(?P<ipv6>.*)\]|(?P<name>[^:]*)):(?P<port>[0-9]+)", host)

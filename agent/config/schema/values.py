@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How a text must be written, and what to say of one that is not."""
+
+    pattern: str
+    message: str
+    hint: str = ""
+
+
+_PORT: Final = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+NAME: Final = Spelling(
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
+    "must be a name: up to 63 letters, digits and . _ -, first a letter or digit",
+)
+HOST: Final = Spelling(
+    r"^[A-Za-z0-9_.:\[\]%-]{1,253}$", "must be a host name or an address", "the port has a key of its own"
+)
+"""What may be in a host. Whether it makes one, look_at_wiring says."""
+BROKER: Final = Spelling(
+    rf"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]{{1,253}}):{_PORT}$",
+    "must be host:port",
+    "such as kafka.example:9092; ports end at 65535",
+)
+TOPIC: Final = Spelling(r"^[A-Za-z0-9._-]{1,249}$", "must be a topic name of Kafka: letters, digits and . _ -")
+SPELLINGS: Final = (NAME, HOST, BROKER, TOPIC)
+
+Name = Annotated[str, Field(pattern=NAME.pattern)]
 """Names become topic levels, metric labels and file names."""
 
 
@@ -49,12 +76,10 @@ def _zone(text: str) -> str:
 
 
 FilePath = Annotated[Path, AfterValidator(_against_folder)]
-HOST = re.compile(r"^[A-Za-z0-9_.:\[\]%-]{1,253}$")
-"""What may stand in a host. Whether it makes one, look_at_wiring says."""
 Host = Annotated[str, Field(pattern=HOST.pattern)]
-PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-Broker = Annotated[str, Field(pattern=rf"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]{{1,253}}):{PORT}$")]
+Broker = Annotated[str, Field(pattern=BROKER.pattern)]
 Brokers = Annotated[list[Broker], BeforeValidator(_split)]
+Topic = Annotated[str, Field(pattern=TOPIC.pattern)]
 Text = Annotated[str, BeforeValidator(as_text), Field(min_length=1, max_length=1024)]
 TextList = Annotated[list[Text], BeforeValidator(_split)]
 Zone = Annotated[Text, AfterValidator(_zone)]

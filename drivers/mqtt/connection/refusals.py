@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from drivers.mqtt.settings import MqttSettings
+    from drivers.spelling import Location
 
 _VERSION: Final = 132
 _BAD_LOGIN, _NOT_AUTHORIZED, _BAD_METHOD = 134, 135, 140
@@ -87,18 +88,19 @@ def _login(settings: MqttSettings, code: int, password: str | None) -> tuple[str
 def of_tls(settings: MqttSettings, error: ssl.SSLError) -> Exception:
     """The other side ended TLS, in the handshake or with its first word after it."""
     reason, place = error.reason or "", where(settings)
+    field: str | Location
     if isinstance(error, ssl.SSLEOFError) or reason == "UNEXPECTED_EOF_WHILE_READING":
         return cut_in_handshake(settings)
     if reason in _NOT_TLS:
         what, field, hint = "does not speak TLS", "tls", "remove tls, or use the broker's port for TLS (usually 8883)"
     elif reason in _WANTS_CERTIFICATE or (reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not _has_pair(settings)):
-        what, field = "wants a client certificate, and none is configured", "tls.cert_file"
+        what, field = "wants a client certificate, and none is configured", ("tls", "cert_file")
         hint = "set tls.cert_file and tls.key_file to a certificate that the broker's authority has signed"
     elif reason == "TLSV1_ALERT_UNKNOWN_CA":
-        what, field = "does not know the authority that signed our client certificate", "tls.cert_file"
+        what, field = "does not know the authority that signed our client certificate", ("tls", "cert_file")
         hint = "use a certificate signed by the authority in the broker's cafile"
     elif reason in _CERTIFICATE_REFUSED:
-        what, field = f"does not accept our client certificate ({plain(error)})", "tls.cert_file"
+        what, field = f"does not accept our client certificate ({plain(error)})", ("tls", "cert_file")
         hint = "use a certificate signed by the authority in the broker's cafile; the broker's log says what is wrong"
     elif reason in _OTHER_VERSION:
         what, field = f"has no version of TLS in common with this machine ({plain(error)})", "tls"

@@ -85,7 +85,7 @@ async def _unverified(
     if error.verify_code in _UNKNOWN_AUTHORITY:
         return Misconfigured(
             f"{place}: the broker's certificate is not trusted: {error.verify_message}",
-            "tls.ca_file",
+            ("tls", "ca_file"),
             "name the authority that signed the broker's certificate",
         )
     return Misconfigured(
@@ -227,7 +227,7 @@ def _context(tls: TlsSettings) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=None if tls.ca_file is None else str(tls.ca_file))
     except (OSError, ssl.SSLError) as error:
         raise Misconfigured(
-            f"{tls.ca_file}: {_why(error)}", "tls.ca_file", "name a PEM file that is there"
+            f"{tls.ca_file}: {_why(error)}", ("tls", "ca_file"), "name a PEM file that is there"
         ) from error
     if tls.cert_file is not None:
         try:
@@ -235,7 +235,7 @@ def _context(tls: TlsSettings) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise Misconfigured(
                 f"{tls.cert_file}, {tls.key_file}: {_why(error)}",
-                "tls.cert_file",
+                ("tls", "cert_file"),
                 "name a certificate and its key without a passphrase, both PEM",
             ) from error
     if tls.insecure_skip_verify:

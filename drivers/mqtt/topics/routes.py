@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from drivers.mqtt.settings import KnownSensor, MqttSettings, SubscriptionSettings
+    from drivers.spelling import Location
 
 CACHED_TOPICS = 16_384
 """Topics remembered. Past it all are forgotten and learnt again: a flood of topics costs time, never memory."""
@@ -31,17 +32,17 @@ class Route:
     """One subscription, ready to resolve topics."""
 
     def __init__(
-        self, settings: SubscriptionSettings, field: str, site: str, known: Mapping[str, KnownSensor]
+        self, settings: SubscriptionSettings, at: Location, site: str, known: Mapping[str, KnownSensor]
     ) -> None:
         try:
             self.pattern = Pattern(settings.topic)
         except Misspelt as error:
-            raise Misconfigured(f"{settings.topic} {error}", f"{field}.topic", error.hint) from error
+            raise Misconfigured(f"{settings.topic} {error}", (*at, "topic"), error.hint) from error
         try:
             self._read = codec(settings.payload)
             self._says_when = identity(settings.payload)
         except Misspelt as error:
-            raise Misconfigured(str(error), f"{field}.payload", error.hint) from error
+            raise Misconfigured(str(error), (*at, "payload"), error.hint) from error
         self.tally = Tally()
         self.marked = settings.payload.at is not None or settings.payload.counter is not None
         self._settings = settings
@@ -60,12 +61,12 @@ class Route:
                 missing.discard("site")
             elif settings.payload.format == "json":
                 for path in sorted(missing.difference(PLACEHOLDERS)):
-                    self.fields[path] = _name_reader(path, f"{field}.{name}")
+                    self.fields[path] = _name_reader(path, (*at, name))
                 missing.intersection_update(PLACEHOLDERS)
             if missing:
                 raise Misconfigured(
                     f"{{{min(missing)}}} is not a level of {settings.topic}",
-                    f"{field}.{name}",
+                    (*at, name),
                     f"name the level in the topic, or write the {name.replace('_', ' ')} itself",
                 )
 
@@ -130,7 +131,7 @@ class Routes:
         self._unmatched = tallies[None] if tallies and None in tallies else Tally()
         self.tallies: dict[SubscriptionSettings | None, Tally] = {None: self._unmatched}
         for number, subscription in enumerate(settings.subscriptions):
-            route = Route(subscription, f"subscriptions[{number}]", settings.site, known)
+            route = Route(subscription, ("subscriptions", number), settings.site, known)
             if tallies and subscription in tallies:
                 route.tally = tallies[subscription]
             self.tallies[subscription] = route.tally
@@ -193,7 +194,7 @@ class Routes:
         return Resolved(name, tuple(sources.values()), marked=marked)
 
 
-def _name_reader(path: str, field: str) -> Callable[[bytes], str]:
+def _name_reader(path: str, field: Location) -> Callable[[bytes], str]:
     try:
         return name_reader(path)
     except Misspelt as error:

@@ -61,12 +61,16 @@ class Weight(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One condition: whether it holds (None where it cannot be asked), and what that means, in one sentence."""
+    """One condition: whether it holds (None where it cannot be asked), and what that means, in one sentence.
+
+    `right`: it is about what this user may do, and not about a setting of the topic or the cluster.
+    """
 
     name: str
     holds: bool | None
     weight: Weight
     text: str
+    right: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,5 +240,5 @@ def _rights(operations: int, role: Role) -> list[Finding]:
         if granted is None:
             text = f"whether {right} is granted is not told by this cluster"
         weight = Weight.GUARANTEE if needed else Weight.ADVICE
-        findings.append(Finding(f"right:{right}", granted, weight, text))
+        findings.append(Finding(f"right:{right}", granted, weight, text, right=True))
     return findings
