@@ -9,10 +9,10 @@ import asyncio
 import logging
 import random
 import zlib
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from agent.events import Severity, SystemEvent, SystemEventKind
+from agent.events import Severity, SystemEventKind
+from agent.pipeline import GatewayEvents
 from sync.kafka import AHEAD, EXISTS, Role, Weight
 from sync.values import ClusterChanged, Misconfigured, NotReady
 
@@ -50,8 +50,7 @@ class Guarantee:
         answered: asyncio.Event,
     ) -> None:
         self._log = durable
-        self._outbox = outbox
-        self._encoder = encoder
+        self._events = GatewayEvents(outbox, encoder)
         self._connect = connect
         self._answered = answered
 
@@ -81,16 +80,15 @@ class Guarantee:
         if said == (await self._log.cursor(_SAID) or 0):
             log.debug("the cluster grants what it granted before")
             return
-        event = SystemEvent(
-            event=SystemEventKind.GUARANTEE_CHANGED,
-            severity=Severity.WARNING if short or ahead else Severity.INFO,
+        text = _text(short, ahead)
+        log.log(logging.WARNING if short or ahead else logging.INFO, "%s", text)
+        await self._events.post(
+            SystemEventKind.GUARANTEE_CHANGED,
+            Severity.WARNING if short or ahead else Severity.INFO,
             source="kafka",
-            text=_text(short, ahead),
-            at=datetime.now(UTC),
+            text=text,
             data={"topics": short, "times_ahead": ahead},
         )
-        log.log(logging.WARNING if short or ahead else logging.INFO, "%s", event.text)
-        await self._outbox.post([self._encoder.system_event(event)])
         await self._log.set_cursor(_SAID, said)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent import logs
@@ -13,12 +12,14 @@ from agent.app.identity import Identity
 from agent.app.sources import Sources
 from agent.app.uplink import Uplink
 from agent.app.verify import refusals
-from agent.events import Alert, AlertState, Encoder, Minutes, Severity, SystemEvent, SystemEventKind, restamp
+from agent.events import Encoder, Minutes, Severity, SystemEventKind, restamp
 from agent.farm.limits import Limits
 from agent.metrics import Histogram
 from agent.pipeline import (
     Alerts,
     BrokerWatch,
+    Conditions,
+    GatewayEvents,
     Intake,
     LogWatch,
     Outbox,
@@ -73,6 +74,8 @@ class Hub:
             self.ack_latency.observe,
             trusted=lambda: self.log.stats().clock_trusted,
         )
+        self._conditions = Conditions(self.alerts, config.gateway.site)
+        self._events = GatewayEvents(self.outbox, self.encoder)
         self.watch = LogWatch(self.log, self.outbox, self.alerts, self.encoder, config.gateway.site)
         self.models = ModelHost()
         self._clock = Clock(config.log.clock_file)
@@ -108,10 +111,7 @@ class Hub:
 
     def event(self, kind: SystemEventKind, text: str, data: dict[str, object]) -> None:
         """Say upstream what happened to the gateway itself."""
-        event = SystemEvent(
-            event=kind, severity=Severity.INFO, source="daemon", text=text, at=datetime.now(UTC), data=data
-        )
-        self.outbox.post([self.encoder.system_event(event)])
+        self._events.post(kind, Severity.INFO, source="daemon", text=text, data=data)
 
     def _clock_trusted(self) -> bool:
         """By the log's rules (C1 to C3); before it is open, by what the machine says right now."""
@@ -184,17 +184,12 @@ class Hub:
 
     def _tell_of(self, report: UnitReport) -> None:
         failed = report.state is State.FAILED
-        self.alerts.say(
-            Alert(
-                alert_id=_of_unit(report.name),
-                state=AlertState.RAISED if failed else AlertState.CLEARED,
-                severity=Severity.WARNING if failed else Severity.INFO,
-                kind=_UNIT_FAILED,
-                source=report.name,
-                text=f"{report.name} failed: {report.reason}" if failed else f"{report.name} is {report.state.value}",
-                at=datetime.now(UTC),
-                site_id=self.identity.site,
-            )
+        self._conditions.say(
+            _of_unit(report.name),
+            Severity.WARNING if failed else None,
+            kind=_UNIT_FAILED,
+            source=report.name,
+            text=f"{report.name} failed: {report.reason}" if failed else f"{report.name} is {report.state.value}",
         )
 
 

@@ -14,7 +14,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal
 
 from agent import __version__
-from agent.events import GatewayRun, Severity, SystemEvent, SystemEventKind
+from agent.events import GatewayRun, Severity, SystemEventKind
+from agent.pipeline import GatewayEvents
 from agent.systemd import machine_id
 from sync.values import BrokerUnreachable, CannotTell, NotReady, Origin, Standing, Unreachable
 
@@ -89,6 +90,7 @@ class Identity:
         self._log = durable
         self._outbox = outbox
         self._encoder = encoder
+        self._events = GatewayEvents(outbox, encoder)
         self._gateway = gateway
         self._machine = gateway.machine_id or machine_id()
         self._refusals = self._absences = 0
@@ -191,7 +193,4 @@ class Identity:
         )
 
     def _event(self, kind: SystemEventKind, text: str, data: dict[str, object]) -> None:
-        event = SystemEvent(
-            event=kind, severity=Severity.WARNING, source="log", text=text, at=datetime.now(UTC), data=data
-        )
-        self._outbox.post([self._encoder.system_event(event)])
+        self._events.post(kind, Severity.WARNING, source="log", text=text, data=data)

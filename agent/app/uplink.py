@@ -7,13 +7,13 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent.app.guarantee import Guarantee
 from agent.app.identity import TOPIC
-from agent.events import Alert, AlertState, Severity, SystemEvent, SystemEventKind
+from agent.events import Severity, SystemEventKind
 from agent.metrics import Histogram
+from agent.pipeline import Conditions, GatewayEvents
 from agent.reload import Part, Planned
 from agent.supervisor import Stage, Unit
 from sync.kafka import DesiredSettings, DesiredState, KafkaSettings, KafkaSink, Traffic
@@ -54,7 +54,7 @@ log = logging.getLogger("tidegate.uplink")
 _MOST_DOCUMENT_BYTES = 2 * 1024**2
 """More than a broker takes by default: what is too large is refused with a report, not passed over here."""
 
-_KIND = "uplink"
+_KIND, _SOURCE = "uplink", "shipper"
 _KEEP_S = 0.5
 _FAREWELL_S = 1.0
 """With the time that a batch in flight may then take, within what a stage has to stop."""
@@ -96,7 +96,8 @@ class Uplink:
         self._alerts = alerts
         self._encoder = encoder
         self._own = own
-        self._site_id = site_id
+        self._conditions = Conditions(alerts, site_id)
+        self._events = GatewayEvents(outbox, encoder)
         self._dates = dates
         self._flowing: set[Stream] = set()
         self._recalled: set[Stream] = set()
@@ -203,8 +204,8 @@ class Uplink:
             self._flowing.add(stream)
             self._answered.set()
             for name in (stream.topic, _repeated(stream)):
-                self._say(f"kafka/{name}", AlertState.CLEARED, f"{stream.lane} records of {stream.topic} are taken")
-            self._say(_waiting(EVERYTHING), AlertState.CLEARED, "records are sent")
+                self._clear(f"kafka/{name}", f"{stream.lane} records of {stream.topic} are taken")
+            self._clear(_waiting(EVERYTHING), "records are sent")
 
     def _reported(self, event: ShipperEvent) -> None:
         match event:
@@ -216,9 +217,9 @@ class Uplink:
                 self._answered.set()
                 cure = f" ({hint})" if hint else ""
                 what = f"{topic} is not taken" if topic else "nothing is sent yet"
-                self._say(_waiting(topic), AlertState.RAISED, f"{what}: {reason}{cure}")
+                self._raise(_waiting(topic), f"{what}: {reason}{cure}")
             case Recovered(topic):
-                self._say(_waiting(topic), AlertState.CLEARED, f"{topic or 'Kafka'} can be sent to again")
+                self._clear(_waiting(topic), f"{topic or 'Kafka'} can be sent to again")
             case AnotherCluster(cluster, records):
                 self._tell_of_cluster(cluster, records)
                 self._own.tell_again()
@@ -231,7 +232,7 @@ class Uplink:
                     f"{records} {stream.lane} records of {stream.topic} go again, marked possibly repeated: {reason}"
                 )
                 log.warning("%s", text)
-                self._say(f"kafka/{_repeated(stream)}", AlertState.RAISED, text)
+                self._raise(f"kafka/{_repeated(stream)}", text)
             case _:
                 # A dead letter: the log's own figures raise the alert.
                 log.warning("%s", event)
@@ -239,15 +240,8 @@ class Uplink:
     def _tell_of_cluster(self, cluster: str, records: int) -> None:
         text = f"cluster {cluster} answers where another one did; {records} records go to it marked possibly repeated"
         log.warning("%s", text)
-        event = SystemEvent(
-            event=SystemEventKind.CLUSTER_CHANGED,
-            severity=Severity.WARNING,
-            source="shipper",
-            text=text,
-            at=datetime.now(UTC),
-            data={"cluster": cluster, "count": records},
-        )
-        self._outbox.post([self._encoder.system_event(event)])
+        data = {"cluster": cluster, "count": records}
+        self._events.post(SystemEventKind.CLUSTER_CHANGED, Severity.WARNING, source=_SOURCE, text=text, data=data)
 
     def _tell_of_topic(self, recalled: Recalled, *, created_again: bool) -> None:
         """D15: in the journal, as an event upstream and as an alert, which ends once all that goes again is there."""
@@ -270,19 +264,11 @@ class Uplink:
             "not_held": recalled.not_held,
             "lanes": {stream.lane.value: records for stream, records in recalled.again.items()},
         }
-        event = SystemEvent(
-            event=SystemEventKind.TOPIC_LOST,
-            severity=Severity.ALARM,
-            source="shipper",
-            text=text,
-            at=datetime.now(UTC),
-            data=data,
-        )
-        self._outbox.post([self._encoder.system_event(event)])
+        self._events.post(SystemEventKind.TOPIC_LOST, Severity.ALARM, source=_SOURCE, text=text, data=data)
         for stream in recalled.again:
             self._flowing.discard(stream)
             self._recalled.add(stream)
-            self._say(f"kafka/{_repeated(stream)}", AlertState.RAISED, text)
+            self._raise(f"kafka/{_repeated(stream)}", text)
 
     def _end_what_waits_no_more(self) -> None:
         """A4: an earlier run may have left an alert about records that the log has since lost or given up."""
@@ -299,19 +285,11 @@ class Uplink:
         self._recalled.discard(stream)
         return False
 
-    def _say(self, alert_id: str, state: AlertState, text: str) -> None:
-        self._alerts.say(
-            Alert(
-                alert_id=alert_id,
-                state=state,
-                severity=Severity.WARNING if state is AlertState.RAISED else Severity.INFO,
-                kind=_KIND,
-                source="shipper",
-                text=text,
-                at=datetime.now(UTC),
-                site_id=self._site_id,
-            )
-        )
+    def _raise(self, alert_id: str, text: str) -> None:
+        self._conditions.say(alert_id, Severity.WARNING, kind=_KIND, source=_SOURCE, text=text)
+
+    def _clear(self, alert_id: str, text: str) -> None:
+        self._conditions.say(alert_id, None, kind=_KIND, source=_SOURCE, text=text)
 
 
 def _waiting(topic: str) -> str:

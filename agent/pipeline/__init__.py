@@ -3,6 +3,7 @@
 from agent.pipeline.alerts import Alerts
 from agent.pipeline.brokers import BrokerWatch, Connection
 from agent.pipeline.frames import FrameSlots, ModelRunner
+from agent.pipeline.gateway import Conditions, GatewayEvents
 from agent.pipeline.intake import Intake, SensorLimits
 from agent.pipeline.outbox import Outbox
 from agent.pipeline.standing import Standing
@@ -12,8 +13,10 @@ from agent.pipeline.watch import LogWatch
 __all__ = [
     "Alerts",
     "BrokerWatch",
+    "Conditions",
     "Connection",
     "FrameSlots",
+    "GatewayEvents",
     "Intake",
     "LogWatch",
     "ModelRunner",

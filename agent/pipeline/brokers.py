@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from agent.events import Alert, AlertState, Severity, SystemEvent, SystemEventKind
+from agent.events import Severity, SystemEventKind
+from agent.pipeline.gateway import Conditions, GatewayEvents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,13 +69,9 @@ class BrokerWatch:
         site_id: str,
     ) -> None:
         self._connections = connections
-        self._alerts = alerts
-        self._outbox = outbox
-        self._encoder = encoder
-        self._site_id = site_id
+        self._conditions = Conditions(alerts, site_id)
+        self._events = GatewayEvents(outbox, encoder)
         self._down_since: dict[str, float] = {}
-        self._raised: dict[tuple[str, str], bool] = {}
-        """By connection and what is wrong."""
         self._lost: dict[str, _Lost] = {}
         self.away: dict[str, str] = {}
         """Connections that have not served for `AWAY_S`, and why."""
@@ -96,7 +92,7 @@ class BrokerWatch:
         }
         for connection in connections.values():
             self._judge(connection)
-        self._raised = {alert: raised for alert, raised in self._raised.items() if alert[0] in connections}
+        self._conditions.forget_all_but({alert_id for name in connections for alert_id in alert_ids(name)})
         for name in self._lost:
             self._tell_lost(name, now)
 
@@ -122,32 +118,15 @@ class BrokerWatch:
         lost = self._lost[name]
         if not lost.count or (lost.told_at is not None and now - lost.told_at < _EVENT_EVERY_S):
             return
-        event = SystemEvent(
-            event=SystemEventKind.SESSION_LOST,
-            severity=Severity.WARNING,
+        self._events.post(
+            SystemEventKind.SESSION_LOST,
+            Severity.WARNING,
             source=f"mqtt:{name}",
             text="the broker no longer has the session of this gateway: messages that it held for it are lost",
-            at=datetime.now(UTC),
             data={"connection": name, "times": lost.count},
         )
         lost.count, lost.told_at = 0, now
-        self._outbox.post([self._encoder.system_event(event)])
 
     def _alert(self, name: str, what: str, severity: Severity | None, text: str) -> None:
         """Raise an alert, or clear it if `severity` is None."""
-        raised = severity is not None
-        if self._raised.get((name, what)) is raised:
-            return
-        self._raised[name, what] = raised
-        self._alerts.say(
-            Alert(
-                alert_id=f"mqtt/{name}/{what}",
-                state=AlertState.RAISED if raised else AlertState.CLEARED,
-                severity=severity or Severity.INFO,
-                kind=f"mqtt_{what}",
-                source=f"mqtt:{name}",
-                text=text,
-                at=datetime.now(UTC),
-                site_id=self._site_id,
-            )
-        )
+        self._conditions.judge(f"mqtt/{name}/{what}", severity, kind=f"mqtt_{what}", source=f"mqtt:{name}", text=text)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from agent.events import Alert, AlertState, Severity
+from agent.events import Severity
+from agent.pipeline.gateway import Conditions
 from drivers.patterns import published
 
 if TYPE_CHECKING:
@@ -82,15 +82,13 @@ class StreamWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connections = connections
-        self._alerts = alerts
-        self._site_id = site_id
+        self._conditions = Conditions(alerts, site_id)
         self._clock = clock
         self._shares: dict[tuple[str, str], _Share] = {}
         self._suspected: dict[str, tuple[int, float]] = {}
         """By connection: the count, and when it last grew or was first seen."""
         self._free_since_s: dict[str, float] = {}
         """By connection: since when its broker has held nothing back."""
-        self._raised: dict[str, bool] = {}
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -109,8 +107,7 @@ class StreamWatch:
             self._look_at_window(name, connection)
             self._look_at_repeats(name, connection.stats.suspected)
             possible |= alert_ids(name, topics)
-        # What is configured again later begins from nothing.
-        self._raised = {alert_id: raised for alert_id, raised in self._raised.items() if alert_id in possible}
+        self._conditions.forget_all_but(possible)
         self._shares = {key: share for key, share in self._shares.items() if _of_topic(*key) in possible}
         self._suspected = {name: seen for name, seen in self._suspected.items() if name in connections}
         self._free_since_s = {name: since for name, since in self._free_since_s.items() if name in connections}
@@ -175,20 +172,12 @@ class StreamWatch:
             self._alert(f"mqtt/{name}/{_REPEATS}", _REPEATS, name, raised=False, text=text)
 
     def _alert(self, alert_id: str, what: str, name: str, *, raised: bool, text: str) -> None:
-        if self._raised.get(alert_id) is raised:
-            return
-        self._raised[alert_id] = raised
-        self._alerts.say(
-            Alert(
-                alert_id=alert_id,
-                state=AlertState.RAISED if raised else AlertState.CLEARED,
-                severity=Severity.WARNING if raised else Severity.INFO,
-                kind=f"mqtt_{what}",
-                source=f"mqtt:{name}",
-                text=text,
-                at=datetime.now(UTC),
-                site_id=self._site_id,
-            )
+        self._conditions.judge(
+            alert_id,
+            Severity.WARNING if raised else None,
+            kind=f"mqtt_{what}",
+            source=f"mqtt:{name}",
+            text=text,
         )
 
 

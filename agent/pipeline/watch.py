@@ -6,10 +6,10 @@ Losses are not among it: the loss ledger is shipped by the log itself, in the co
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from agent.events import Alert, AlertState, Severity, SystemEvent, SystemEventKind
+from agent.events import Severity, SystemEventKind
+from agent.pipeline.gateway import Conditions, GatewayEvents
 
 if TYPE_CHECKING:
     from agent.events import Encoder
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from sync.seams import Log
     from sync.values import LogStats
 
-_EVERY_S = 1.0
+_EVERY_S: Final = 1.0
+_STALLED, _WAITS, _DEAD_LETTERS = "stalled", "waits", "dead_letters"
 
 
 class LogWatch:
@@ -26,11 +27,8 @@ class LogWatch:
 
     def __init__(self, durable: Log, outbox: Outbox, alerts: Alerts, encoder: Encoder, site_id: str) -> None:
         self._log = durable
-        self._outbox = outbox
-        self._alerts = alerts
-        self._encoder = encoder
-        self._site_id = site_id
-        self._raised: dict[str, bool] = {}
+        self._conditions = Conditions(alerts, site_id)
+        self._events = GatewayEvents(outbox, encoder)
         self._quarantined = 0
         self._dead_letters: int | None = None
 
@@ -46,14 +44,14 @@ class LogWatch:
     def look(self, stats: LogStats) -> None:
         """Compare with the last look, and tell what is new."""
         self._alert(
-            "log/stalled",
+            _STALLED,
             raised=stats.stalled,
             text="the log's disk takes no commit: readings are judged but not kept"
             if stats.stalled
             else "the log's disk takes commits again",
         )
         self._alert(
-            "log/waits",
+            _WAITS,
             raised=stats.waiting > 0,
             text=f"the log was restored or copied: {stats.waiting} records wait for `tidegate log adopt` or `discard`"
             if stats.waiting
@@ -62,38 +60,22 @@ class LogWatch:
         # Put aside first, begun anew a moment later: told once the new log has its name.
         if stats.quarantined > self._quarantined and stats.log_id:
             self._quarantined = stats.quarantined
-            self._event(
+            self._events.post(
                 SystemEventKind.LOG_QUARANTINED,
-                f"a log file was put aside, for {stats.quarantined_why}; new records are named by log {stats.log_id}",
-                {"log_id": stats.log_id, "files": stats.quarantined, "why": stats.quarantined_why},
+                Severity.ALARM,
+                source="log",
+                text=f"a log file was put aside, for {stats.quarantined_why}; "
+                f"new records are named by log {stats.log_id}",
+                data={"log_id": stats.log_id, "files": stats.quarantined, "why": stats.quarantined_why},
             )
         if not stats.log_id:
             return  # not open yet: what lies in the file is not known
         if self._dead_letters is None:
-            self._alert("log/dead_letters", raised=False, text="no record was refused in this run")
+            self._alert(_DEAD_LETTERS, raised=False, text="no record was refused in this run")
         elif stats.dead_letters > self._dead_letters:
-            self._alert("log/dead_letters", raised=True, text="Kafka refused records: see tidegate log dead-letters")
+            self._alert(_DEAD_LETTERS, raised=True, text="Kafka refused records: see tidegate log dead-letters")
         self._dead_letters = stats.dead_letters
 
-    def _alert(self, alert_id: str, *, raised: bool, text: str) -> None:
-        if self._raised.get(alert_id) is raised:
-            return
-        self._raised[alert_id] = raised
-        self._alerts.say(
-            Alert(
-                alert_id=alert_id,
-                state=AlertState.RAISED if raised else AlertState.CLEARED,
-                severity=Severity.ALARM if raised else Severity.INFO,
-                kind=alert_id.split("/")[1],
-                source="log",
-                text=text,
-                at=datetime.now(UTC),
-                site_id=self._site_id,
-            )
-        )
-
-    def _event(self, kind: SystemEventKind, text: str, data: dict[str, object]) -> None:
-        event = SystemEvent(
-            event=kind, severity=Severity.ALARM, source="log", text=text, at=datetime.now(UTC), data=data
-        )
-        self._outbox.post([self._encoder.system_event(event)])
+    def _alert(self, kind: str, *, raised: bool, text: str) -> None:
+        severity = Severity.ALARM if raised else None
+        self._conditions.judge(f"log/{kind}", severity, kind=kind, source="log", text=text)

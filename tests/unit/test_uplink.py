@@ -8,7 +8,7 @@ import json
 import pytest
 
 from agent.app.uplink import Uplink, UplinkSettings
-from agent.events import AlertState, Encoder
+from agent.events import Encoder
 from agent.pipeline import Alerts, Outbox
 from sync.kafka import KafkaSettings
 from sync.log import LogSettings, MemoryLog
@@ -63,7 +63,7 @@ async def test_another_cluster_is_told_upstream_with_how_much_goes_to_it_marked(
 async def test_a4_an_alert_of_an_earlier_run_ends_if_no_record_waits_for_it_any_more(tmp_path):
     log, uplink = uplink_of(tmp_path)
     for name in ("sensor-data", "repeated_live_camera-events", "start"):
-        uplink._say(f"kafka/{name}", AlertState.RAISED, "an earlier run said so")
+        uplink._raise(f"kafka/{name}", "an earlier run said so")
     await uplink._outbox.written(10)
     await log.append([Envelope(Lane.LIVE, "sensor-data", b"k", b"v", ())])
     part = uplink._shipper(
