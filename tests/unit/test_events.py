@@ -8,6 +8,7 @@ from agent.events.records import MINUTE, CameraEvent, DeadLetter, FleetReported,
 from drivers import Frame, Reading, SharedImage
 from models.values import Detection, Prediction
 from sync.log import LogSettings
+from sync.log.book import losses
 from sync.log.disk import blocks
 from sync.log.ledger import notices
 from sync.values import Lane
@@ -132,7 +133,7 @@ def test_the_fleet_report_is_keyed_by_the_gateway(encoder):
 
 def test_what_the_log_itself_tells_keeps_to_the_schemas(encoder, tmp_path):
     settings = LogSettings(tmp_path / "log.sqlite", "gw-1", "site_001")
-    loss = notices.loss_event(notices.Loss(Lane.LIVE, "sensor-data", 1, 9, 9, "evicted", 0, 1, "ab12"), settings)
+    loss = notices.loss_event(losses.Loss(Lane.LIVE, "sensor-data", 1, 9, 9, "evicted", 0, 1, "ab12"), settings)
     event = SystemEvent.model_validate_json(loss.value)
     assert (event.event, event.severity, event.data["count"]) == (SystemEventKind.RECORDS_LOST, Severity.ALARM, 9)
 
