@@ -1,4 +1,4 @@
-"""Files of other formats: an earlier one is brought up to date; nobody calls them damaged. L rules: sync/log."""
+"""Files of other formats: brought to ours if that can be, else put aside; never called damaged. L rules: sync/log."""
 
 from __future__ import annotations
 
@@ -9,120 +9,124 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sync.log import SqliteLog
+from sync.log.disk import aside, schema
 from sync.log.inspect.reader import LogReader
 from sync.values import NotReady
-from tests.support.log import LIVE, TOPIC, claim, envelopes, running, settings, values
+from tests.support.log import LIVE, TOPIC, claim, drain, envelopes, put_aside, running, settings, until, values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-RUN = ("producer", "epoch", "base", "next", "origin", "first", "last")
 
-
-def make_format_2(path: Path) -> None:
-    """Take from a file what the second format did not have."""
+def say_format(path: Path, number: int) -> None:
     with closing(sqlite3.connect(path)) as file:
-        file.execute("ALTER TABLE streams DROP COLUMN checksum")
-        file.execute("PRAGMA user_version=2")
+        file.execute(f"PRAGMA user_version={number}")
 
 
-def make_format_1(path: Path) -> None:
-    """Take from a file what the first format did not have."""
-    make_format_2(path)
-    with closing(sqlite3.connect(path)) as file:
-        for added in ("lease_ms", "lease_run", "lease_mono", "lease_synced", *(f"run_{name}" for name in RUN)):
-            file.execute(f"ALTER TABLE streams DROP COLUMN {added}")
-        file.execute("DROP TABLE sent")
-        file.execute("ALTER TABLE ranges DROP COLUMN standing")
-        file.execute("ALTER TABLE streams DROP COLUMN given")
-        for column in ("log_id", "into_first", "into_last", "into_records"):
-            file.execute(f"ALTER TABLE ledger DROP COLUMN {column}")
-        file.execute("DROP TABLE spans")
-        file.execute("DROP TABLE discards")
-        file.execute("ALTER TABLE blocks DROP COLUMN receipts")
-        for column in ("run", "mono_ms", "synced"):
-            file.execute(f"ALTER TABLE dead_letters DROP COLUMN {column}")
-        file.execute("PRAGMA user_version=1")
+def know_how(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let this version be one that knows how to bring its format to the next; gives that one's number."""
+    following = schema.FORMAT + 1
+    monkeypatch.setattr(schema, "_UPGRADES", {schema.FORMAT: ("CREATE TABLE colours(name TEXT)",)})
+    monkeypatch.setattr(schema, "FORMAT", following)
+    return following
 
 
-async def three_runs_end_without_warning(folder: Path) -> None:
-    for number in range(3):
-        async with running(SqliteLog(settings(folder))) as log:
-            await log.append(envelopes(number))
-        with closing(sqlite3.connect(folder / "log.sqlite", isolation_level=None)) as file:
-            file.execute("DELETE FROM meta WHERE name='clean'")
-
-
-@pytest.mark.parametrize("make_earlier", [make_format_1, make_format_2])
-async def test_a_file_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_holds(
-    tmp_path: Path, make_earlier: Callable[[Path], None]
+async def test_a_format_with_a_way_to_the_next_is_brought_there_with_all_that_the_file_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    path = tmp_path / "log.sqlite"
     async with running(SqliteLog(settings(tmp_path))) as log:
         await log.assign_partition(TOPIC, 1)
         await log.append(envelopes("leased"))
         leased = await log.lease(claim(LIVE), 1 << 20)
         await log.append(envelopes("pending"))
-    make_earlier(tmp_path / "log.sqlite")
+    following = know_how(monkeypatch)
+    with pytest.raises(NotReady, match="an earlier version") as told:
+        LogReader(path).depth()
+    assert "brings it up to date" in told.value.hint
     async with running(SqliteLog(settings(tmp_path))) as log:
         (again,) = await log.unsettled()
         assert leased is not None
         assert (again.claim.base_sequence, again.body) == (leased.claim.base_sequence, leased.body)
         log.settle(again, 0)
-        following = await log.lease(claim(LIVE, 1), 1 << 20)
-        assert following is not None
-        assert values(following) == ["pending"]
+        batch = await log.lease(claim(LIVE, 1), 1 << 20)
+        assert batch is not None
+        assert values(batch) == ["pending"]
         assert log.stats().quarantined == 0
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA user_version").fetchone()[0] == following
+        assert file.execute("SELECT count(*) FROM colours").fetchone()[0] == 0
 
 
-async def test_what_an_earlier_version_had_not_told_of_its_numbers_is_told_by_the_first_start(tmp_path: Path) -> None:
-    """L10. It noted losses without the log's id, and nothing of what a run that ended without warning left unused."""
+async def test_a_file_put_aside_is_brought_to_the_next_format_too_and_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "log.sqlite"
-    await three_runs_end_without_warning(tmp_path)
-    unused = [(loss.first, loss.last) for loss in LogReader(path).losses(10)]
-    assert len(unused) == 2
-    with closing(sqlite3.connect(path, isolation_level=None)) as file:
-        file.execute("DELETE FROM ledger")
-        file.execute("INSERT INTO ledger VALUES(1,0,0,'live','sensor-data',1,1,1,'evicted',0,NULL,NULL,NULL,NULL)")
-    make_format_1(path)
     async with running(SqliteLog(settings(tmp_path))) as log:
-        await log.append(envelopes("after"))
-        log_id = log.stats().log_id
-    losses = LogReader(path).losses(10)
-    assert {loss.log_id for loss in losses} == {log_id}
-    assert [(loss.first, loss.last) for loss in losses if loss.reason == "evicted"] == [(1, 1)]
-    told = [(loss.first, loss.last) for loss in losses if loss.reason == "unclosed"]
-    assert told[:2] == unused
-    assert len(told) == 3, "and what the newest run of the earlier version left"
-
-
-async def test_numbers_are_not_called_unused_where_their_records_may_have_been_trimmed(tmp_path: Path) -> None:
-    path = tmp_path / "log.sqlite"
-    await three_runs_end_without_warning(tmp_path)
-    with closing(sqlite3.connect(path, isolation_level=None)) as file:
-        (unused,) = file.execute("SELECT first FROM ledger ORDER BY id LIMIT 1 OFFSET 1").fetchone()
-        file.execute("DELETE FROM ledger")
-        file.execute("DELETE FROM blocks WHERE key & 0xFFFFFFFF BETWEEN 2 AND ?", (unused,))
-    make_format_1(path)
+        await log.append(envelopes("pending"))
+    put_aside(path)
+    know_how(monkeypatch)
     async with running(SqliteLog(settings(tmp_path))) as log:
-        await log.append(envelopes("after"))
-    told = [loss.first for loss in LogReader(path).losses(10)]
-    assert len(told) == 2
-    assert unused not in told
+        await log.cursor("nothing")
+        await until(lambda: not aside.waiting(path))
+        assert "pending" in [value for found in (await drain(log)).values() for value in found]
 
 
-@pytest.mark.parametrize("question", ["depth", "unreported", "last_number"])
-async def test_a_file_of_another_format_is_not_called_damaged(tmp_path: Path, question: str) -> None:
-    """No daemon of this version has opened it yet: after an upgrade, and after a downgrade."""
+async def test_a_format_without_a_way_to_ours_is_put_aside_untouched(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite"
     async with running(SqliteLog(settings(tmp_path))) as log:
         await log.append(envelopes("a"))
-    make_format_1(path)
-    with pytest.raises(NotReady, match="an earlier version of tidegate wrote it, in format 1") as told:
-        getattr(LogReader(path), question)()
-    assert "brings it up to date" in told.value.hint
-    with closing(sqlite3.connect(path)) as file:
-        file.execute("PRAGMA user_version=99")
-    with pytest.raises(NotReady, match="a later version of tidegate wrote it, in format 99") as told:
+        before = log.stats()
+    say_format(path, schema.FORMAT - 1)
+    content = path.read_bytes()
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("b"))
+        assert log.stats().log_id != before.log_id
+        assert f"in format {schema.FORMAT - 1}" in log.stats().quarantined_why
+    (kept,) = aside.files(path)
+    assert kept.name.startswith(f"log.sqlite.format-{schema.FORMAT - 1}-")
+    assert kept.read_bytes() == content
+    assert aside.waiting(path) == []
+
+
+async def test_a_damaged_file_of_a_format_that_is_not_read_is_kept_for_a_version_that_reads_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log.sqlite"
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("a"))
+    say_format(path, 99)
+    content = path.read_bytes()
+    put_aside(path)
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("b"))
+        assert log.stats().lost == {}
+    (kept,) = aside.files(path)
+    assert kept.name.startswith("log.sqlite.format-99-")
+    assert kept.read_bytes() == content
+
+
+def test_a_move_that_was_cut_off_is_ended_for_a_format_that_is_not_read_too(tmp_path: Path) -> None:
+    """Else its WAL would be taken for that of the log that is begun in its place."""
+    path = tmp_path / "log.sqlite"
+    moved = tmp_path / f"log.sqlite.{aside.of_format(99)}-20260101T000000000000Z"
+    moved.touch()
+    wal = tmp_path / "log.sqlite-wal"
+    wal.touch()
+    aside.finish_move(path)
+    assert not wal.exists()
+    assert moved.with_name(moved.name + "-wal").exists()
+
+
+@pytest.mark.parametrize("question", ["depth", "unreported", "last_number"])
+@pytest.mark.parametrize(("number", "age"), [(schema.FORMAT - 1, "an earlier"), (99, "a later")])
+async def test_a_file_of_another_format_is_not_called_damaged(
+    tmp_path: Path, question: str, number: int, age: str
+) -> None:
+    path = tmp_path / "log.sqlite"
+    async with running(SqliteLog(settings(tmp_path))) as log:
+        await log.append(envelopes("a"))
+    say_format(path, number)
+    with pytest.raises(NotReady, match=f"{age} version of tidegate wrote it, in format {number}") as told:
         getattr(LogReader(path), question)()
     assert "damaged" not in told.value.hint

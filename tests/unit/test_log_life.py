@@ -115,9 +115,8 @@ async def test_a_file_of_a_later_version_is_put_aside_untouched_and_that_version
     assert kept.name.startswith("log.sqlite.format-99-")
     assert kept.read_bytes() == content
 
-    monkeypatch.setattr(aside, "FORMAT", 99)
     monkeypatch.setattr(schema, "FORMAT", 99)
-    monkeypatch.setattr(schema, "_UPGRADES", dict.fromkeys(range(2, 99), ()))
+    monkeypatch.setattr(schema, "_UPGRADES", dict.fromkeys(range(1, 99), ()))
     async with running(SqliteLog(settings(tmp_path))) as log:
         (again,) = await log.unsettled()
         assert leased is not None

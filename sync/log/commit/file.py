@@ -101,7 +101,7 @@ class LogFile:
 
         Raises:
             sqlite3.Error, OSError, Foreign, ValueError, TypeError, KeyError: as the disk or a damaged file has it.
-            Later: the file is of a later version.
+            OtherFormat: this version does not read the file.
         """
         aside.finish_move(self.path)
         if distrust:

@@ -15,7 +15,7 @@ from sync.log.commit.space import Space
 from sync.log.commit.work import Request, Work
 from sync.log.disk import aside, faults, foreign
 from sync.log.disk.faults import NOISE
-from sync.log.disk.schema import Later
+from sync.log.disk.schema import OtherFormat
 from sync.log.disk.stall import Stall
 from sync.log.ledger import entries
 from sync.log.retention import trimming
@@ -142,9 +142,9 @@ class Writer:
     def _open(self, work: Work) -> Book:
         try:
             book = self.file.open(distrust=self._failures > 0)
-        except Later as later:
-            kind = aside.later(later.number)
-            self._put_aside(str(later), lambda: self.file.put_aside(kind))
+        except OtherFormat as other:
+            kind = aside.of_format(other.number)
+            self._put_aside(str(other), lambda: self.file.put_aside(kind))
             book = self.file.open()
         uncertain_from, self._uncertain_from = self._uncertain_from, None
         if uncertain_from is not None and book.newest >= uncertain_from:

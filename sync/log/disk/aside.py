@@ -2,7 +2,7 @@
 
 held-TIME        a foreign reader held it open until its WAL was at its bound; emptied as a damaged one, then removed
 damaged-TIME     could not be used; it is emptied into the log that was begun in its place
-format-N-TIME    a later version wrote it; emptied by the first version that reads format N
+format-N-TIME    another version wrote it; emptied by the first version that reads format N
 salvaged-TIME    one of these, emptied; the newest two files that hold nothing any more are kept
 replaced-TIME    stood where our open file had stood; nobody reads it
 """
@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from sync.disk import sync_folder
+from sync.log.disk import schema
 from sync.log.disk.names import SUFFIX, Names
-from sync.log.disk.schema import FORMAT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +34,8 @@ _WAL: Final = "-wal"
 _WITH: Final = (_WAL, _SHARED, SUFFIX)
 
 
-def later(number: int) -> str:
-    """The kind of a file whose format is not ours yet."""
+def of_format(number: int) -> str:
+    """The kind of a file whose format this version does not read."""
     return f"format-{number}"
 
 
@@ -60,7 +60,9 @@ def files(path: Path) -> list[Path]:
 def waiting(path: Path) -> list[Path]:
     """What is to be emptied by this version, oldest first."""
     return [
-        file for _, kind, file in _found(path) if kind in {DAMAGED, HELD} or (kind.isdigit() and int(kind) <= FORMAT)
+        file
+        for _, kind, file in _found(path)
+        if kind in {DAMAGED, HELD} or (kind.isdigit() and schema.reads(int(kind)))
     ]
 
 
@@ -98,7 +100,7 @@ def finish_move(path: Path) -> None:
     """
     if path.exists() or not _beside(path, _WAL).exists():
         return
-    for file in reversed(waiting(path)):
+    for file in reversed(files(path)):
         if not _beside(file, _WAL).exists():
             _beside(path, _WAL).rename(_beside(file, _WAL))
             sync_folder(path.parent)
@@ -118,12 +120,25 @@ def emptied(path: Path, file: Path) -> None:
             _beside(file, end).unlink(missing_ok=True)
         sync_folder(path.parent)
         return
-    to = path.with_name(f"{path.name}.{_SALVAGED}-{file.name.rpartition('-')[2]}")
+    _rename(path, file, _SALVAGED)
+    sweep(path, keep=_KEEP)
+
+
+def set_apart(path: Path, file: Path, number: int) -> None:
+    """Nothing was read of a file, for it is of a format that this version does not read: name it so.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    _rename(path, file, of_format(number))
+
+
+def _rename(path: Path, file: Path, kind: str) -> None:
+    to = path.with_name(f"{path.name}.{kind}-{file.name.rpartition('-')[2]}")
     for end in (*_WITH, ""):
         with contextlib.suppress(FileNotFoundError):
             _beside(file, end).rename(_beside(to, end))
     sync_folder(path.parent)
-    sweep(path, keep=_KEEP)
 
 
 def sweep(path: Path, *, keep: int) -> None:

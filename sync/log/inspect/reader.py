@@ -212,13 +212,13 @@ class LogReader:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             raise NotReady(f"{self._path} holds no log", "start the daemon once, or look at gateway.state_dir")
+        if not schema.reads(version):
+            raise NotReady(f"{self._path}: {schema.OtherFormat(version)}", "look at it with that version")
         if version < schema.FORMAT:
             raise NotReady(
                 f"{self._path}: an earlier version of tidegate wrote it, in format {version}",
                 "the daemon brings it up to date when it starts; nothing in it is lost",
             )
-        if version > schema.FORMAT:
-            raise NotReady(f"{self._path}: {schema.Later(version)}", "look at it with that version")
 
 
 def _timeline(connection: sqlite3.Connection) -> Timeline:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from sync.log.book import numbers
 from sync.log.book.streams import Range
-from sync.log.disk import aside, blocks
+from sync.log.disk import aside, blocks, schema
 from sync.log.disk.schema import MAX_NUMBER
 from sync.log.leasing import fork
 from sync.log.ledger import entries
@@ -91,7 +91,11 @@ class Salvage:
                 continue
             # Of an older one of which nothing is known any more, a part may have been brought over already.
             progress = _progress(note) if note is not None else Progress(marked=file != newest)
-            return Salvage(Wreck.open(file, patient=patient), progress)
+            try:
+                return Salvage(Wreck.open(file, patient=patient), progress)
+            except schema.OtherFormat as other:
+                log.error("%s is kept: %s", file, other)  # noqa: TRY400 - its sentence says it
+                aside.set_apart(path, file, other.number)
         return None
 
     @property

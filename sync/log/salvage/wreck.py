@@ -59,9 +59,10 @@ class Wreck:
 
     @staticmethod
     def open(path: Path, *, patient: bool) -> Wreck:
-        """Open a file, of an earlier format too.
+        """Open a file, of an earlier format too if that can be brought to ours.
 
         Raises:
+            OtherFormat: this version does not read the file; nothing in it was changed.
             sqlite3.Error: the disk does not let us look; later it may. Who is not `patient` takes what cannot be
                 read for lost.
         """
@@ -70,8 +71,9 @@ class Wreck:
         try:
             connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
             connection.execute("PRAGMA cell_size_check=1")
-            if 0 < connection.execute("PRAGMA user_version").fetchone()[0] < schema.FORMAT:
-                schema.connect(path).close()  # an earlier format is first brought to ours
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > 0 and version != schema.FORMAT:
+                schema.connect(path).close()
             unknown = _set_right(connection)
             try:
                 states = streams.load(connection)
@@ -82,11 +84,11 @@ class Wreck:
             parts = _parts(states) if states else _parts_of(names)
             uncounted = names.log_id if unknown or (parts and not states) else None
             return Wreck(path, parts, connection, uncounted)
-        except MISREAD as error:
+        except (*MISREAD, schema.OtherFormat) as error:
             if connection is not None:
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
-            if patient and faults.passing(error):
+            if isinstance(error, schema.OtherFormat) or (patient and faults.passing(error)):
                 raise
             return Wreck(path, [], None, names.log_id)
 
