@@ -109,8 +109,12 @@ check: $(STAMP) ## format, lint, types, Dockerfile, alert rules, unit file, lock
 	@if command -v promtool >/dev/null; then (set -x; promtool check rules deploy/prometheus/*.rules.yml; \
 		promtool test rules deploy/prometheus/tests/*.yml); \
 		else echo "promtool is not here (apt-get install prometheus): alert rules were not checked" >&2; fi
-	@if command -v shellcheck >/dev/null; then (set -x; shellcheck .ci/run deploy/arm64/build-and-start); \
+	@if command -v shellcheck >/dev/null; then (set -x; shellcheck .ci/run deploy/arm64/build-and-start systemd/install.sh); \
 		else echo "shellcheck is not here (apt-get install shellcheck): scripts were not checked" >&2; fi
+
+.PHONY: dist
+dist: $(VENV)/.installed ## make dist/tidegate-VERSION.tar.gz, which systemd/install.sh installs on a gateway
+	@$(BIN)/python -m build --sdist --no-isolation
 
 .PHONY: bench
 bench: $(VENV)/.installed tools ## measure, and write docs/BENCHMARKS.md

@@ -44,15 +44,24 @@ def run(*command: str | Path, timeout: float = 600) -> str:
 
 
 def _debootstrap(folder: Path) -> None:
+    """A Debian as it is after its own installer, with the packages in its cache that Tidegate's installer wants."""
     run("debootstrap", "--variant=minbase", "--include=systemd,dbus,python3,procps", SUITE, folder)
-    for ballast in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
+    shutil.copy("/etc/resolv.conf", folder / "etc/resolv.conf")
+    apt = ["chroot", folder, "apt-get", "-q", "-o", "Acquire::Languages=none"]
+    run(*apt, "update")
+    run(*apt, "install", "-y", "--no-install-recommends", "--download-only", "mosquitto", "python3-venv")
+    for ballast in ("usr/share/doc", "usr/share/man", "usr/share/locale"):
         shutil.rmtree(folder / ballast, ignore_errors=True)
+    for index in ("pkgcache.bin", "srcpkgcache.bin"):
+        (folder / "var/cache/apt" / index).unlink(missing_ok=True)
 
 
-def _install(requirements: Path) -> Callable[[Path], None]:
+def _download(*requirements: Path) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
-        options = ["--quiet", "--require-hashes", "--python-version", PYTHON, "--python-platform", "linux"]
-        run(uv(), "pip", "install", *options, "-r", requirements, "--target", folder)
+        pip = [uv(), "run", "--quiet", "--no-project", "--with", "pip", "python", "-m", "pip", "download", "--quiet"]
+        options = ["--require-hashes", "--only-binary", ":all:", "--python-version", PYTHON, "--dest", folder]
+        for names in requirements:
+            run(*pip, *options, "-r", names)
 
     return make
 
@@ -68,40 +77,45 @@ def _children(pid: int) -> list[int]:
     return []
 
 
+def readme_lines() -> list[str]:
+    """What README says to type on a gateway."""
+    text = (CHECKOUT / "README.md").read_text().partition("\n## Put it on a gateway\n")[2].partition("\n## ")[0]
+    block = next(part for part in text.split("\n\n") if part.startswith("    "))
+    return [line.strip() for line in block.splitlines()]
+
+
 class Machine:
-    """One machine with Tidegate installed in /opt/tidegate as OPERATIONS.md says, the unit not yet started."""
+    """One machine with the archive of Tidegate in /root, and nothing of it installed.
+
+    Without a network it finds Debian's packages in apt's cache and Python's in /srv/packages.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
         self._console = folder / "console.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._init_pid = 0
-        run("cp", "-a", "--reflink=auto", cached(f"systemd/{SUITE}", _debootstrap), self.root)
-        self._install_tidegate()
+        run("cp", "-a", "--reflink=auto", cached(f"systemd/{SUITE}-with-packages", _debootstrap), self.root)
+        requirements = [CHECKOUT / "requirements" / name for name in ("runtime.txt", "build.txt")]
+        version = hashlib.sha256(b"".join(file.read_bytes() for file in requirements)).hexdigest()[:12]
+        packages = cached(f"systemd/packages-{version}", _download(*requirements))
+        run("cp", "-a", "--reflink=auto", packages, self.root / "srv/packages")
+        self.put("/etc/pip.conf", "[global]\nno-index = true\nfind-links = /srv/packages\n")
+        # A build looks at the whole folder, and another one may be under way in it.
+        run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", self.root / "root", CHECKOUT)
 
-    def _install_tidegate(self) -> None:
-        requirements = CHECKOUT / "requirements" / "runtime.txt"
-        version = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
-        packages = self.root / f"opt/tidegate/lib/python{PYTHON}/site-packages"
-        packages.parent.mkdir(parents=True)
-        run("cp", "-a", "--reflink=auto", cached(f"systemd/packages-{version}", _install(requirements)), packages)
-        options = ["--quiet", "--no-deps", "--no-build-isolation", "--python", sys.executable]
-        run(uv(), "pip", "install", *options, "--target", packages, CHECKOUT)
-        home = self.root / "opt/tidegate"
-        (home / "bin").mkdir()
-        (home / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion = {PYTHON}\n")
-        (home / "bin/python").symlink_to(f"/usr/bin/python{PYTHON}")
-        script = home / "bin/tidegate"
-        script.write_text(
-            "#!/opt/tidegate/bin/python\nimport sys\n\nfrom agent.cli import main\n\nsys.exit(main())\n"
-        )
-        script.chmod(0o755)
-        for source, target in (
-            ("tidegate.service", "etc/systemd/system/tidegate.service"),
-            ("tidegate.sysusers", "usr/lib/sysusers.d/tidegate.conf"),
-            ("tidegate.tmpfiles", "usr/lib/tmpfiles.d/tidegate.conf"),
-        ):
-            self.put(target, (CHECKOUT / "systemd" / source).read_text())
+    def install(self) -> str:
+        """Run README's lines as they are and return what they print. The machine has an `editor` of the test's."""
+        return "".join(self.shell(line) for line in readme_lines())
+
+    def shell(self, line: str, *, status: int = 0) -> str:
+        """Run a line as root's shell in /root does and return what it prints; fail if it ends otherwise than this."""
+        shell = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"]
+        script = f"cd /root && {{ {line}; }} 2>&1; echo $?"
+        said, _, ended = self.ask(*shell, "bash", "-c", script, timeout=300).rstrip().rpartition("\n")
+        if ended != str(status):
+            raise MachineError(f"{line} ended with {ended}: {said}{self.journal()}")
+        return said + "\n"
 
     def put(self, path: str, text: str) -> None:
         """Write a file of the machine, before or after its start."""

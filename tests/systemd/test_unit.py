@@ -1,6 +1,6 @@
 """The unit on a real systemd: READY, STATUS, reload, the watchdog, restarts, an orderly stop.
 
-The machine has no broker and no link: all of this must hold without them. Its camera is a file.
+No broker and no link is there for it: all of this must hold without them. Its camera is a file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.machine import Machine
+from tests.support.machine import Machine, readme_lines
 
 pytestmark = [pytest.mark.systemd, pytest.mark.timeout(300)]
 
@@ -25,6 +25,7 @@ kafka:
   password_file: ${CREDENTIALS_DIRECTORY}/kafka-password
 mqtt:
   - name: barge
+    port: 1884
     local: true
     username: gw-test
     password_file: ${CREDENTIALS_DIRECTORY}/mqtt-password
@@ -48,15 +49,16 @@ def machine(tmp_path_factory):
     made.put("/etc/systemd/system/tidegate.service.d/credentials.conf", example.read_text())
     for name in ("kafka-password", "mqtt-password"):
         made.put(f"/etc/tidegate/secrets/{name}", "not a real one\n")
+        (made.root / f"etc/tidegate/secrets/{name}").chmod(0o600)
     with made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def started(machine):
-    machine.ask("systemd-tmpfiles", "--create", "tidegate.conf")
-    machine.ask("chmod", "600", "/etc/tidegate/secrets/kafka-password", "/etc/tidegate/secrets/mqtt-password")
-    machine.ask("systemctl", "enable", "--now", "tidegate")
+    archive, install, _ = readme_lines()
+    machine.shell(archive)
+    machine.shell(install)
     return machine
 
 
@@ -74,8 +76,8 @@ def wait_for_restart(machine, pid: str) -> dict[str, str]:
     return machine.unit("NRestarts")
 
 
-def test_the_unit_is_clean_where_it_is_installed(machine):
-    assert machine.ask("systemd-analyze", "--man=no", "verify", "/etc/systemd/system/tidegate.service") == ""
+def test_the_unit_is_clean_where_it_is_installed(started):
+    assert started.ask("systemd-analyze", "--man=no", "verify", "/etc/systemd/system/tidegate.service") == ""
 
 
 def test_start_returns_when_the_daemon_is_ready_and_says_what_it_waits_for(started):
