@@ -35,6 +35,8 @@ _REFUSED_FROM = 128
 _FEW_BYTES = 32 * 1024
 """A read that brought less leaves the socket alone for `gather_s`; one that brought more has work waiting there."""
 _TAKEN_OVER = 142
+_UNSPECIFIED = 128
+"""paho gives it for any error of the socket."""
 _ID_IN_USE = 145
 _ID_TRIES = 10
 
@@ -349,8 +351,7 @@ class Session:
         elif flags.is_disconnect_packet_from_server:
             self._end(NotReady(f"{self._where} ended the connection: {str(code).lower()}"))
         else:
-            words = str(code).lower()
-            self._lost("" if words == "unspecified error" else words)  # paho's word for any error of the socket
+            self._lost("" if code.value == _UNSPECIFIED else str(code).lower())
 
     def _lost(self, why: str) -> None:
         fault = self._client.fault
