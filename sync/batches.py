@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiokafka.codec import gzip_encode, lz4_encode, zstd_decode
@@ -13,8 +12,6 @@ from aiokafka.record.util import calc_crc32c
 from sync.values import EARLIEST_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sync.values import Batch
 
 CODECS: Final = {"none": 0, "gzip": 1, "lz4": 3, "zstd": 4}
@@ -66,30 +63,3 @@ def frame_batch(batch: Batch, now_ms: int, compression: str = "zstd", body: byte
     )
     covered = inner + (batch.body if body is None else body)
     return _OUTER.pack(0, _AFTER_LENGTH + len(covered), _NO_LEADER_EPOCH, _MAGIC, calc_crc32c(covered)) + covered
-
-
-@dataclass(frozen=True, slots=True)
-class Framed:
-    """A record batch as it stands in a partition: what its header says, and all of its bytes."""
-
-    base_offset: int
-    last_offset: int
-    producer_id: int
-    producer_epoch: int
-    base_sequence: int
-    frame: bytes
-
-
-def framed_batches(records: bytes) -> Iterator[Framed]:
-    """The whole batches at the start of what a fetch brought; one cut off at its end is left out."""
-    at = 0
-    while at + _OUTER.size + _INNER.size <= len(records):
-        base_offset, length, _, magic, _ = _OUTER.unpack_from(records, at)
-        end = at + 12 + length
-        if magic != _MAGIC or length < _AFTER_LENGTH + _INNER.size:
-            raise ValueError(f"no record batch of magic {_MAGIC} at offset {base_offset}")
-        if end > len(records):
-            return
-        inner = _INNER.unpack_from(records, at + _OUTER.size)
-        yield Framed(base_offset, base_offset + inner[1], inner[4], inner[5], inner[6], records[at:end])
-        at = end

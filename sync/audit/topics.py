@@ -6,10 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.record.memory_records import MemoryRecords
-
 from sync.audit.accounting import Account
 from sync.kafka.connection.client import Client, TopicUnavailable
+from sync.kafka.questions.partition import Partition
 from sync.log.disk.schema import MAX_NUMBER
 from sync.values import NotReady
 
@@ -66,7 +65,7 @@ class Topics:
         try:
             for topic in self._topics:
                 for partition in await self._partitions(topic):
-                    ends[topic, partition] = await self._client.log_end(topic, partition)
+                    ends[topic, partition] = await self._partition(topic, partition).end()
                     await self._begin(topic, partition)
             for (topic, partition), end in ends.items():
                 await self._read(topic, partition, end)
@@ -102,42 +101,30 @@ class Topics:
 
     async def _begin(self, topic: str, partition: int) -> None:
         if (topic, partition) not in self._positions:
-            start = await self._client.log_start(topic, partition)
+            start = await self._partition(topic, partition).start()
             self._positions[topic, partition] = start
             if start > 0:
                 self.cut_off.add(topic)
 
-    async def _read(self, topic: str, partition: int, end: int) -> None:
-        where = topic, partition
-        while self._positions[where] < end:
-            position = self._positions[where]
-            fetched = await self._client.fetch(topic, partition, position, _FETCH_BYTES)
-            if fetched is None:
-                # Deleted away under us.
-                self.cut_off.add(topic)
-                self._positions[where] = max(position, await self._client.log_start(topic, partition))
-                if self._positions[where] == position:
-                    raise NotReady(f"{topic}: no offset can be read in partition {partition}")
-                continue
-            self._positions[where] = self._take(topic, fetched.records, position)
-            if self._positions[where] == position:
-                if fetched.high_watermark < end:
-                    raise NotReady(f"{topic}: partition {partition} ends before what its leader holds")
-                break
-
-    def _take(self, topic: str, fetched: bytes, position: int) -> int:
-        begun = position
-        records = MemoryRecords(fetched)
-        while (batch := records.next_batch()) is not None:
-            if not batch.validate_crc():
-                raise NotReady(f"a batch of {topic} at offset {batch.base_offset} is damaged")
-            if not batch.is_control_batch:
-                for record in batch:
-                    if record.offset >= begun:
+    async def _read(self, topic: str, number: int, end: int) -> None:
+        where = topic, number
+        partition = self._partition(topic, number)
+        try:
+            async for batches in partition.read(self._positions[where], end):
+                for batch in batches:
+                    for record in batch.records():
                         self._look(topic, record)
-            position = max(position, batch.next_offset)
-        self._put_down()
-        return position
+                    self._positions[where] = batch.after
+                self._put_down()
+        finally:
+            self._put_down()
+        self._positions[where] = partition.position
+        if partition.trimmed:
+            self.cut_off.add(topic)
+
+    def _partition(self, topic: str, number: int) -> Partition:
+        # Committed: where a mirror writes in transactions, a copy that was aborted is seen by no consumer.
+        return Partition(self._client, topic, number, committed=True, fetch_bytes=_FETCH_BYTES)
 
     def _look(self, topic: str, record: Any) -> None:
         headers = dict(record.headers)

@@ -9,20 +9,18 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from aiokafka.record.memory_records import MemoryRecords
-
 from sync.kafka.connection.client import Client, TopicUnavailable
+from sync.kafka.questions.partition import Partition
 from sync.values import ClusterChanged, NotReady, cluster_number
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from sync.kafka.connection.traffic import Traffic
+    from sync.kafka.questions.stored import Stored
     from sync.kafka.settings import KafkaSettings
 
 log = logging.getLogger("tidegate.fleet")
-
-_FETCH_BYTES = 256 * 1024
 
 
 class Cursors(Protocol):
@@ -122,26 +120,19 @@ class DesiredState:
                 await self._again.wait()
 
     async def _poll(self, on_document: Callable[[int, bytes], Awaitable[None]]) -> None:
-        topic, partition = self._settings.topic, self._settings.partition
+        partition = self._partition()
         kept = await self._kept()
-        position = kept if kept is not None else await self._client.log_start(topic, partition)
+        start = kept if kept is not None else await partition.start()
         newest: _Document | None = None
-        restarted = False
-        while True:
-            fetched = await self._client.fetch(topic, partition, position, _FETCH_BYTES)
-            if fetched is None:
-                # Deleted away under us, or the topic was made anew: what stands there now is what counts.
-                if restarted:
-                    raise NotReady(f"{topic}: no offset can be read in partition {partition}")
-                position, newest, restarted = await self._client.log_start(topic, partition), None, True
-                continue
-            begun = position
-            found, position = self._read(fetched.records, begun)
-            newest = found or newest
-            if position >= fetched.high_watermark or position == begun:
-                break
+        async for batches in partition.read(start):
+            if partition.position < start:
+                newest = None  # created again: what was read of the one before counts no more
+            newest = self._newest(batches) or newest
             # A long partition over a bad link goes on from here; a document not given out yet is read again.
-            await self._keep(position if newest is None else newest.offset, kept)
+            offset = partition.position if newest is None else newest.offset
+            await self._keep(offset, kept)
+            kept = offset
+        position = partition.position
         self.stats.polls += 1
         self.stats.position = position
         if newest is None:
@@ -159,14 +150,17 @@ class DesiredState:
         self.stats.documents += 1
         await self._keep(position, kept)
 
+    def _partition(self) -> Partition:
+        # Committed: a document of a transaction that was aborted was never published.
+        return Partition(self._client, self._settings.topic, self._settings.partition, committed=True)
+
     async def _kept(self) -> int | None:
         """The offset to go on from; none where it is one of another cluster."""
         name = f"{self._cursor_name}:cluster"
         of, present = await self._cursors.cursor(name), cluster_number(await self._client.cluster_id())
         if of is not None and of != present:
             log.warning("%s is in another cluster than before, and is read from its beginning", self._settings.topic)
-            start = await self._client.log_start(self._settings.topic, self._settings.partition)
-            await self._cursors.set_cursor(self._cursor_name, start)
+            await self._cursors.set_cursor(self._cursor_name, await self._partition().start())
         if of != present:
             # After the offset: killed in between, the next run does the same again.
             await self._cursors.set_cursor(name, present)
@@ -176,19 +170,14 @@ class DesiredState:
         if offset != kept:
             await self._cursors.set_cursor(self._cursor_name, offset)
 
-    def _read(self, fetched: bytes, position: int) -> tuple[_Document | None, int]:
-        """The newest document of ours at or after `position`, and the offset behind all that was read."""
+    def _newest(self, batches: Sequence[Stored]) -> _Document | None:
+        """The newest document of ours."""
         newest: _Document | None = None
-        records = MemoryRecords(fetched)
-        while (batch := records.next_batch()) is not None:
-            if not batch.validate_crc():
-                raise NotReady(f"a batch of {self._settings.topic} at offset {batch.base_offset} is damaged")
-            if not batch.is_control_batch:
-                for record in batch:
-                    if record.offset >= position and record.key == self._settings.key and record.value is not None:
-                        newest = self._bounded(record.offset, record.value) or newest
-            position = max(position, batch.next_offset)
-        return newest, position
+        for batch in batches:
+            for record in batch.records():
+                if record.key == self._settings.key and record.value is not None:
+                    newest = self._bounded(record.offset, record.value) or newest
+        return newest
 
     def _bounded(self, offset: int, value: bytes) -> _Document | None:
         if len(value) <= self._settings.max_document_bytes:

@@ -17,6 +17,8 @@ from sync.kafka.questions.assess import EXPIRY, Role, TopicAssessment, assess
 from sync.kafka.questions.configs import broker_config
 from sync.kafka.questions.lookup import LookUp, cannot_ask
 from sync.kafka.questions.newest import NewestOf
+from sync.kafka.questions.partition import Partition
+from sync.kafka.questions.producers import Producers
 from sync.values import (
     Accepted,
     BrokerUnreachable,
@@ -62,6 +64,7 @@ class KafkaSink:
         self._settings = settings
         self._clock_trusted = clock_trusted
         self._client = Client(settings, create_topics=settings.create_topics, traffic=traffic, one_cluster=True)
+        self._producers = Producers(self._client)
         self._expiration_s: float | None = None
         self._ask_expiration_again_s = 0.0
         self._ask_topic_again_s: dict[str, float] = {}
@@ -208,7 +211,7 @@ class KafkaSink:
 
     async def new_producer(self) -> Producer:
         """A fresh producer id (D9); raises NotReady, or Misconfigured where the broker has none."""
-        return await self._client.new_producer()
+        return await self._producers.new()
 
     async def partition_count(self, topic: str) -> int:
         """How many partitions a topic has; raises NotReady."""
@@ -231,7 +234,7 @@ class KafkaSink:
     async def log_end(self, stream: Stream) -> int:
         """The offset of the partition's next record, for the first lease on it (D1); raises NotReady."""
         try:
-            return await self._client.log_end(stream.topic, stream.partition)
+            return await Partition(self._client, stream.topic, stream.partition).end()
         except TopicUnavailable as error:
             raise NotReady(error.reason, error.hint) from error
 

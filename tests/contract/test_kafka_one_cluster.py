@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sync.kafka import KafkaSettings
-from sync.kafka.connection.client import CONTROL, Client
+from sync.kafka.connection.client import Client
+from sync.kafka.connection.kept import CONTROL
+from sync.kafka.questions.producers import Producers
 from sync.values import ClusterChanged, Unreachable
 from tests.support.kafka import ApacheKafka
 from tests.support.proxy import Proxy
@@ -43,7 +45,7 @@ async def test_no_connection_of_any_line_is_made_and_every_attempt_says_so(rebui
             with pytest.raises(ClusterChanged):
                 await rebuilt.connection(NODE, line)
             assert not rebuilt.keeps(NODE, line)
-    for ask in (rebuilt.reach, rebuilt.new_producer, lambda: rebuilt.partition_count("t")):
+    for ask in (rebuilt.reach, Producers(rebuilt).new, lambda: rebuilt.partition_count("t")):
         with pytest.raises(ClusterChanged):
             await ask()
 

@@ -40,7 +40,7 @@ async def test_a_slow_line_is_not_filled_by_batches_and_not_closed_to_alarms(kaf
                 value = random.Random(sequence).randbytes(16_000)
                 batch = batch_of([value], topic=topic, producer=producer, base_sequence=sequence, lane=lane)
                 assert isinstance(await sink.send(batch), Accepted)
-            (connection,) = [kept for (_, line), kept in sink._client._connections.items() if line == lane]
+            (connection,) = [kept for (_, line), kept in sink._client._kept._connections.items() if line == lane]
             sock = connection._writer.get_extra_info("socket")
             return sock.getsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE) & UNPACED
 

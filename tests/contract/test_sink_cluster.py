@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from sync.kafka import KafkaSettings, KafkaSink
-from sync.kafka.connection.client import CONTROL
+from sync.kafka.connection.kept import CONTROL
 from sync.kafka.connection.protocol import DescribeProducersRequest
 from sync.kafka.questions.lookup import LookUp, _Lead
 from sync.values import (

@@ -9,43 +9,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.conn import collect_hosts
-from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.protocol.offset import OffsetRequest
-from aiokafka.protocol.transaction import InitProducerIdRequest
 
-from sync.kafka.connection.connector import Connector, keep_send_buffer_small
+from sync.kafka.connection.connector import ConnectionCut, Connector, keep_send_buffer_small
 from sync.kafka.connection.handshake import with_cure
+from sync.kafka.connection.kept import CONTROL, NO_NODE, Kept
 from sync.kafka.connection.nodes import Nodes
 from sync.kafka.connection.protocol import TopicsRequest, topics_of
 from sync.kafka.connection.traffic import Traffic
 from sync.kafka.errors import error_of
-from sync.kafka.errors.answers import (
-    NONE,
-    OFFSET_OUT_OF_RANGE,
-    UNKNOWN_SERVER_ERROR,
-    UNSUPPORTED_VERSION,
-    Fetched,
-    name_of,
-)
-from sync.values import (
-    BrokerUnreachable,
-    ClusterChanged,
-    Misconfigured,
-    NotOffered,
-    NotReady,
-    Producer,
-    Unreachable,
-)
+from sync.kafka.errors.answers import NONE, name_of
+from sync.values import BrokerUnreachable, ClusterChanged, Unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from sync.kafka.settings import KafkaSettings
 
-CONTROL = "control"
-"""The connection for questions; batches of each lane have one of their own."""
-
-_LATEST = -1
-_EARLIEST = -2
-_FETCH_WAIT_MS = 500
 _NO_LEADER = -1
 
 
@@ -90,9 +69,7 @@ class Client:
         self._create_topics = create_topics
         self._nodes = Nodes()
         self._topics: dict[str, _Topic] = {}
-        self._connections: dict[tuple[int, str], Any] = {}
-        self._dialling: dict[tuple[int, str], asyncio.Lock] = {}
-        self._unexplained = 0
+        self._kept = Kept()
         self.cannot_look_up = ""
         """Why what became of a batch cannot be asked here, once that was found and said."""
         self._one_cluster = one_cluster
@@ -114,8 +91,7 @@ class Client:
             await self._others_answer(error)
             if self._nodes.addresses.get(node) not in (tried, None):
                 return await self._connected(node, line)  # the list of nodes was of another time
-            kept = ((at, one) for (at, _), one in self._connections.items() if at not in (node, _NO_LEADER))
-            raise self._nodes.only(node, error, others=any(one.connected() for _, one in kept)) from error
+            raise self._nodes.only(node, error, others=self._kept.others(node)) from error
 
     async def _others_answer(self, error: Unreachable) -> None:
         """Return if any broker answers within the time for one connection; raises the error if none does."""
@@ -127,18 +103,16 @@ class Client:
 
     async def _connected(self, node: int, line: str) -> Any:
         """As `connection`; Unreachable says nothing of others."""
-        key = (node, line)
-        async with self._dialling.setdefault(key, asyncio.Lock()):
-            open_one = self._connections.get(key)
-            if open_one is not None and open_one.connected():
-                return open_one
+        async with self._kept.dialling(node, line):
+            if (kept := self._kept.get(node, line)) is not None:
+                return kept
             if node not in self._nodes.addresses:
                 raise Unreachable(f"broker {node} is not in the cluster's list")
             host, port = self._nodes.addresses[node]
             connection = await self._dial(host, port, line)
             if line not in (CONTROL, "alert"):
                 keep_send_buffer_small(connection)
-            self._connections[key] = connection
+            self._kept.put(node, line, connection)
             return connection
 
     async def _dial(self, host: str, port: int, line: str, *, first: bool = False) -> Any:
@@ -154,8 +128,7 @@ class Client:
 
     def keeps(self, node: int, line: str) -> bool:
         """Whether there is such a connection already."""
-        kept = self._connections.get((node, line))
-        return kept is not None and bool(kept.connected())
+        return self._kept.get(node, line) is not None
 
     async def ask(self, connection: Any, request: Any) -> Any:
         """See `Connector.ask`."""
@@ -163,37 +136,49 @@ class Client:
 
     async def _control(self) -> Any:
         """A connection to any broker that answers: one kept, else the known ones, else those of the settings."""
-        for (_, line), kept in self._connections.items():
-            if line == CONTROL and kept.connected():
-                return kept
+        for kept in self._kept.control().values():
+            return kept
         reasons: list[str] = []
         for node in random.sample(sorted(self._nodes.addresses), len(self._nodes.addresses)):
             try:
                 return await self._connected(node, CONTROL)
             except Unreachable as error:
                 reasons.append(with_cure(error))
-        async with self._dialling.setdefault((_NO_LEADER, CONTROL), asyncio.Lock()):
-            kept = self._connections.get((_NO_LEADER, CONTROL))
-            if kept is not None and kept.connected():
+        async with self._kept.dialling(NO_NODE, CONTROL):
+            if (kept := self._kept.get(NO_NODE, CONTROL)) is not None:
                 return kept  # another question dialled meanwhile
             for host, port, _ in collect_hosts(self._brokers):
                 try:
-                    kept = self._connections[_NO_LEADER, CONTROL] = await self._dial(host, port, CONTROL, first=True)
+                    kept = await self._dial(host, port, CONTROL, first=True)
                 except Unreachable as error:
                     reasons.append(with_cure(error))
                 else:
+                    self._kept.put(NO_NODE, CONTROL, kept)
                     return kept
         raise Unreachable("; ".join(dict.fromkeys(reasons)) or "no broker is named", "is the link up?")
 
     async def question(self, request: Any) -> Any:
         """The answer of any broker; raises Unreachable or Misconfigured."""
-        return await self._connector.ask(await self._control(), request)
+        return await self._over_kept(self._control, lambda connection: self._connector.ask(connection, request))
+
+    async def _over_kept(self, connect: Callable[[], Awaitable[Any]], ask: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Ask over a kept connection. That the other side has cut it meanwhile says nothing of the cluster.
+
+        So the question is asked again, at the latest over a new connection, before it counts as not answered.
+        """
+        while True:
+            kept = self._kept.all()
+            connection = await connect()
+            try:
+                return await ask(connection)
+            except ConnectionCut:
+                if not any(connection is one for one in kept):
+                    raise
 
     async def any_node(self) -> int:
         """A node of the cluster, one that is connected if there is one; raises Unreachable."""
         await self.reach()
-        connected = [node for (node, line), kept in self._connections.items() if line == CONTROL and kept.connected()]
-        known = [node for node in connected if node in self._nodes.addresses]
+        known = [node for node in self._kept.control() if node in self._nodes.addresses]
         return random.choice(known or sorted(self._nodes.addresses))  # noqa: S311 - spreads questions, not a secret
 
     async def unreachable_nodes(self) -> list[BrokerUnreachable]:
@@ -248,8 +233,8 @@ class Client:
 
     async def _refresh(self, topics: list[str]) -> dict[str, int]:
         """Ask for nodes and topics; the error code of each topic."""
-        answer = await self._ask_cluster(await self._control(), topics)
-        self._recognise_first()
+        answer = await self._over_kept(self._control, lambda connection: self._ask_cluster(connection, topics))
+        self._kept.recognise(self._nodes.addresses)
         codes: dict[str, int] = {}
         for code, name, topic_id, partitions in topics_of(answer):
             codes[name] = code
@@ -268,16 +253,6 @@ class Client:
         told_by = f"{connection.host}:{connection.port}"
         self._nodes = Nodes({broker[0]: (broker[1], broker[2]) for broker in answer.brokers}, told_by)
         return answer
-
-    def _recognise_first(self) -> None:
-        """The connection made before any node was known is one to a node: it need not be made again."""
-        first = self._connections.get((_NO_LEADER, CONTROL))
-        if first is None:
-            return
-        for node, address in self._nodes.addresses.items():
-            if (first.host, first.port) == address and (node, CONTROL) not in self._connections:
-                self._connections[node, CONTROL] = self._connections.pop((_NO_LEADER, CONTROL))
-                return
 
     async def _topic(self, name: str) -> _Topic:
         if name not in self._topics:
@@ -326,75 +301,18 @@ class Client:
         """The topic's id as last heard, empty where brokers tell none; raises what `leader` raises."""
         return (await self._topic(topic)).id
 
-    async def log_end(self, topic: str, partition: int) -> int:
-        """The offset that a partition's next record gets; raises what `leader` raises."""
-        return await self._offset(topic, partition, _LATEST)
+    async def ask_leader(self, topic: str, partition: int, request: Any) -> Any:
+        """The answer of the node that leads a partition; raises what `leader` and `connection` raise."""
 
-    async def log_start(self, topic: str, partition: int) -> int:
-        """The oldest offset that a partition still has; raises what `leader` raises."""
-        return await self._offset(topic, partition, _EARLIEST)
+        async def leading() -> Any:
+            return await self.connection(await self.leader(topic, partition), CONTROL)
 
-    async def _offset(self, topic: str, partition: int, which: int) -> int:
-        connection = await self.connection(await self.leader(topic, partition), CONTROL)
-        answer = await self._connector.ask(connection, OffsetRequest(-1, 0, [(topic, [(partition, which)])]))
-        _partition, code, _timestamp, offset, *_ = answer.topics[0][1][0]
-        if code != NONE:
-            self.forget(topic)
-            raise TopicUnavailable(code, f"topic {topic}: {name_of(code)}")
-        return int(offset)
-
-    async def fetch(self, topic: str, partition: int, offset: int, max_bytes: int) -> Fetched | None:
-        """What stands at an offset, at most about `max_bytes` of it; None where there is no such offset.
-
-        Raises what `leader` raises.
-        """
-        connection = await self.connection(await self.leader(topic, partition), CONTROL)
-        wanted = [(topic, [(partition, offset, max_bytes)])]
-        answer = await self._connector.ask(connection, FetchRequest(_FETCH_WAIT_MS, 1, max_bytes, 0, wanted))
-        found = answer.topics[0][1][0]
-        code, high_watermark, records = found[1], found[2], found[-1]
-        if code == OFFSET_OUT_OF_RANGE:
-            return None
-        if code != NONE:
-            self.forget(topic)
-            raise TopicUnavailable(code, f"topic {topic}: {name_of(code)}")
-        return Fetched(int(high_watermark), bytes(records or b""))
-
-    async def new_producer(self) -> Producer:
-        """A producer id that nobody had before.
-
-        Raises:
-            Unreachable: no broker answers.
-            NotReady: the coordinator still loads, or the user has no right to it.
-            Misconfigured: the broker has no idempotent producers.
-        """
-        cure = "set kafka.delivery to at_least_once, or use a broker with idempotent producers"
-        try:
-            answer = await self._connector.ask(await self._control(), InitProducerIdRequest(None, 0))
-        except NotOffered as error:
-            raise Misconfigured("the broker has no idempotent producers", "kafka.delivery", cure) from error
-        code = answer.error_code
-        if code == NONE:
-            self._unexplained = 0
-            return Producer(answer.producer_id, answer.producer_epoch)
-        # Tansu answers with an error of no name, and always; Kafka itself might once.
-        self._unexplained = self._unexplained + 1 if code == UNKNOWN_SERVER_ERROR else 0
-        if code == UNSUPPORTED_VERSION or self._unexplained >= 3:
-            raise Misconfigured("the broker has no idempotent producers", "kafka.delivery", cure)
-        raise NotReady(f"no producer id: {name_of(code)}", error_of(code).cure)
+        return await self._over_kept(leading, lambda connection: self._connector.ask(connection, request))
 
     def drop(self, node: int, line: str, why: str = "") -> None:
-        """Close the connection to a node for a line, if there is one; others who wait on it are told why."""
-        connection = self._connections.pop((node, line), None)
-        if connection is not None:
-            connection.closed_for = connection.closed_for or why
-            connection.close()
+        """See `Kept.drop`."""
+        self._kept.drop(node, line, why)
 
     async def close(self) -> None:
         """Close all connections; requests in flight get no answer."""
-        connections, self._connections = self._connections, {}
-        closing = [connection.close() for connection in connections.values()]
-        for closed in closing:
-            if closed is not None:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(closed, 1.0)
+        await self._kept.close()

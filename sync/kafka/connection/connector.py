@@ -50,6 +50,10 @@ _FOREVER_MS = 10 * 24 * 3600 * 1000
 """aiokafka's own time-out is one of completion; `Connector.ask` has a better one."""
 
 
+class ConnectionCut(Unreachable):
+    """No answer, for the other side ended the connection: a kept one may have been cut while nobody looked."""
+
+
 class _Watch:
     """Closes a connection on which neither a byte has left nor one of the answer has come for `timeout_s`."""
 
@@ -240,10 +244,12 @@ class Connector:
         return answer
 
     def _unanswered(self, connection: _Connection, why: str, error: BaseException) -> Unreachable:
-        hint = "" if why else self._cure(error)
+        if why:
+            return Unreachable(why)
+        hint = self._cure(error)
         if not hint:
-            return Unreachable(why or said(error))
-        return Unreachable(f"{connection.host}:{connection.port}: {said(error)} ({hint})", hint)
+            return ConnectionCut(said(error))
+        return ConnectionCut(f"{connection.host}:{connection.port}: {said(error)} ({hint})", hint)
 
     def _cure(self, error: BaseException) -> str:
         return "" if self._answered else cure(error, self._settings)

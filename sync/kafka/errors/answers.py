@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from sync.kafka.errors import Kind, error_of
@@ -14,14 +13,6 @@ OFFSET_OUT_OF_RANGE: Final = 1
 UNKNOWN_TOPIC_OR_PARTITION: Final = 3
 TOPIC_AUTHORIZATION_FAILED: Final = 29
 UNSUPPORTED_VERSION: Final = 35
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """Record batches as they stand in a partition, and the offset up to which it may be read."""
-
-    high_watermark: int
-    records: bytes
 
 
 def name_of(code: int) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka.protocol.admin import DescribeConfigsRequest
 
-from sync.kafka.connection.client import CONTROL
+from sync.kafka.connection.kept import CONTROL
 from sync.kafka.errors.answers import NONE
 from sync.values import NotOffered
 

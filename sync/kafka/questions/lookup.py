@@ -13,21 +13,23 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.default_records import DefaultRecordBatch
 
-from sync.batches import frame_batch, framed_batches
-from sync.kafka.connection.client import CONTROL
+from sync.batches import frame_batch
+from sync.kafka.connection.client import TopicUnavailable
+from sync.kafka.connection.kept import CONTROL
 from sync.kafka.connection.protocol import DescribeProducersRequest, DescriptionRequest, EpochEndRequest
 from sync.kafka.errors import error_of
-from sync.kafka.errors.answers import NONE, OFFSET_OUT_OF_RANGE, TOPIC_AUTHORIZATION_FAILED, name_of
+from sync.kafka.errors.answers import NONE, TOPIC_AUTHORIZATION_FAILED, name_of
+from sync.kafka.questions.partition import Partition
+from sync.kafka.questions.stored import Damaged
 from sync.side_by_side import both
 from sync.values import Absent, CannotTell, Forgotten, Found, Known, NotOffered, NotReady
 
 if TYPE_CHECKING:
-    from sync.batches import Framed
     from sync.kafka.connection.client import Client
+    from sync.kafka.questions.stored import Stored
     from sync.values import Batch, LookedUp, ReadBack
 
 log = logging.getLogger("tidegate.kafka")
@@ -43,7 +45,6 @@ READ_BACK: Final = "read back"
 _LATEST: Final = -1
 _EARLIEST: Final = -2
 _FETCH_BYTES: Final = 64 * 1024
-_FETCH_WAIT_MS: Final = 500
 _PATIENCE_S: Final = 2.0
 """How long replication is given here; what takes longer is waited for by asking again."""
 _NAMES: Final = ("ce_id", "ce_source")
@@ -150,42 +151,31 @@ class LookUp:
         return Absent()
 
     async def _search(self, connection: Any, start: int, end: int) -> Found | CannotTell | None:
-        """The batch between two offsets, None where it is not there."""
-        at = start
-        while at < end:
-            records = await self._fetch(connection, at)
-            if isinstance(records, CannotTell):
-                return records
-            begun = at
-            try:
-                for framed in framed_batches(records):
-                    if self._is_ours(framed):
-                        return Found(framed.base_offset)
-                    at = framed.last_offset + 1
-            except ValueError as error:
-                return CannotTell(f"{self._where}: {error}")
-            if at == begun:
-                raise NotReady(f"{self._where}: nothing came from offset {at}")
+        """The batch between two offsets, None if it is not there."""
+        partition = Partition(
+            self._client, self._topic, self._partition, fetch_bytes=_FETCH_BYTES, connection=connection
+        )
+        try:
+            async for stored in partition.read(start, end, strict=True):
+                for one in stored:
+                    if self._is_ours(one):
+                        return Found(one.first)
+        except Damaged as error:
+            return CannotTell(error.reason)
+        except TopicUnavailable as error:
+            if error.code == TOPIC_AUTHORIZATION_FAILED:
+                return self._may_not_read()
+            raise NotReady(error.reason, error.hint) from error
         return None
 
-    def _is_ours(self, framed: Framed) -> bool:
+    def _is_ours(self, stored: Stored) -> bool:
         # Nobody else has our producer id, so only under it can the batch stand there: others' are not even unpacked.
-        if framed.producer_id != self._batch.claim.producer.id:
+        if stored.producer_id != self._batch.claim.producer.id:
             return False
-        if not DefaultRecordBatch(framed.frame).validate_crc():
-            raise ValueError(f"the batch at offset {framed.base_offset} is damaged")
-        return _first_name(framed.frame) == self._name
-
-    async def _fetch(self, connection: Any, at: int) -> bytes | CannotTell:
-        wanted = [(self._topic, [(self._partition, at, _FETCH_BYTES)])]
-        answer = await self._client.ask(connection, FetchRequest(_FETCH_WAIT_MS, 1, _FETCH_BYTES, 0, wanted))
-        found = answer.topics[0][1][0]
-        if found[1] == TOPIC_AUTHORIZATION_FAILED:
-            return self._may_not_read()
-        if found[1] == OFFSET_OUT_OF_RANGE:
-            raise NotReady(f"{self._where}: offset {at} was removed while it was read")
-        self._check(found[1])
-        return bytes(found[-1] or b"")
+        record = next(stored.records(), None)
+        if record is None:  # compaction keeps the batch of a producer, and takes the records out of it
+            return bool(stored.batch.base_sequence == self._batch.claim.base_sequence)
+        return _name(record) == self._name
 
     async def _lead(self, line: str) -> tuple[_Lead, Any]:
         """Who leads now, and a connection to it."""
@@ -255,5 +245,9 @@ class LookUp:
 
 def _first_name(frame: bytes) -> tuple[bytes | None, ...]:
     """The headers that name a batch's first record (D10)."""
-    headers = dict(next(iter(DefaultRecordBatch(frame))).headers)
+    return _name(next(iter(DefaultRecordBatch(frame))))
+
+
+def _name(record: Any) -> tuple[bytes | None, ...]:
+    headers = dict(record.headers)
     return tuple(headers.get(name) for name in _NAMES)

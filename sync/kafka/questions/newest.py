@@ -1,20 +1,21 @@
-"""The newest record of one key on a partition, read from a known offset on and for at most so many bytes (D11)."""
+"""The newest record of one key on a partition, from its end back to an offset, in at most so many bytes (D11)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiokafka.record.memory_records import MemoryRecords
-
 from sync.kafka.connection.client import TopicUnavailable
+from sync.kafka.questions.partition import Partition, stretches_back
 from sync.side_by_side import both
 from sync.values import CannotTell, NotReady
 
 if TYPE_CHECKING:
-    from sync.kafka.connection.client import Client
+    from collections.abc import Sequence
 
-_FETCH_BYTES: Final = 256 * 1024
+    from sync.kafka.connection.client import Client
+    from sync.kafka.questions.stored import Stored
+
 _NO_SUCH_TOPIC: Final = 3
 _NO_RIGHTS: Final = frozenset({29, 30, 31})
 
@@ -57,44 +58,37 @@ class NewestOf:
         except TopicUnavailable as error:
             return _refusal(error)
 
-    async def _read(self, partition: int, start: int, most_bytes: int) -> Newest | CannotTell:
+    async def _read(self, number: int, start: int, most_bytes: int) -> Newest | CannotTell:
+        """From the end back: what is newest is near it, however long ago `start` was."""
         topic = self._topic
+        partition = Partition(self._client, topic, number)
         # Side by side: over a bad line each question takes its second, and all that is to be sent waits for it.
-        begin, end = await both(self._client.log_start(topic, partition), self._client.log_end(topic, partition))
-        position = max(start, begin)
-        found = Newest()
-        read_bytes = 0
-        while position != end:
-            fetched = await self._client.fetch(topic, partition, position, _FETCH_BYTES)
-            if fetched is None:
-                # Made anew, and shorter than it was: what stands there now is what counts.
-                position = await self._client.log_start(topic, partition)
-                fetched = await self._client.fetch(topic, partition, position, _FETCH_BYTES)
-                if fetched is None:
-                    raise NotReady(f"{topic}: no offset can be read in partition {partition}")
-            begun = position
-            found, position = self._look(fetched.records, begun, found)
-            read_bytes += len(fetched.records)
-            if position >= fetched.high_watermark:
+        begin, end = await both(partition.start(), partition.end())
+        # An end before `start` is that of a topic that was created again: all that stands there counts.
+        begin = begin if start > end else max(start, begin)
+        for first, behind in stretches_back(begin, end):
+            found = Newest()
+            async for batches in partition.read(first, behind):
+                found = self._newest(batches) or found
+                if partition.read_bytes >= most_bytes and partition.position < behind:
+                    return _too_long(topic, number, most_bytes)
+            if found.offset is not None:
                 return found
-            if read_bytes >= most_bytes:
-                return CannotTell(f"partition {partition} of {topic} holds more than {most_bytes} bytes to read")
-            if position == begun:
-                raise NotReady(f"{topic}: partition {partition} gives nothing at offset {position}")
+            if partition.read_bytes >= most_bytes and first > begin:
+                return _too_long(topic, number, most_bytes)
+        return Newest()
+
+    def _newest(self, batches: Sequence[Stored]) -> Newest | None:
+        found = None
+        for batch in batches:
+            for record in batch.records():
+                if record.key == self._key and record.value is not None:
+                    found = Newest(bytes(record.value), record.offset)
         return found
 
-    def _look(self, fetched: bytes, position: int, found: Newest) -> tuple[Newest, int]:
-        """The newest of what was fetched, else `found`; and the offset behind all of it."""
-        records = MemoryRecords(fetched)
-        while (batch := records.next_batch()) is not None:
-            if not batch.validate_crc():
-                raise NotReady(f"a batch of {self._topic} at offset {batch.base_offset} is damaged")
-            if not batch.is_control_batch:
-                for record in batch:
-                    if record.offset >= position and record.key == self._key and record.value is not None:
-                        found = Newest(bytes(record.value), record.offset)
-            position = max(position, batch.next_offset)
-        return found, position
+
+def _too_long(topic: str, number: int, most_bytes: int) -> CannotTell:
+    return CannotTell(f"partition {number} of {topic} holds more than {most_bytes} bytes to read")
 
 
 def _refusal(error: TopicUnavailable) -> CannotTell:
