@@ -11,7 +11,7 @@ from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
 EARLIEST_MS: Final = 1_704_067_200_000
 """2024-01-01: earlier than any release of this program. A clock that says less is wrong (C1, D5)."""
@@ -382,7 +382,10 @@ def cluster_number(cluster: str) -> int:
 
 
 class Misconfigured(Exception):  # noqa: N818 - named for the cure, like NotReady
-    """Only a change of config (`field`) or of the cluster helps; `broker` is the address of who said so."""
+    """Only a change of config (`field`) or of the cluster helps; `broker` is the address of who said so.
+
+    `again`, if there is one, is done once another try may help; it does not raise.
+    """
 
     def __init__(self, reason: str, field: str = "", hint: str = "", broker: str = "") -> None:
         super().__init__(reason)
@@ -390,6 +393,7 @@ class Misconfigured(Exception):  # noqa: N818 - named for the cure, like NotRead
         self.field = field
         self.hint = hint
         self.broker = broker
+        self.again: Callable[[], Awaitable[None]] | None = None
 
 
 class LogStalled(Exception):  # noqa: N818 - a state of the log that callers count

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.app.guarantee import Guarantee
@@ -16,7 +17,7 @@ from agent.metrics import Histogram
 from agent.pipeline import Conditions, GatewayEvents
 from agent.reload import Part, Planned
 from agent.supervisor import Stage, Unit
-from sync.kafka import DesiredSettings, DesiredState, KafkaSettings, KafkaSink, Traffic
+from sync.kafka import DesiredSettings, DesiredState, KafkaSettings, KafkaSink, Logins, Traffic
 from sync.shipper import (
     AnotherCluster,
     LinkBack,
@@ -102,6 +103,7 @@ class Uplink:
         self._flowing: set[Stream] = set()
         self._recalled: set[Stream] = set()
         self.traffic = Traffic()
+        self._logins = Logins()
         self.meter = Meter(self._moved, linked=self._linked)
         self._answered = asyncio.Event()
         self.shipper: Shipper | None = None
@@ -128,7 +130,12 @@ class Uplink:
         return planned
 
     def _shipper(self, settings: UplinkSettings) -> Part:
-        sink = KafkaSink(settings.kafka, self.traffic, clock_trusted=lambda: self._log.stats().clock_trusted)
+        sink = KafkaSink(
+            settings.kafka,
+            self.traffic,
+            logins=self._logins,
+            clock_trusted=lambda: self._log.stats().clock_trusted,
+        )
         shipper = Shipper(
             self._log,
             sink,
@@ -146,12 +153,11 @@ class Uplink:
             waits_for = shipper.waits_for()
             return None if waits_for is None else waits_for or "connecting to Kafka"
 
-        return Part(Unit("shipper", Stage.SHIP, lambda: self._ship(shipper), up=up))
+        return Part(Unit("shipper", Stage.SHIP, lambda: self._ship(shipper), up=up, again=self._logins.try_now))
 
     def _guarantee(self, settings: KafkaSettings) -> Part:
-        guarantee = Guarantee(
-            self._log, self._outbox, self._encoder, lambda: KafkaSink(settings, self.traffic), self._answered
-        )
+        connect = partial(KafkaSink, settings, self.traffic, logins=self._logins)
+        guarantee = Guarantee(self._log, self._outbox, self._encoder, connect, self._answered)
         return Part(Unit("guarantee", Stage.SHIP, guarantee.run))
 
     async def _ship(self, shipper: Shipper) -> None:
@@ -183,7 +189,7 @@ class Uplink:
             await asyncio.wait((shipping,))
 
     def _fleet(self, settings: FleetSettings, on_push: OnPush) -> Part:
-        fleet = DesiredState(settings.kafka, settings.desired, self._log, self.traffic)
+        fleet = DesiredState(settings.kafka, settings.desired, self._log, self.traffic, self._logins)
         unit = Unit(
             "fleet", Stage.SHIP, lambda: fleet.run(on_push), up=lambda: fleet.stats.waits_for, again=fleet.poll_again
         )

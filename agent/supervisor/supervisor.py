@@ -10,10 +10,9 @@ S4  Stopping goes stage by stage; no unit of a later stage is stopped before all
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import drivers
 import models.values
@@ -164,6 +163,7 @@ class Supervisor:
             history.state = State.STARTING
         else:
             self._become(unit, State.RUNNING)
+        history.again = None
         self._look_later(unit)
         try:
             await unit.run()
@@ -178,6 +178,7 @@ class Supervisor:
         except MISCONFIGURED as fault:
             where = f"{fault.field}: " if fault.field else ""
             again_s = fault.again_s if isinstance(fault, drivers.Misconfigured) else None
+            history.again = fault.again if isinstance(fault, sync.values.Misconfigured) else None
             return self._fails(unit, where + fault.reason, fault.hint, again_s)
         except Exception as crash:  # noqa: BLE001 - the one place that decides what a crash means
             return self._crashes(unit, crash)
@@ -231,12 +232,18 @@ class Supervisor:
             self._become(unit, State.RUNNING)
 
     async def _pause(self, unit: Unit, pause_s: float) -> None:
-        kick = self._kicks[unit.name]
+        """Until the pause is over, somebody kicks, or what the unit failed for may have been mended."""
+        kick, again = self._kicks[unit.name], self._histories[unit.name].again
         kick.clear()
-        with contextlib.suppress(TimeoutError):
-            # Not `wait_for`, which until Python 3.12 may swallow a cancellation.
-            async with asyncio.timeout(pause_s):
-                await kick.wait()
+        waking: list[asyncio.Future[Any]] = [asyncio.ensure_future(kick.wait())]
+        if again is not None:
+            waking.append(asyncio.ensure_future(again()))
+        try:
+            await asyncio.wait(waking, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in waking:
+                waiter.cancel()
+            await asyncio.gather(*waking, return_exceptions=True)
 
     async def _stop_all(self) -> None:
         for stage in Stage:

@@ -91,6 +91,8 @@ class UnitHistory:
     crashes: int = 0
     waits: int = 0
     troubled: bool = False
+    again: Callable[[], Awaitable[None]] | None = None
+    """What a unit that failed says may help, if it says so: it is done once another try is worth it."""
     waited: bool = False
     """Whether the last try before the one that runs ended in a wait."""
     recent: deque[float] = field(default_factory=deque)

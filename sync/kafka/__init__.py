@@ -1,5 +1,6 @@
 """Kafka: the only folder that speaks its protocol, by way of aiokafka."""
 
+from sync.kafka.connection.logins import Logins
 from sync.kafka.connection.traffic import Moved, Traffic
 from sync.kafka.desired import DesiredSettings, DesiredState, DesiredStats
 from sync.kafka.questions.assess import AHEAD, EXISTS, Finding, Role, TopicAssessment, Weight
@@ -16,6 +17,7 @@ __all__ = [
     "Finding",
     "KafkaSettings",
     "KafkaSink",
+    "Logins",
     "Moved",
     "Newest",
     "NewestOf",

@@ -16,6 +16,7 @@ from sync.values import ClusterChanged, NotReady, cluster_number
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from sync.kafka.connection.logins import Logins
     from sync.kafka.connection.traffic import Traffic
     from sync.kafka.questions.stored import Stored
     from sync.kafka.settings import KafkaSettings
@@ -69,9 +70,14 @@ class DesiredState:
     """Reads one partition from an offset kept on disk, slowly; a missing link or topic is waited for."""
 
     def __init__(
-        self, kafka: KafkaSettings, settings: DesiredSettings, cursors: Cursors, traffic: Traffic | None = None
+        self,
+        kafka: KafkaSettings,
+        settings: DesiredSettings,
+        cursors: Cursors,
+        traffic: Traffic | None = None,
+        logins: Logins | None = None,
     ) -> None:
-        self._client = Client(kafka, create_topics=False, traffic=traffic, one_cluster=True)
+        self._client = Client(kafka, create_topics=False, traffic=traffic, logins=logins, one_cluster=True)
         self._settings = settings
         self._cursors = cursors
         self._cursor_name = f"desired:{settings.topic}:{settings.partition}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -78,6 +79,18 @@ def tls_context(settings: KafkaSettings) -> ssl.SSLContext | None:
     if settings.dates is not None:
         settings.dates.prepare(context)
     return context
+
+
+def credentials(settings: KafkaSettings) -> bytes:
+    """A digest of all that a login is made of: names, and what is in the files now. Reads them; never raises."""
+    digest = hashlib.sha256(repr((settings.security, settings.sasl_mechanism, settings.username)).encode())
+    for file in (settings.ca_file, settings.cert_file, settings.key_file, settings.password_file):
+        try:
+            content = b"" if file is None else b"+" + file.read_bytes()
+        except OSError as error:
+            content = b"-" + type(error).__name__.encode()
+        digest.update(len(content).to_bytes(8) + content)
+    return digest.digest()
 
 
 def password(settings: KafkaSettings) -> str | None:

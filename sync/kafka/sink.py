@@ -36,6 +36,7 @@ from sync.values import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sync.kafka.connection.logins import Logins
     from sync.kafka.connection.traffic import Traffic
     from sync.kafka.settings import Compression, KafkaSettings
     from sync.values import Batch, LookedUp, ReadBack
@@ -59,11 +60,13 @@ class KafkaSink:
         settings: KafkaSettings,
         traffic: Traffic | None = None,
         *,
+        logins: Logins | None = None,
         clock_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
         self._clock_trusted = clock_trusted
-        self._client = Client(settings, create_topics=settings.create_topics, traffic=traffic, one_cluster=True)
+        create = settings.create_topics
+        self._client = Client(settings, create_topics=create, traffic=traffic, logins=logins, one_cluster=True)
         self._producers = Producers(self._client)
         self._expiration_s: float | None = None
         self._ask_expiration_again_s = 0.0

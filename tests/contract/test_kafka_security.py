@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sync.kafka import KafkaSettings, KafkaSink
-from sync.kafka.connection import connector
+from sync.kafka.connection import logins
 from sync.values import Misconfigured, NotReady, Unreachable
 from tests.support.certificates import issue, issue_client
 from tests.support.kafka import ApacheKafka
@@ -119,7 +119,8 @@ async def test_a_cluster_that_let_us_in_before_may_refuse_us_for_a_while(secured
     await sink.close()
     with pytest.raises(Unreachable):
         await sink.reach()
-    monkeypatch.setattr(connector, "_PARDON_S", 0.0)
+    monkeypatch.setattr(logins, "_PARDON_S", 0.0)
+    rotated.write_text("another guess")
     with pytest.raises(Misconfigured):
         await sink.reach()
     rotated.write_text("s3cret")
@@ -159,7 +160,8 @@ async def test_a_client_certificate_that_is_refused_is_waited_for_and_its_succes
     await sink.close()
     with pytest.raises(Unreachable, match="refuses our certificate"):
         await sink.reach()
-    monkeypatch.setattr(connector, "_PARDON_S", 0.0)
+    monkeypatch.setattr(logins, "_PARDON_S", 0.0)
+    settings.key_file.write_bytes(settings.key_file.read_bytes() + b"\n")  # the same key, and another content
     with pytest.raises(Misconfigured) as fault:
         await sink.reach()
     assert fault.value.field == "kafka.cert_file"

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 import drivers
+import sync.values
 from agent.supervisor import EssentialUnitFailed, Policy, Stage, State, Supervisor, Unit
 
 QUICK = Policy(
@@ -139,6 +140,26 @@ async def test_s2_misconfigured_may_say_when_to_try_again():
     async with supervised(Unit("mqtt:barge", Stage.SOURCE, fail)) as supervisor:
         await until(lambda: tries == 3)
         await until(lambda: state(supervisor, "mqtt:barge").state is State.FAILED)
+
+
+async def test_s2_misconfigured_may_say_what_another_try_waits_for():
+    tries, mended = [], asyncio.Event()
+
+    async def fail():
+        fault = sync.values.Misconfigured("the broker refuses us")
+        fault.again = mended.wait
+        tries.append(mended.is_set())
+        if mended.is_set():
+            await forever()
+        raise fault
+
+    async with supervised(Unit("shipper", Stage.SHIP, fail)) as supervisor:
+        await until(lambda: state(supervisor, "shipper").state is State.FAILED)
+        await asyncio.sleep(0.05)
+        assert tries == [False]
+        mended.set()
+        await until(lambda: state(supervisor, "shipper").state is State.RUNNING)
+    assert tries == [False, True]
 
 
 async def test_s3_a_wait_is_logged_once_and_its_end_once(caplog):

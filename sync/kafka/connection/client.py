@@ -23,6 +23,7 @@ from sync.values import BrokerUnreachable, ClusterChanged, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sync.kafka.connection.logins import Logins
     from sync.kafka.settings import KafkaSettings
 
 _NO_LEADER = -1
@@ -50,10 +51,11 @@ class Client:
     """Connections to one cluster, made as they are needed and never retried here.
 
     `create_topics`: a topic asked for and not there is created, if the cluster is set to do so. `traffic` counts what
-    the connections move, together with those of other clients of the link. `cluster` is the id of the cluster, None
-    until one has answered, empty where it gives none; `one_cluster`: any other than the first is refused
-    (ClusterChanged), and no connection to it is ever used. So each new one first has to say whose it is: an address
-    may lead to another cluster at any moment, while connections made before still end at the old one.
+    the connections move, and `logins` remembers what was refused, together with those of other clients of the link.
+    `cluster` is the id of the cluster, None until one has answered, empty where it gives none; `one_cluster`: any
+    other than the first is refused (ClusterChanged), and no connection to it is ever used. So each new one first has
+    to say whose it is: an address may lead to another cluster at any moment, while connections made before still end
+    at the old one.
     """
 
     def __init__(
@@ -62,10 +64,11 @@ class Client:
         *,
         create_topics: bool,
         traffic: Traffic | None = None,
+        logins: Logins | None = None,
         one_cluster: bool = False,
     ) -> None:
         self._brokers = list(settings.brokers)
-        self._connector = Connector(settings, traffic or Traffic())
+        self._connector = Connector(settings, traffic or Traffic(), logins)
         self._create_topics = create_topics
         self._nodes = Nodes()
         self._topics: dict[str, _Topic] = {}

@@ -15,7 +15,6 @@ import logging
 import socket
 import ssl
 import termios
-import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
 from sync.kafka.connection.addresses import Addresses
 from sync.kafka.connection.handshake import LOGIN_FAULTS, NO_KAFKA, cure, of_login, said
+from sync.kafka.connection.logins import Logins
 from sync.kafka.settings import password, tls_context
 from sync.values import Misconfigured, NotOffered, Unreachable
 
@@ -37,9 +37,6 @@ logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 _IDLE_MS = 180_000
 """Sooner than routers forget a silent connection: an alarm must not be the one to find that out."""
-
-_PARDON_S = 60.0
-"""How long a cluster that let us in before may refuse us: it may be in the middle of its own restart."""
 
 _DATES = (9, 10)
 """OpenSSL's numbers for a certificate that is not valid yet, or no longer: time may mend it."""
@@ -120,26 +117,31 @@ class _Connection(AIOKafkaConnection):  # type: ignore[misc] # aiokafka ships no
 class Connector:
     """Makes connections with one set of credentials, and asks on them."""
 
-    def __init__(self, settings: KafkaSettings, traffic: Traffic) -> None:
+    def __init__(self, settings: KafkaSettings, traffic: Traffic, logins: Logins | None = None) -> None:
         self._settings = settings
         self._traffic = traffic
+        self._logins = logins or Logins()
         self._addresses = Addresses()
         self.patience_s = settings.connect_timeout_s
         """How long a connection may take."""
-        self._let_in = False
         self._answered = False
         """Whether a question was ever answered: then what is closed later says nothing of the settings."""
-        self._refused_since: float | None = None
 
     async def dial(self, host: str, port: int, line: str) -> Any:
         """A new connection, logged in; what it moves is counted for `line`.
 
         Raises:
             Unreachable: nobody answers there.
-            Misconfigured: our certificate or credentials are refused.
+            Misconfigured: our certificate or credentials are refused, or were a moment ago (`Logins`).
         """
+        async with self._logins.attempt(self._settings, where := f"{host}:{port}"):
+            connection = await self._dial(host, port, where, line)
+            self._logins.let_in(where)
+        self._traffic.track(connection, line)
+        return connection
+
+    async def _dial(self, host: str, port: int, where: str, line: str) -> Any:
         settings = self._settings
-        where = f"{host}:{port}"
         try:
             tls, secret = tls_context(settings), password(settings)
         except Misconfigured as fault:
@@ -152,7 +154,7 @@ class Connector:
         except TimeoutError as error:
             raise Unreachable(f"{where} did not answer within {settings.connect_timeout_s:g} s") from error
         except LOGIN_FAULTS as error:
-            raise self._pardoned(of_login(where, error, settings)) from error
+            raise self._logins.refused(settings, where, of_login(where, error, settings)) from error
         except ssl.SSLCertVerificationError as error:
             raise self._mistrusted(where, error) from error
         except UnicodeError as error:
@@ -168,8 +170,6 @@ class Connector:
         finally:
             if connection is None:
                 self._traffic.failed(line, tls=tls is not None)
-        self._traffic.track(connection, line)
-        self._let_in, self._refused_since = True, None
         return connection
 
     def _mistrusted(self, where: str, error: ssl.SSLCertVerificationError) -> Misconfigured | Unreachable:
@@ -207,14 +207,7 @@ class Connector:
         )
 
     def _refused(self, where: str, reason: str, field: str, hint: str = "") -> Misconfigured | Unreachable:
-        return self._pardoned(Misconfigured(reason, field, hint, where))
-
-    def _pardoned(self, fault: Misconfigured) -> Misconfigured | Unreachable:
-        now_s = time.monotonic()
-        self._refused_since = self._refused_since or now_s
-        if self._let_in and now_s - self._refused_since < _PARDON_S:
-            return Unreachable(fault.reason, fault.hint)
-        return fault
+        return self._logins.refused(self._settings, where, Misconfigured(reason, field, hint, where))
 
     async def ask(self, connection: Any, request: Any) -> Any:
         """Send a request and wait for its answer; anything else closes the connection.
