@@ -42,7 +42,7 @@ ROOMS = {
         "outbox",
     ),
     "agent/config": ("problems", "document", "schema", "wording", "rules", "load", "docs"),
-    "sync/shipper": ("events", "decisions", "link", "stats", "sending", "shipper"),
+    "sync/shipper": ("events", "decisions", "link", "settings", "stats", "sending", "shipper"),
     "sync/kafka": ("settings", "errors", "connection", "questions", "sink"),
     "drivers/mqtt": ("settings", "packets", "codecs", "connection", "topics", "delivery", "probes", "readings"),
 }

@@ -11,7 +11,8 @@ from sync.shipper.events import (
     TopicLost,
     Waiting,
 )
-from sync.shipper.shipper import Shipper, ShipperSettings
+from sync.shipper.settings import ShipperSettings
+from sync.shipper.shipper import Shipper
 from sync.shipper.stats import ShipperStats
 
 __all__ = [

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sync.backoff import Backoff
 from sync.shipper.events import AnotherCluster, LinkBack, Repeated
-from sync.shipper.link.batch_size import MOST_BYTES, BatchSize
-from sync.shipper.link.budget import Budget
 from sync.shipper.link.circuit import Circuit, CircuitState
 from sync.shipper.link.meter import Meter
 from sync.shipper.link.precedence import Precedence
 from sync.shipper.link.shares import Shares
 from sync.shipper.link.waits import EVERYTHING, Patience, Waits, trouble_of
+from sync.shipper.sending.aging import Aging
 from sync.shipper.sending.courier import Courier
+from sync.shipper.sending.lanes import Lanes
+from sync.shipper.sending.readiness import Readiness
 from sync.shipper.sending.thinning import Thinning
 from sync.shipper.sending.topics import Topics
+from sync.shipper.settings import ShipperSettings
 from sync.shipper.stats import ShipperStats, Tally
-from sync.values import ClusterChanged, Lane, Misconfigured, NotReady, Producer, Stream, Trouble, Unreachable
+from sync.values import ClusterChanged, Lane, Misconfigured, NotReady, Stream, Trouble, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,32 +38,6 @@ _LET_GO_RETRY_S: Final = 1.0
 _CALM_S: Final = 600.0
 """A cluster that answers so long is here to stay."""
 _BETWEEN_CLUSTERS_MOST_S: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class ShipperSettings:
-    """Times in seconds.
-
-    `backfill_after_s`: `live` records older than this, still pending while the link is up, go to `backfill`.
-    `retry_s`: the range from which the pause between two attempts to reach the cluster is drawn. A batch that
-    was refused or not answered goes again after `backoff_first_s`, doubling up to `backoff_most_s`, with jitter.
-    `stop_s`: how long a batch in flight may take to be answered once `run` is cancelled.
-    `budget` bounds the bytes of a metered link. `backfill_share` is what `backfill` may take of a link that `live`
-    could fill alone. After an outage `backfill` begins within `backfill_spread_s`, and within a tenth of the outage.
-    Every `alert_ready_s` (0: never) the alert lane's connection is used, sooner than it would be closed as idle.
-    What has had no answer for longer than `look_up_after_s` is looked up before it goes again (D6).
-    """
-
-    backfill_after_s: float = 60.0
-    retry_s: tuple[float, float] = (1.0, 5.0)
-    backoff_first_s: float = 0.1
-    backoff_most_s: float = 5.0
-    stop_s: float = 3.0
-    budget: Budget = field(default_factory=Budget)
-    backfill_share: float = 0.25
-    backfill_spread_s: float = 0.0
-    alert_ready_s: float = 120.0
-    look_up_after_s: float = 300.0
 
 
 def _ignore_event(_: ShipperEvent) -> None:
@@ -114,18 +88,14 @@ class Shipper:
         self.circuit = Circuit(sink.reach, self._settings.retry_s, self._link_changed)
         self.topics = Topics(log, sink, self.tally, on_event)
         self.thinning = Thinning(log, self.meter, self.tally)
-        self._link_back = asyncio.Event()
-        self._link_anew = asyncio.Event()
+        self.lanes = Lanes(log, sink, self._settings.budget)
+        self._aging = Aging(log, self.circuit, self._settings.backfill_after_s)
+        self._readiness = Readiness(log, sink, self.circuit, self.tally, self._settings.alert_ready_s)
         self._couriers: dict[Stream, Courier] = {}
-        self._batch_sizes = {lane: BatchSize(self._settings.budget.of(lane).bytes_per_s) for lane in Lane}
-        self._told_log = dict.fromkeys(Lane, MOST_BYTES)
-        self._producers: dict[Lane, Producer] = {}
         self._anew = False
         self._let_go = False
-        self._readied: set[Stream] = set()
         self._between_clusters = Backoff(2 * self._settings.retry_s[1], _BETWEEN_CLUSTERS_MOST_S)
         self._changed_at_s = -math.inf
-        self._producer_locks = {lane: asyncio.Lock() for lane in Lane}
 
     async def run(self) -> None:
         """Ship until cancelled; then batches in flight may still be answered for `stop_s`. May be run again.
@@ -137,9 +107,9 @@ class Shipper:
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self.circuit.run())
-                    group.create_task(self._hand_over())
+                    group.create_task(self._aging.run())
                     group.create_task(self.thinning.run())
-                    group.create_task(self._keep_alert_ready())
+                    group.create_task(self._readiness.run())
                     await self._ship(group)
             except BaseExceptionGroup as several:
                 first = _first_of(several)
@@ -158,7 +128,7 @@ class Shipper:
     def _forget_brokers(self) -> None:
         """What we knew of them is nothing that those of another cluster know."""
         self._couriers.clear()
-        self._producers.clear()
+        self.lanes.producers.clear()
         self.waits.end_all()
         self.topics.forget()
         self._anew = True
@@ -177,7 +147,7 @@ class Shipper:
         await self._go_to(await self._once_let_go(self._cluster_id))
         self.tally.fault = None
         self._let_go = False
-        self._readied.clear()
+        self._readiness.forget()
         finding = group.create_task(self._find_streams(group))
         if self._before_first_send is not None:
             await self._once_let_go(self._before_first_send)
@@ -249,7 +219,7 @@ class Shipper:
         for pending in self.log.streams():
             if pending.partition is not None:
                 stream = Stream(pending.lane, pending.topic, pending.partition)
-                self._make_ready(group, stream)
+                self._readiness.make(group, stream)
                 if self._let_go:
                     self._open(group, stream, None)
 
@@ -258,11 +228,6 @@ class Shipper:
             courier = self._couriers[stream] = Courier(stream, self, unsettled)
             group.create_task(courier.run())
 
-    def _make_ready(self, group: asyncio.TaskGroup, stream: Stream) -> None:
-        if stream.lane in {Lane.ALERT, Lane.LIVE} and stream not in self._readied:
-            self._readied.add(stream)
-            group.create_task(self._connect(stream))
-
     async def _assign(self, group: asyncio.TaskGroup, topic: str) -> None:
         """Find a new topic's partition; a topic that does not exist is waited for, and said so once."""
         count = await self._asked(topic, lambda: self.sink.partition_count(topic), self.backoff_most_s)
@@ -270,58 +235,12 @@ class Shipper:
         await self.log.assign_partition(topic, count)
         self._open_known(group)
 
-    async def _connect(self, stream: Stream) -> None:
-        """Make a stream's connection while its courier asks for an id; what fails is the courier's to meet."""
-        with contextlib.suppress(NotReady):
-            await self.sink.keep_ready(stream)
-
-    async def _keep_alert_ready(self) -> None:
-        """An alarm must not wait until its connection is made: over a bad link that is seconds."""
-        while self._settings.alert_ready_s > 0:
-            await self.circuit.wait_closed()
-            for pending in self.log.streams():
-                if pending.lane is Lane.ALERT and pending.partition is not None:
-                    try:
-                        await self.sink.keep_ready(Stream(pending.lane, pending.topic, pending.partition))
-                    except Unreachable as error:
-                        self.circuit.doubt(error.reason)
-                    except NotReady as error:
-                        self.tally.last_error = error.reason
-            self._link_anew.clear()
-            with contextlib.suppress(TimeoutError):
-                # Not `wait_for`, which until Python 3.12 may swallow a cancellation.
-                async with asyncio.timeout(self._settings.alert_ready_s):
-                    await self._link_anew.wait()
-
-    async def _hand_over(self) -> None:
-        after_s = self._settings.backfill_after_s
-        period_s = min(max(after_s / 10, 0.5), 5.0)
-        while True:
-            if self.circuit.state is CircuitState.CLOSED and self._live_is_older_than(after_s):
-                await self.log.hand_to_backfill(after_s)
-            with contextlib.suppress(TimeoutError):
-                # Not `wait_for`, which until Python 3.12 may swallow a cancellation.
-                async with asyncio.timeout(period_s):
-                    await self._link_back.wait()
-            self._link_back.clear()
-
-    def _live_is_older_than(self, age_s: float) -> bool:
-        limit_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - int(age_s * 1e9)
-        return any(p.lane is Lane.LIVE and p.records and p.oldest_at_ns < limit_ns for p in self.log.streams())
-
     def _link_changed(self, event: ShipperEvent) -> None:
         if isinstance(event, LinkBack):
-            self._link_back.set()
-            self._link_anew.set()
+            self._aging.link_back()
+            self._readiness.link_back()
             self.shares.link_back(event.after_s)
         self.on_event(event)
-
-    async def lane_producer(self, lane: Lane) -> Producer:
-        """The lane's id of this run (D9); raises NotReady."""
-        async with self._producer_locks[lane]:
-            if lane not in self._producers:
-                self._producers[lane] = await self.sink.new_producer()
-            return self._producers[lane]
 
     async def cleared(self, lane: Lane) -> None:
         """Wait until the link is up and the lane may use it."""
@@ -330,17 +249,6 @@ class Shipper:
             await self.shares.wait(lane)
             if self.circuit.state is CircuitState.CLOSED:
                 return
-
-    def batch_size(self, lane: Lane) -> BatchSize:
-        """The lane's batch size."""
-        return self._batch_sizes[lane]
-
-    def limit_blocks(self, lane: Lane) -> None:
-        """Tell the log of a lane's new batch size, where it has at least doubled or halved."""
-        limit, told = self._batch_sizes[lane].limit_bytes, self._told_log[lane]
-        if limit >= 2 * told or 2 * limit <= told:
-            self._told_log[lane] = limit
-            self.log.limit_blocks(lane, limit)
 
     def waits_for(self) -> str | None:
         """What shipping waits for, for the status line; None while all flows."""
@@ -369,8 +277,8 @@ class Shipper:
             repeated=dict(tally.repeated),
             waiting=dict(self.waits.by_topic),
             fault=tally.fault,
-            producers=dict(self._producers),
-            limit_bytes={lane: size.limit_bytes for lane, size in self._batch_sizes.items()},
+            producers=dict(self.lanes.producers),
+            limit_bytes=self.lanes.limits_bytes(),
             in_flight=tally.in_flight,
             last_error=tally.last_error,
             delivered_age_s=dict(tally.delivered_age_s),

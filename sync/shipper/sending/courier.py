@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sync.shipper.decisions.moves import (
@@ -29,6 +28,7 @@ from sync.shipper.decisions.moves import (
 from sync.shipper.decisions.stream import NO_PRODUCER, begin, resume, step
 from sync.shipper.events import DeadLettered, Repeated
 from sync.shipper.link.waits import Patience, trouble_of
+from sync.shipper.sending.unanswered import Unanswered, now_s
 from sync.side_by_side import both
 from sync.values import Accepted, CannotTell, Lane, NotReady, Refused, Trouble, Unknown, Unreachable
 
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from sync.seams import Log, Sink
     from sync.shipper.decisions.moves import Action, Event
     from sync.shipper.events import ShipperEvent
-    from sync.shipper.link.batch_size import BatchSize
     from sync.shipper.link.circuit import Circuit
     from sync.shipper.link.precedence import Precedence
     from sync.shipper.link.shares import Shares
     from sync.shipper.link.waits import Waits
+    from sync.shipper.sending.lanes import Lanes
     from sync.shipper.sending.topics import Topics
     from sync.shipper.stats import Tally
-    from sync.values import Batch, Outcome, Producer, Stream
+    from sync.values import Batch, Outcome, Stream
 
 log = logging.getLogger("tidegate.shipper")
 
@@ -54,9 +54,6 @@ _Answer = TypeVar("_Answer")
 _LONGER = 12
 """So many longest pauses a batch waits if only a change of a setting helps: each attempt costs its bytes."""
 _LEAST_BODY_BYTES = 4 * 1024
-
-_EXPIRATION_S = 24 * 3600.0
-"""How long brokers remember a producer id where nobody changed it (F4)."""
 
 
 class Link(Protocol):
@@ -71,23 +68,15 @@ class Link(Protocol):
     on_delivered: Callable[[Batch], None]
     precedence: Precedence
     shares: Shares
+    lanes: Lanes
     topics: Topics
     backoff_first_s: float
     backoff_most_s: float
     stop_s: float
     look_up_after_s: float
 
-    async def lane_producer(self, lane: Lane) -> Producer:
-        """The lane's id of this run; raises NotReady."""
-
     async def cleared(self, lane: Lane) -> None:
         """Wait until the link is up and the lane may use it."""
-
-    def batch_size(self, lane: Lane) -> BatchSize:
-        """The lane's batch size."""
-
-    def limit_blocks(self, lane: Lane) -> None:
-        """Pass the lane's batch size on to the log."""
 
 
 class Courier:
@@ -96,8 +85,7 @@ class Courier:
     def __init__(self, stream: Stream, link: Link, unsettled: Batch | None) -> None:
         self._link = link
         self._patience = Patience(link.backoff_first_s)
-        self._unanswered_since_s: float | None = None
-        self._untimed = False
+        self._unanswered = Unanswered(link.sink, link.look_up_after_s)
         self._change: asyncio.Future[int | None] | None = None
         self.state, self._actions = begin(stream, unsettled)
         self._begun = False
@@ -127,7 +115,7 @@ class Courier:
                 self._settle(action)
                 return None
             case Offer(claim):
-                self._unanswered_since_s = None
+                self._unanswered.over()
                 await link.shares.wait(claim.stream.lane)
                 return Leased(await link.log.offer(claim, self._limit_bytes()))
             case AskProducer(fresh):
@@ -172,23 +160,13 @@ class Courier:
             finally:
                 link.precedence.leave(lane)
             if isinstance(answer, CannotTell):
-                return Undecided(answer, answer.may_not_read and await self._remembered(batch))
+                return Undecided(answer, answer.may_not_read and await self._unanswered.surely_known(batch))
             return answer
 
         event = await self._answered(asked)
-        self._unanswered_since_s, self._untimed = _now_s(), False
+        self._unanswered.looked_up()
         (link.tally.looked_up if isinstance(action, LookUp) else link.tally.read_back)[lane] += 1
         return event
-
-    async def _remembered(self, batch: Batch) -> bool:
-        """Whether a broker that took the batch cannot have forgotten it yet: it was leased before it first left.
-
-        What went without a time it may forget at any moment (F4).
-        """
-        if batch.leased_at_ns is None or self._untimed:
-            return False
-        expiration_s = await self._link.sink.id_expiration_s() or _EXPIRATION_S
-        return 0 <= _now_s() - batch.leased_at_ns / 1e9 <= expiration_s / 2
 
     async def _changed(self, ask: Callable[[], Awaitable[int | None]]) -> int | None:
         """A change of the log's, asked for once only, also where the wait for it is broken off and resumed."""
@@ -232,14 +210,15 @@ class Courier:
         await link.precedence.enter(stream.lane)
         try:
             # Judged last of all: each wait makes it older.
-            return Aged() if await self._aged() else await self._attempt(batch)
+            aged = self.state.unanswered and await self._unanswered.aged()
+            return Aged() if aged else await self._attempt(batch)
         finally:
             link.precedence.leave(stream.lane)
 
     async def _attempt(self, batch: Batch) -> Outcome:
         link = self._link
         link.tally.in_flight += 1
-        started_s, timed = _now_s(), link.sink.timed
+        started_s, timed = now_s(), link.sink.timed
         sending = asyncio.ensure_future(link.sink.send(batch))
         try:
             outcome = await asyncio.shield(sending)
@@ -249,28 +228,10 @@ class Courier:
         finally:
             link.tally.in_flight -= 1
         if isinstance(outcome, Unknown) and outcome.left:
-            self._unanswered_since_s = started_s if self._unanswered_since_s is None else self._unanswered_since_s
             # Either side of a clock that was set meanwhile.
-            self._untimed = not (timed and link.sink.timed)
-        self._note(outcome, batch, _now_s() - started_s)
+            self._unanswered.attempted(started_s, timed=timed and link.sink.timed)
+        self._note(outcome, batch, now_s() - started_s)
         return outcome
-
-    async def _aged(self) -> bool:
-        """Whether an attempt without an answer is so long ago that the broker must be asked before the next (D6).
-
-        Sooner where brokers forget sooner, and at once where it went without a time (D5): a batch whose id they have
-        forgotten they take again.
-        """
-        since_s = self._unanswered_since_s
-        if not self.state.unanswered or since_s is None or not self._link.sink.idempotent:
-            return False
-        if self._untimed or _now_s() - since_s > self._link.look_up_after_s:
-            return True
-        try:
-            expiration_s = await self._link.sink.id_expiration_s()
-        except NotReady:
-            return True  # the look-up waits until it is answered
-        return expiration_s is not None and _now_s() - since_s > expiration_s / 2
 
     async def _let_land(self, sending: asyncio.Future[Outcome]) -> None:
         """The orderly stop: give the batch in flight its time, and settle it if its acknowledgement comes."""
@@ -289,12 +250,12 @@ class Courier:
         link, lane = self._link, self.state.stream.lane
         match outcome:
             case Accepted():
-                link.batch_size(lane).delivered(int(len(batch.body) * link.sink.expansion), elapsed_s)
-                link.limit_blocks(lane)
+                link.lanes.batch_size(lane).delivered(int(len(batch.body) * link.sink.expansion), elapsed_s)
+                link.lanes.limit_blocks(lane)
             case Unknown(reason, left, broker):
                 if left:
-                    link.batch_size(lane).failed()
-                    link.limit_blocks(lane)
+                    link.lanes.batch_size(lane).failed()
+                    link.lanes.limit_blocks(lane)
                 elif not broker:
                     link.circuit.doubt(reason)
                 link.tally.retries["no answer" if left else "not connected"] += 1
@@ -309,13 +270,13 @@ class Courier:
         link.tally.delivered[lane] += batch.count
         link.tally.batches[lane] += 1
         link.tally.body_bytes[lane] += len(batch.body)
-        link.tally.delivered_age_s[lane] = max(_now_s() - batch.taken_at_ns / 1e9, 0.0)
+        link.tally.delivered_age_s[lane] = max(now_s() - batch.taken_at_ns / 1e9, 0.0)
         link.waits.end(topic)
         link.on_delivered(batch)
 
     def _limit_bytes(self) -> int:
         """How much of the log's own bytes the next batch may be: what leaves may be larger, by its codec."""
-        limit = self._link.batch_size(self.state.stream.lane).limit_bytes
+        limit = self._link.lanes.batch_size(self.state.stream.lane).limit_bytes
         return max(int(limit / self._link.sink.expansion), _LEAST_BODY_BYTES)
 
     async def _ask_producer(self, *, fresh: bool) -> ProducerGiven:
@@ -323,7 +284,7 @@ class Courier:
         await link.topics.look(stream.topic)
         if not link.sink.idempotent:
             return ProducerGiven(NO_PRODUCER, -1)
-        asking = link.sink.new_producer() if fresh else link.lane_producer(stream.lane)
+        asking = link.sink.new_producer() if fresh else link.lanes.producer(stream.lane)
         return ProducerGiven(*await both(asking, link.sink.log_end(stream)))
 
     async def _pause(self, trouble: Trouble) -> None:
@@ -344,8 +305,3 @@ class Courier:
         if self._patience.worth_a_word(trouble, link.waits.by_topic.get(topic)):
             link.waits.begin(topic, trouble)
         return True
-
-
-def _now_s() -> float:
-    """The boot clock: what a broker remembers grows old while the machine sleeps, too."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
