@@ -16,12 +16,13 @@ from drivers.mqtt.connection.lifetimes import Lifetimes
 from drivers.mqtt.connection.refusals import where
 from drivers.mqtt.connection.session import Session
 from drivers.mqtt.connection.subscribed import Subscribed
+from drivers.mqtt.connection.subscriptions import Subscriptions
 from drivers.mqtt.delivery.backlog import Backlog
 from drivers.mqtt.delivery.handled import Handled
 from drivers.mqtt.delivery.marks import Marks
 from drivers.mqtt.delivery.outstanding import MOST_OUTSTANDING, Batch, Outstanding
 from drivers.mqtt.delivery.undecided import Undecided
-from drivers.mqtt.delivery.window import STOP_S, Window
+from drivers.mqtt.delivery.window import STOP_S, Full, Window
 from drivers.mqtt.readings import observe
 from drivers.mqtt.stats import MqttStats
 from drivers.mqtt.topics.routes import Routes
@@ -65,6 +66,7 @@ class MqttDriver:
         self._client = client
         self._routes = Routes(settings)
         self._subscribed = Subscribed(settings)
+        self._subscriptions = Subscriptions(settings.name, self._subscribed)
         self._held: set[int] = set()
         self._handled = Handled()
         self._undecided = Undecided(self._is_undecided, self._take)
@@ -72,10 +74,9 @@ class MqttDriver:
         self._marks = Marks()
         self._receipts = receipts
         self._hurry = hurry
-        self._hurrying: asyncio.TimerHandle | None = None
         self.window = Window()
+        self._full = Full(self.window, hurry, settings.gather_s + STOP_S)
         self._begun: Session | None = None
-        self._confirmed: dict[str, int] = {}
         self._outstanding = Outstanding()
         self._session: Session | None = None
         self._emit: Emit | None = None
@@ -180,7 +181,7 @@ class MqttDriver:
             both = dataclasses.replace(settings, subscriptions=settings.subscriptions + leaving)
             self._routes = Routes(both, {**self._routes.tallies, **routes.tallies})
             try:
-                await self._match_subscriptions(session, routes.filters)
+                await self._match(session, routes.filters)
             except NotReady as lost:
                 log.info("%s: the new subscriptions follow at the next connect: %s", self._settings.name, lost)
             finally:
@@ -229,9 +230,8 @@ class MqttDriver:
             await self._read_queued(session)
         async with self._changing:
             if not present:
-                self._confirmed.clear()
-                self._subscribed.filters.clear()
-            await self._match_subscriptions(session, self._routes.filters)
+                self._subscriptions.forget()
+            await self._match(session, self._routes.filters)
         if not self._subscriptions_stand:
             self._stand(session)
         if session.backlog:  # something new was asked for at once, and what was queued still comes
@@ -261,24 +261,11 @@ class MqttDriver:
         if self.on_session_lost is not None:
             self.on_session_lost()
 
-    async def _match_subscriptions(self, session: Session, wanted: dict[str, int]) -> None:
-        """Make the session's subscriptions those that are wanted: new ones first, so that nothing falls between."""
-        new = {name: qos for name, qos in wanted.items() if self._confirmed.get(name) != qos}
-        if new:
-            # Written before it is asked for: a subscription that no file knows of could never be removed.
-            await self._subscribed.save({**self._subscribed.filters, **new})
-            refused = await session.subscribe(new)
-            self._confirmed.update({name: qos for name, qos in new.items() if name not in refused})
-            for name, why in refused.items():
-                log.error("%s: the broker does not let us subscribe to %s: %s", self._settings.name, name, why)
-        self.stats.refused = tuple(name for name in wanted if name not in self._confirmed)
-        gone = [name for name in self._subscribed.filters if name not in wanted]
-        if gone:
-            await session.unsubscribe(gone)
-            self._confirmed = {name: qos for name, qos in self._confirmed.items() if name in wanted}
-            await self._subscribed.save(
-                {name: qos for name, qos in self._subscribed.filters.items() if name in wanted}
-            )
+    async def _match(self, session: Session, wanted: dict[str, int]) -> None:
+        try:
+            await self._subscriptions.match(session, wanted)
+        finally:
+            self.stats.refused = self._subscriptions.refused
 
     def _is_undecided(self, received: Received) -> bool:
         if self._session is None or not received.messages:
@@ -323,7 +310,8 @@ class MqttDriver:
         stats.outstanding = self._outstanding.messages
         done.add_done_callback(self._settle)
         if under_way:
-            self._watch_window(under_way)
+            self.window.came(under_way)
+            self._full.watch()
         if stats.outstanding >= MOST_OUTSTANDING and not session.paused:
             stats.pauses += 1
             session.pause()
@@ -338,18 +326,6 @@ class MqttDriver:
         self.stats.recognised += known
         self.stats.suspected = self._handled.suspected
         return taken, known, receipt
-
-    def _watch_window(self, came: int) -> None:
-        """Where the broker has stopped at its window, nothing more comes before a commit: let it not wait."""
-        self.window.came(came)
-        if self.window.full and self._hurrying is None:
-            loop = asyncio.get_running_loop()
-            self._hurrying = loop.call_later(self._settings.gather_s + STOP_S, self._hurry_if_full)
-
-    def _hurry_if_full(self) -> None:
-        self._hurrying = None
-        if self.window.full:
-            self._hurry()
 
     def _settle(self, _done: object) -> None:
         """Acknowledge what is on disk, from the front: PUBACKs go out in the order in which messages came."""

@@ -69,7 +69,7 @@ async def receive(broker: Mosquitto, client: type[SessionClient], version: str, 
 
     async def connected(driver: MqttDriver) -> asyncio.Task[None]:
         task = asyncio.create_task(driver.run(emit))
-        while len(driver._confirmed) < 1:
+        while len(driver._subscriptions.confirmed) < 1:
             await asyncio.sleep(0.001)
         return task
 

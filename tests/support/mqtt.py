@@ -78,7 +78,7 @@ async def running(driver: MqttDriver, hub: Hub) -> AsyncIterator[asyncio.Task[No
         await until(lambda: driver.connected or task.done(), "connected")
         if task.done():
             await task
-        await until(lambda: len(driver._confirmed) == len(driver._routes.filters), "subscribed")
+        await until(lambda: len(driver._subscriptions.confirmed) == len(driver._routes.filters), "subscribed")
         yield task
     finally:
         task.cancel()

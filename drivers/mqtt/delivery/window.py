@@ -8,6 +8,7 @@ window is worth a commit of its own (`full`), for until then nothing more can co
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -117,3 +118,26 @@ class Window:
         self._misses = 0
         self._answer_s = 0.0
         self._peaks.clear()
+
+
+class Full:
+    """Says that the broker has stopped at its window: nothing more comes before a commit, so let it not wait.
+
+    `hurry` is called if the window is still full `after_s` (s) after a message came.
+    """
+
+    def __init__(self, window: Window, hurry: Callable[[], None], after_s: float) -> None:
+        self._window = window
+        self._hurry = hurry
+        self._after_s = after_s
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self) -> None:
+        """Messages came."""
+        if self._window.full and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._after_s, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._window.full:
+            self._hurry()
