@@ -15,13 +15,18 @@ from sync.values import Batch, Claim, Envelope, Lane, Producer, Stream
 
 NAMER = Namer("gw-1", "0123456789ab")
 
+# Few names and values, so that neighbours differ in one header, in the last alone, or in none.
+few = st.tuples(st.sampled_from(["ce_time", "b"]), st.sampled_from([b"", b"12", b"13", b"x" * 70]))
+headers = st.one_of(
+    st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=20)), max_size=3), st.lists(few, max_size=2)
+)
 records = st.builds(
     Envelope,
     st.just(Lane.LIVE),
     st.just("t"),
     st.binary(max_size=40),
     st.binary(max_size=300),
-    st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=20)), max_size=3).map(tuple),
+    headers.map(tuple),
 )
 
 

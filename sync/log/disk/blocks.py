@@ -97,7 +97,8 @@ def encode(
     """Cut records, numbered from `first`, into blocks of at most so many records and bytes before compression.
 
     A single record may be larger than `max_bytes`. Written out here, a third of the cost of the library's builder:
-    records that share their headers share the bytes of these, and of their names all but the last three digits.
+    records share the bytes of their headers, but for the last value if that alone differs (the time of each), and of
+    their names all but the last three digits.
 
     Raises:
         TypeError, ValueError, AttributeError: a record holds something else than bytes, or text in a header.
@@ -107,13 +108,22 @@ def encode(
     source = _header(*namer.source)
     keys: dict[bytes, bytes] = {}
     headers: object = None
-    middle, digits, named_until, fixed = b"", _DIGITS, 0, 0
+    alike: object = None
+    last, room, named_until, fixed = "", 0, 0, 0
+    before = said = named = b""
+    digits = _DIGITS
     start, size = first, 0
     for number, (_, _, key, value, own) in enumerate(records, first):
         if own is not headers or number >= named_until:
             headers = own
-            middle, digits, named_until = _headers_and_name(own, namer.prefix, number)
-            fixed = 2 + len(middle) + len(source)
+            if own:
+                name, said = own[-1]
+            if number >= named_until or not own or own[:-1] != alike or name != last or len(said) != room:
+                # Not only the last header is another one than that of the record before.
+                before, named, digits, named_until = _around_last_header(own, namer.prefix, number)
+                alike, last, room = (own[:-1], name, len(said)) if own else (None, "", 0)
+                said = said if own else b""
+                fixed = 2 + len(before) + room + len(named) + len(source)
         keyed = keys.get(key)
         if keyed is None:
             keyed = keys[key] = _sized(key)
@@ -131,7 +141,7 @@ def encode(
             delta = _VARINTS[0]
             whole = _encoded(length)
         size += len(whole) + length
-        parts += (whole, b"\0\0", delta, keyed, sized, value, middle, end, source)
+        parts += (whole, b"\0\0", delta, keyed, sized, value, before, said, named, end, source)
     if parts:
         blocks.append(_block(start, number - start + 1, parts, level))
     return blocks
@@ -142,17 +152,20 @@ def _block(first: int, records: int, parts: list[bytes], level: int) -> Block:
     return Block(first, records, compress(raw, level), len(raw))
 
 
-def _headers_and_name(
+def _around_last_header(
     headers: Sequence[tuple[str, bytes]], prefix: bytes, number: int
-) -> tuple[bytes, tuple[bytes, ...], int]:
-    """A record's headers up to the last digits of its name, these digits, and the number where that ends."""
+) -> tuple[bytes, bytes, tuple[bytes, ...], int]:
+    """A record's headers up to the value of the last; its name up to the last digits, these, and where that ends."""
     if number >= 1_000:
         most, digits, until = b"%b%d" % (prefix, number // 1_000), _DIGITS, number // 1_000 * 1_000 + 1_000
     else:
         most, digits, until = prefix, _SHORT, 10 ** len(str(number))
     name_length = _encoded(len(most) + len(digits[number % 1_000]))
-    parts = [_encoded(len(headers) + 2), *(_header(name, value) for name, value in headers)]
-    return b"".join((*parts, _sized(b"ce_id"), name_length, most)), digits, until
+    parts = [_encoded(len(headers) + 2), *(_header(name, value) for name, value in headers[:-1])]
+    if headers:
+        name, value = headers[-1]
+        parts += (_sized(name.encode()), _encoded(len(value)))
+    return b"".join(parts), b"".join((_sized(b"ce_id"), name_length, most)), digits, until
 
 
 def _header(name: str, value: bytes) -> bytes:
