@@ -129,7 +129,10 @@ class Splitter:
                 head = data[position]
                 length = data[position + 1]
                 start = position + 2
-                if length & 0x80:
+                if length & 0x80 and start < size and data[start] < 0x80:
+                    length = length & 0x7F | data[start] << 7  # up to 16 KiB, as nearly all are
+                    start += 1
+                elif length & 0x80:
                     length, start = _length(data, position + 1)
                     if start == 0:
                         self._need = size - position + 1
