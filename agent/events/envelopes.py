@@ -6,21 +6,19 @@ for each reading costs more than all the rest of its way; a test holds them agai
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from operator import itemgetter
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import orjson
 
 from agent.events.records import SCHEMAS, Quality, Severity, ce_type
-from drivers import Reading
 from sync.values import Envelope, Lane
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.events.records import Alert, FleetReported, GatewayRun, Record, SystemEvent
-    from drivers import Doubt, Frame
+    from drivers import Doubt, Frame, Reading
     from models.values import Prediction
 
 _JSON = b"application/json"
@@ -31,12 +29,11 @@ _END = {
     for device in (True, False)
 }
 _EPOCH = datetime.fromtimestamp(0, UTC)
+_SECOND = timedelta(seconds=1)
 _MILLISECONDS = tuple(f".{number:03}Z".encode() for number in range(1_000))
 _MOST_SECONDS = 4_096
 _MOST_SENSORS = 100_000
 """Topics name sensors, so a publisher gone wild could otherwise fill the memory."""
-_sensor = itemgetter(*map(Reading._fields.index, ("sensor_id", "sensor_type", "unit", "tank_id", "site_id")))
-"""All of a reading that is the same at the next one."""
 _make = tuple.__new__
 """A named tuple made by its class takes twice as long."""
 _FIXED: dict[str, tuple[tuple[str, bytes], ...]] = {
@@ -57,34 +54,39 @@ class Encoder:
         self._gateway_id = gateway_id
         self._site_id = site_id
         self._sensors: dict[tuple[str, ...], tuple[bytes, bytes, bytes]] = {}
-        self._seconds: dict[int, bytes] = {}
+        self._seconds: dict[datetime, tuple[bytes, datetime, datetime]] = {}
 
     def readings(self, readings: Iterable[Reading]) -> list[Envelope]:
         """Readings, on lane `live`, `unjudged`. The hot path: a body is put together of what is written already."""
-        envelopes = []
-        sensors, seconds, dumps = self._sensors, self._seconds, orjson.dumps
+        envelopes: list[Envelope] = []
+        append = envelopes.append
+        sensors, seconds, dumps, join = self._sensors, self._seconds, orjson.dumps, b"".join
         last: datetime | None = None
         device = False
         doubt: Doubt | None = None
-        fixed = _FIXED["sensor-data"]
-        end, headers = b"", fixed
+        version, kind, form = fixed = _FIXED["sensor-data"]
+        begun = ended = _EPOCH
+        date, text, end, headers = b"", b"", b"", fixed
         for reading in readings:
-            at = reading.at
-            if at is not last or reading.at_device is not device or reading.doubt is not doubt:
+            # Taken apart at once: a look-up of each field by its name takes as long as all of this.
+            sensor_id, sensor_type, value, unit, tank_id, site_id, at, at_device, _, traceparent, in_doubt = reading
+            if at is not last:
                 # All that one read of a socket brought shares its time of receipt: written once for all of it.
-                last, device, doubt = at, reading.at_device, reading.doubt
-                since = at - _EPOCH
-                second = since.days * 86_400 + since.seconds
-                text = (seconds.get(second) or self._second(second, at)) + _MILLISECONDS[since.microseconds // 1_000]
-                end = b',"at":"' + text + (_END[device] if doubt is None else _doubtful(device, doubt))
-                headers = (*fixed, ("ce_time", text))
-            sensor = _sensor(reading)
+                last = at
+                if not begun <= at < ended:
+                    date, begun, ended = seconds.get(at.replace(microsecond=0)) or self._second(at)
+                text = date + _MILLISECONDS[at.microsecond // 1_000]
+                headers = version, kind, form, ("ce_time", text)
+            if at_device is not device or in_doubt is not doubt or not end:
+                device, doubt = at_device, in_doubt
+                end = _END[device] if doubt is None else _doubtful(device, doubt)
+            sensor = sensor_id, sensor_type, unit, tank_id, site_id
             key, head, middle = sensors.get(sensor) or self._remember(sensor)
-            body = b"".join((head, dumps(reading.value), middle, end))
+            body = join((head, dumps(value), middle, text, end))
             own = headers
-            if reading.traceparent is not None:
-                own = (*headers, ("traceparent", reading.traceparent.encode()))
-            envelopes.append(_make(Envelope, (_LIVE, "sensor-data", key, body, own)))
+            if traceparent is not None:
+                own = (*headers, ("traceparent", traceparent.encode()))
+            append(_make(Envelope, (_LIVE, "sensor-data", key, body, own)))
         return envelopes
 
     def prediction(self, frame: Frame, prediction: Prediction) -> Envelope:
@@ -146,15 +148,17 @@ class Encoder:
     def _key(site: str, tank: str, source: str) -> bytes:
         return f"{site}/{tank}/{source}".encode()
 
-    def _second(self, second: int, at: datetime) -> bytes:
-        """A time without its milliseconds. Readings of a second share it: writing one takes a microsecond."""
+    def _second(self, at: datetime) -> tuple[bytes, datetime, datetime]:
+        """A time without its milliseconds, and the second that it is. Writing one takes a microsecond."""
         if len(self._seconds) >= _MOST_SECONDS:
             self._seconds.clear()
-        found = self._seconds[second] = at.isoformat(timespec="seconds")[:19].encode()
+        begun = at.replace(microsecond=0)
+        date = begun.isoformat()[:19].encode()
+        found = self._seconds[begun] = date, begun, begun + _SECOND
         return found
 
     def _remember(self, sensor: tuple[str, ...]) -> tuple[bytes, bytes, bytes]:
-        """A sensor's key, and its body before and after the value.
+        """A sensor's key, and its body before the value and between value and time.
 
         By all that they hold: one sensor's name may stand in several sites, and a new document may move it to
         another tank.
@@ -163,7 +167,7 @@ class Encoder:
             self._sensors.clear()
         sensor_id, sensor_type, unit, tank_id, site_id = sensor
         head = orjson.dumps({"sensor_id": sensor_id, "sensor_type": sensor_type})[:-1] + b',"value":'
-        middle = b"," + orjson.dumps({"unit": unit, "tank_id": tank_id, "site_id": site_id})[1:-1]
+        middle = b"," + orjson.dumps({"unit": unit, "tank_id": tank_id, "site_id": site_id})[1:-1] + b',"at":"'
         found = self._sensors[sensor] = self._key(site_id, tank_id, sensor_id), head, middle
         return found
 
