@@ -59,7 +59,7 @@ def observe(
                 unit = source.unit if unit is None else _checked(unit, source)
                 if at is None and not head & RETAINED:
                     at, device, doubt = now, False, waited
-                elif isinstance(at, datetime) and earliest <= at <= latest and not head & RETAINED:
+                elif type(at) is datetime and earliest <= at <= latest and not head & RETAINED:
                     device, doubt = True, None
                 else:
                     at, device, doubt = _unusual(at, now, waited, retained=head & RETAINED > 0)

@@ -13,6 +13,8 @@ import math
 import re
 from typing import Any, Final
 
+import orjson
+
 from drivers.mqtt.codecs.unread import Unread
 
 MOST_BYTES: Final = 64 * 1024
@@ -38,6 +40,18 @@ class NoNumber:
 _NAN: Final = NoNumber("nan")
 _INFINITE: Final = NoNumber("infinite")
 _TOO_LARGE: Final = NoNumber("out of range")
+
+
+def document_of(payload: bytes) -> Any:
+    """The document in a payload.
+
+    Raises:
+        Unread: it is not JSON, and cannot be read as such by the rules above either.
+    """
+    try:
+        return orjson.loads(payload)
+    except ValueError:
+        return document_from(payload)
 
 
 def document_from(payload: bytes) -> Any:

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import orjson
-
-from drivers.mqtt.codecs.documents import document_from
+from drivers.mqtt.codecs.documents import document_of
+from drivers.mqtt.codecs.flat import Codec, Fields, flat
 from drivers.mqtt.codecs.numbers import Written, kind_of, number, value
 from drivers.mqtt.codecs.paths import Levels, levels
-from drivers.mqtt.codecs.times import MISSING, time_from
+from drivers.mqtt.codecs.times import time_from
 from drivers.mqtt.codecs.unread import Unread
 from drivers.spelling import Misspelt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import tzinfo
 
     from drivers.mqtt.settings import PayloadSettings
-
-Fields = tuple[float, datetime | str | None, str | None]
-"""Value, time in UTC and unit; None for what the configuration does not ask for, or the payload does not carry.
-
-A time that is asked for and cannot be used is the word for why (`drivers.mqtt.codecs.times`).
-"""
-
-Codec = Callable[[bytes], Fields]
-"""Reads one payload. Raises Unread."""
 
 _ALLOWED_FORMATS = ("json", "number")
 _LONGEST_NAME = 64
@@ -50,7 +40,7 @@ def codec(settings: PayloadSettings) -> Codec:
     unit = None if settings.unit is None else levels(settings.unit)
     zone = zone_of(settings.at_zone)
     if unit is None and len(path) == 1 and isinstance(path[0], str) and (at is None or len(at) == 1):
-        return _flat(path[0], settings.value, None if at is None else at[0], zone, written)
+        return flat(path[0], settings.value, None if at is None else at[0], zone, written)
     return _nested(settings, path, at, unit, zone, written)
 
 
@@ -65,7 +55,7 @@ def name_reader(path: str) -> Callable[[bytes], str]:
     way = levels(path)
 
     def read(payload: bytes) -> str:
-        found = _follow(_document(payload), way, path)
+        found = _follow(document_of(payload), way, path)
         name = str(found) if type(found) is int else found
         if type(name) is not str:
             raise Unread(f"{path} is {kind_of(found)}, not a name")
@@ -100,35 +90,6 @@ def _plain(written: Written) -> Codec:
     return read
 
 
-def _flat(key: str, path: str, at_key: str | int | None, zone: tzinfo | None, written: Written) -> Codec:
-    """The codec of one level, which is that of most sensors."""
-    loads = orjson.loads
-
-    def read(payload: bytes) -> Fields:
-        try:
-            document = loads(payload)
-            found = document[key]
-        except (ValueError, KeyError, TypeError, IndexError):
-            document = _document(payload)
-            if not isinstance(document, dict):
-                raise Unread(f"it is {kind_of(document)}, not a JSON object") from None
-            if key not in document:
-                raise Unread(f"there is no {path}") from None
-            found = document[key]
-        unit = None
-        if type(found) is not float:
-            found, unit = value(found, path, written)
-        if at_key is None:
-            return found, None, unit
-        try:
-            at = document[at_key]
-        except (KeyError, TypeError, IndexError):
-            return found, MISSING, unit
-        return found, time_from(at, zone), unit
-
-    return read
-
-
 def _nested(  # noqa: PLR0917 - the parts of one codec
     settings: PayloadSettings,
     path: Levels,
@@ -138,7 +99,7 @@ def _nested(  # noqa: PLR0917 - the parts of one codec
     written: Written,
 ) -> Codec:
     def read(payload: bytes) -> Fields:
-        document = _document(payload)
+        document = document_of(payload)
         found, name = value(_follow(document, path, settings.value), settings.value, written)
         time: datetime | str | None = None
         if at is not None:
@@ -165,7 +126,7 @@ def identity(settings: PayloadSettings) -> Callable[[bytes], bool]:
 
     def says(payload: bytes) -> bool:
         try:
-            document = _document(payload)
+            document = document_of(payload)
         except Unread:
             return False
         if counter is not None and _found(document, counter) is not None:
@@ -173,13 +134,6 @@ def identity(settings: PayloadSettings) -> Callable[[bytes], bool]:
         return at is not None and isinstance(time_from(_found(document, at), zone), datetime)
 
     return says
-
-
-def _document(payload: bytes) -> Any:
-    try:
-        return orjson.loads(payload)
-    except ValueError:
-        return document_from(payload)
 
 
 def _found(document: Any, way: Levels) -> Any:

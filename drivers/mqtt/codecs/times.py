@@ -29,6 +29,7 @@ _NANOSECONDS_FROM: Final = 1e17
 _DIGITS: Final = re.compile(r"[+-]?\d+(?:\.\d*)?")
 _LONGEST: Final = 64
 _BLANK: Final = " \t\r\n\0"
+_from_iso: Final = datetime.fromisoformat
 
 
 def time_from(found: Any, zone: tzinfo | None = None) -> datetime | str:
@@ -37,7 +38,7 @@ def time_from(found: Any, zone: tzinfo | None = None) -> datetime | str:
         if found[4:5] != "-":
             return _other_text(found, zone)
         try:
-            at = datetime.fromisoformat(found)
+            at = _from_iso(found)
         except ValueError:
             trimmed = found.strip(_BLANK)
             return NOT_A_TIME if trimmed == found else time_from(trimmed, zone)
