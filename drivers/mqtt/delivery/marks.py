@@ -12,15 +12,16 @@ held against its limits.
 from __future__ import annotations
 
 from collections import deque
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
+
+from xxhash import xxh3_64_digest
 
 from drivers.mqtt.codecs import Unread
 from drivers.mqtt.delivery.receipts import MARK_BYTES, MOST_IN_PART, pack, parts
 from drivers.mqtt.packets import DUPLICATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from drivers.mqtt.packets import Message, Received
     from drivers.mqtt.topics.routes import Routes
@@ -49,7 +50,7 @@ class Marks:
             for _, first, digests in parts(receipt):
                 if not first:
                     for at in range(0, len(digests), MARK_BYTES):
-                        self._add(digests[at : at + MARK_BYTES])
+                        self._add_all((digests[at : at + MARK_BYTES],))
         self._earlier = set(self._known)
 
     def forget(self) -> None:
@@ -65,13 +66,25 @@ class Marks:
         What an earlier run handed over goes to `received.earlier`, the first time that it comes; and so does what
         comes again though it is neither `queued` at the broker nor marked DUP, for it may be new.
         """
+        get, resolve = routes.get, routes.resolve
+        marks = [
+            xxh3_64_digest(b"%b\0%b" % (topic, payload))
+            for topic, payload, _, _ in received.messages
+            if (get(topic) or resolve(topic)).marked
+        ]
+        if self._known.isdisjoint(marks) and len(set(marks)) == len(marks):
+            self._add_all(marks)  # all of it is new, as nearly always
+            return 0, _receipt(marks)
+        return self._sift(received, routes, iter(marks), queued=queued)
+
+    def _sift(self, received: Received, routes: Routes, marks: Iterator[bytes], *, queued: bool) -> tuple[int, bytes]:
         kept: list[Message] = []
-        fresh = bytearray()
+        fresh: list[bytes] = []
         for message in received.messages:
             topic, payload, head, _ = message
             resolved = routes.get(topic) or routes.resolve(topic)
             if resolved.marked:
-                mark = blake2b(b"%b\0%b" % (topic, payload), digest_size=MARK_BYTES).digest()
+                mark = next(marks)
                 marked = head & DUPLICATE
                 if mark in self._known and (marked or mark not in self._again) and _readable(resolved, payload):
                     if not marked:
@@ -80,21 +93,24 @@ class Marks:
                         self._earlier.discard(mark)
                         received.earlier.append(message)
                     continue
-                self._add(mark)
-                fresh += mark
+                self._add_all((mark,))
+                fresh.append(mark)
             kept.append(message)
         known = len(received.messages) - len(kept)
         received.messages = kept
-        step = MOST_IN_PART * MARK_BYTES
-        return known, b"".join(pack(0, 0, bytes(fresh[at : at + step])) for at in range(0, len(fresh), step))
+        return known, _receipt(fresh)
 
-    def _add(self, mark: bytes) -> None:
-        self._known.add(mark)
-        self._order.append(mark)
-        if len(self._order) > MOST:
+    def _add_all(self, marks: Sequence[bytes]) -> None:
+        self._known.update(marks)
+        self._order.extend(marks)
+        for _ in range(len(self._order) - MOST):
             oldest = self._order.popleft()
             self._known.discard(oldest)
             self._again.discard(oldest)
+
+
+def _receipt(marks: Sequence[bytes]) -> bytes:
+    return b"".join(pack(0, 0, b"".join(marks[at : at + MOST_IN_PART])) for at in range(0, len(marks), MOST_IN_PART))
 
 
 def _readable(resolved: Resolved, payload: bytes) -> bool:
