@@ -123,12 +123,12 @@ class Notifier:
         except OSError as fault:
             if not self._quiet:
                 self._quiet = True
-                log.warning("systemd does not take notifications: %s", fault)
+                log.warning("cannot notify systemd: %s", fault)
             return
         self._owed.clear()
         if self._quiet:
             self._quiet = False
-            log.info("systemd takes notifications again")
+            log.info("systemd can be notified again")
 
 
 def _socket_address(address: str | None) -> str | None:
@@ -138,5 +138,5 @@ def _socket_address(address: str | None) -> str | None:
         return "\0" + address[1:]
     if address.startswith("/"):
         return address
-    log.warning("NOTIFY_SOCKET %s is of a kind not known here; systemd will hear nothing", address)
+    log.warning("NOTIFY_SOCKET %s is of an unknown kind; systemd is not notified", address)
     return None

@@ -90,7 +90,7 @@ class Pattern:
         names = [level.name for level in self._levels if isinstance(level, Place)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise Misspelt(f"{{{twice}}} is in it twice", "use + for the other level")
+            raise Misspelt(f"{{{twice}}} occurs twice", "use + for the other level")
         self.names: Final = tuple(names)
         self.filter: Final = self._share + "/".join(map(_in_filter, self._levels))
 

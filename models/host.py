@@ -203,7 +203,7 @@ class ModelHost:
             deaths = self._deaths.get(path, 0)
             if deaths < _MOST_DEATHS:
                 return NotReady(died.reason)
-            what = f"{died.reason}; {path} has ended it {deaths} times without one answer"
+            what = f"{died.reason}; {path} has crashed it {deaths} times without one answer"
             hint = "the model's file crashes or needs more memory than there is"
             return Misconfigured(what, field="path", hint=hint)
 
@@ -227,7 +227,7 @@ class RemoteModel:
         told, self._life = host.load_into(request)
         self._spec = ModelSpec(**{**told, "classes": tuple(told["classes"])})
         spec = self._spec
-        log.info("model %s: %s version %s (%s…) is loaded", name, spec.name, spec.version, spec.digest[:12])
+        log.info("model %s: %s version %s (%s…) loaded", name, spec.name, spec.version, spec.digest[:12])
 
     @property
     def spec(self) -> ModelSpec:
@@ -288,7 +288,7 @@ class RemoteModel:
         if told["digest"] != self._spec.digest:
             self._host.unload(self._number, life)
             hint = "reload the configuration to take the new version"
-            raise Misconfigured(f"{self._path} holds another version by now", field="path", hint=hint)
+            raise Misconfigured(f"{self._path} now holds another version", field="path", hint=hint)
         self._life = life
         log.info("model %s: loaded again", self.name)
 

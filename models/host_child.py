@@ -166,7 +166,7 @@ class HostChild:
         if code is None:
             return "the model host closed its socket"
         if code < 0:
-            return f"the model host died of {signal.Signals(-code).name}"
+            return f"the model host was killed by {signal.Signals(-code).name}"
         words = (
             os.pread(self._words, _LAST_WORDS_BYTES, 0).rstrip(b"\0").decode(errors="replace").strip().splitlines()
         )

@@ -110,7 +110,7 @@ class Host:
             self._images[token] = mmap.mmap(fds[0], 0, prot=mmap.PROT_READ)
         backend, memory = self._models.get(request["id"]), self._images.get(token)
         if backend is None or memory is None:
-            raise NotReady("the model host does not know this model or image any more")
+            raise NotReady("the model host no longer has this model or image")
         height, width, offset = request["height"], request["width"], request["offset"]
         if min(height, width) < 1 or offset < 0 or offset + height * width * 3 > len(memory):
             raise ValueError(f"no image of {height}x{width} at {offset} in a memory of {len(memory)} bytes")

@@ -32,7 +32,7 @@ class KnownImages:
         try:
             what = os.fstat(fd)
         except OSError:
-            raise ValueError(f"{fd} is no open file descriptor") from None
+            raise ValueError(f"{fd} is not an open file descriptor") from None
         identity = what.st_dev, what.st_ino
         known = self._known.get(identity)
         self._asked += 1

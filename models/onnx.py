@@ -149,4 +149,4 @@ def _shown(shape: Sequence[Any]) -> str:
 
 
 def _refused(what: str) -> Misconfigured:
-    return Misconfigured(f"the file is no detector that this agent can read: {what}", field="path", hint=_HINT)
+    return Misconfigured(f"this agent cannot use the file as a detector: {what}", field="path", hint=_HINT)

@@ -39,7 +39,7 @@ def read(folder: Path, score_threshold: float | None = None) -> tuple[ModelSpec,
     content = _bytes(folder / name, MOST_FILE_BYTES)
     digest = hashlib.sha256(content).hexdigest()
     if digest != spec.digest:
-        what = f"{folder / name} is damaged or another version: its sha256 is {digest[:12]}…"
+        what = f"{folder / name} is corrupt or another version: its sha256 is {digest[:12]}…"
         raise Misconfigured(f"{what}, model.json says {spec.digest[:12]}…", field="digest", hint=_HINT)
     return spec, content
 

@@ -91,7 +91,7 @@ class TimeFloor:
             fresh.write_text(datetime.fromtimestamp(self._kept_s, UTC).strftime("%Y-%m-%dT%H:%M:%S") + "\n")
             fresh.replace(self._file)
         except OSError as error:
-            log.debug("the time floor is not on disk: %s", error)
+            log.debug("the newest trusted time could not be saved: %s", error)
 
 
 class CertificateDates:
@@ -141,7 +141,7 @@ class CertificateDates:
         for peer in waiting:
             fault = self._fault(peer)
             if fault:
-                log.warning("the clock is trusted now, and a TLS connection is dropped: %s", fault[1])
+                log.warning("the clock is now trusted; TLS connection closed: %s", fault[1])
                 peer.drop(_error(*fault))
 
     def _admit(self, peer: _Dropping) -> None:

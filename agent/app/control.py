@@ -103,11 +103,11 @@ def status_line(reports: Sequence[UnitReport]) -> str:
     """How things are, in plain words: what is failed first, then what waits and for what."""
     failed = [f"{unit.name} failed ({unit.reason})" for unit in reports if unit.state is State.FAILED]
     waiting = [
-        f"{unit.name} waits ({unit.reason})"
+        f"{unit.name} is waiting ({unit.reason})"
         for unit in reports
         if unit.state in (State.WAITING, State.BACKING_OFF, State.STARTING) and unit.reason
     ]
     if not failed and not waiting:
-        return f"all {len(reports)} units run"
+        return f"all {len(reports)} units running"
     serving = len(reports) - len(failed) - len(waiting)
-    return "; ".join([f"{serving} of {len(reports)} units run", *failed, *waiting])
+    return "; ".join([f"{serving} of {len(reports)} units running", *failed, *waiting])

@@ -80,7 +80,7 @@ class Daemon:
         except EssentialUnitFailed as failure:
             log.critical("stopped: %s", failure)
             return 1
-        log.info("stopped in order")
+        log.info("stopped cleanly")
         return 0
 
     def _begin(self) -> None:
@@ -123,11 +123,11 @@ class Daemon:
 
     def _stop(self, number: int) -> None:
         if self.hub.supervisor.is_stopping:
-            log.critical("stopped at once, at the second signal; what was acknowledged is on disk")
+            log.critical("second signal: stopped at once; everything acknowledged is on disk")
             os._exit(128 + number)
         log.info("stopping")
         self._notifier.stopping()
-        self.hub.event(SystemEventKind.STOPPED, "told to stop", {"signal": signal.Signals(number).name})
+        self.hub.event(SystemEventKind.STOPPED, "stopping", {"signal": signal.Signals(number).name})
         # A thread of native code that hangs would keep the interpreter from ending; what counts is on disk.
         bound = threading.Timer(_STOP_BOUND_S, os._exit, (1,))
         bound.daemon = True

@@ -61,7 +61,7 @@ class Guarantee:
             try:
                 await self._ask()
             except (NotReady, Misconfigured, ClusterChanged) as error:
-                log.debug("the cluster does not say what it grants: %s", error)
+                log.debug("cannot check the settings of the Kafka topics: %s", error)
                 pause_s = _RETRY_S
             else:
                 pause_s = _AGAIN_S
@@ -78,7 +78,7 @@ class Guarantee:
         short, ahead = shortfalls(assessed), without_bound(assessed)
         said = zlib.crc32(repr([*sorted(short.items()), *sorted(ahead.items())]).encode()) if short or ahead else 0
         if said == (await self._log.cursor(_SAID) or 0):
-            log.debug("the cluster grants what it granted before")
+            log.debug("the guarantees of the Kafka topics have not changed")
             return
         text = _text(short, ahead)
         log.log(logging.WARNING if short or ahead else logging.INFO, "%s", text)
@@ -125,7 +125,7 @@ def _text(short: dict[str, list[str]], ahead: dict[str, str]) -> str:
     parts = []
     if short:
         why = "; ".join(dict.fromkeys(sentence for sentences in short.values() for sentence in sentences))
-        parts.append(f"exactly once cannot be relied on in {', '.join(short)}: {why}")
+        parts.append(f"exactly once is not guaranteed in {', '.join(short)}: {why}")
     if ahead:
         parts.append(f"{', '.join(ahead)}: {'; '.join(dict.fromkeys(ahead.values()))}")
-    return ". ".join(parts) or "all topics grant again what exactly once needs"
+    return ". ".join(parts) or "exactly once is guaranteed again in all topics"

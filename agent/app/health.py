@@ -52,7 +52,7 @@ class HubHealth:
             reasons.append("stopping")
         stats = hub.log.stats()
         if stats.stalled:
-            reasons.append("log: the disk takes no commit")
+            reasons.append("log: cannot write to its disk")
         reasons += [
             f"{unit.name}: {unit.reason or unit.state.value}"
             for unit in hub.supervisor.reports()

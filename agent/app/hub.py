@@ -159,7 +159,7 @@ class Hub:
         if report.outcome == "applied":
             self.event(
                 SystemEventKind.CONFIG_CHANGED,
-                f"document {report.revision[:12]} from {report.source} applied",
+                f"configuration {report.revision[:12]} from {report.source} applied",
                 {"revision": report.revision, "units": report.changed_units, "problems": report.problems},
             )
 

@@ -70,15 +70,15 @@ def judge(own: Origin, machine: str, upstream: GatewayRun | None) -> Judgement:
     before under the gateway's name, no number of it can be taken for another's.
     """
     if own.behind:
-        return Judgement(Verdict.RESTORED, "the file beside the log knows of a later run")
+        return Judgement(Verdict.RESTORED, "the file next to the log records a later run")
     if own.told_at < 0 and (upstream is None or upstream.log_id != own.log_id):
         return Judgement(Verdict.FIRST)
     if upstream is None:
-        return Judgement(Verdict.UNKNOWN, f"the last run record of this gateway is gone from {TOPIC}")
+        return Judgement(Verdict.UNKNOWN, f"the last run record of this gateway is no longer in {TOPIC}")
     if machine and upstream.machine_id and upstream.machine_id != machine:
-        return Judgement(Verdict.COPIED, f"run {upstream.run} of it was on another machine")
+        return Judgement(Verdict.COPIED, f"run {upstream.run} of this log was on another machine")
     if upstream.run >= own.run:
-        reason = f"this is run {own.run}, and run {upstream.run} was told upstream at {upstream.at.isoformat()}"
+        reason = f"this is run {own.run}, but Kafka has run {upstream.run}, reported at {upstream.at.isoformat()}"
         return Judgement(Verdict.RESTORED, reason)
     return Judgement(Verdict.SAME)
 
@@ -114,7 +114,7 @@ class Identity:
         else:
             await self._log.compared()
         if judgement.verdict is Verdict.UNKNOWN:
-            text = f"whether this log is this gateway's own is not known: {judgement.reason}"
+            text = f"cannot tell whether this log is a copy: {judgement.reason}"
             self._event(SystemEventKind.IDENTITY_UNKNOWN, text, {"log_id": own.log_id, "reason": judgement.reason})
         self.judgement = judgement
         self._told = self._run(own, judgement.verdict)
@@ -130,7 +130,7 @@ class Identity:
         records = await (self._log.adopt() if adopt else self._log.discard())
         if records:
             kind = SystemEventKind.LOG_ADOPTED if adopt else SystemEventKind.LOG_DISCARDED
-            done = "are sent, marked as possibly repeated" if adopt else "were given up"
+            done = "are sent, marked possibly_repeated" if adopt else "were discarded"
             self._event(kind, f"{records} records of a restored or copied log {done}", {"count": records})
         return records
 
@@ -155,7 +155,7 @@ class Identity:
         try:
             upstream = GatewayRun.model_validate_json(found.value)
         except ValueError:
-            return Judgement(Verdict.UNKNOWN, f"the record at offset {found.offset} of {TOPIC} does not read")
+            return Judgement(Verdict.UNKNOWN, f"cannot read the record at offset {found.offset} of {TOPIC}")
         return judge(own, self._machine, upstream)
 
     async def _read(self, newest: NewestOf, own: Origin) -> Newest | CannotTell:
@@ -171,9 +171,13 @@ class Identity:
     async def _fork(self, own: Origin, judgement: Judgement, restored_log: RestoredLog) -> Origin:
         records = await self._log.fork(Standing.WAITS if restored_log == "wait" else Standing.MARKED)
         forked = await self._log.origin(TOPIC)
-        what = "wait for `tidegate log adopt` or `discard`" if restored_log == "wait" else "are sent marked"
+        what = (
+            "are held until `tidegate log adopt` or `tidegate log discard`"
+            if restored_log == "wait"
+            else "are sent, marked possibly_repeated"
+        )
         text = f"log {own.log_id} is {judgement.verdict}: {judgement.reason}; {records} records of it {what}"
-        log.error("%s; new records are named by log %s", text, forked.log_id)
+        log.error("%s; new records use log id %s", text, forked.log_id)
         data = {"log_id": forked.log_id, "old_log_id": own.log_id, "count": records, "reason": judgement.reason}
         self._event(SystemEventKind.LOG_RESTORED, text, data | {"verdict": judgement.verdict.value})
         return forked

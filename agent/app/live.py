@@ -85,11 +85,11 @@ async def _kafka(config: Config) -> BrokerPart:
         try:
             lines += await ask_one(config, sink)
         except NotReady as fault:
-            lines.append(Line("kafka", None, f"cannot be asked: {fault.reason}", _hints(fault.hint)))
+            lines.append(Line("kafka", None, f"cannot check: {fault.reason}", _hints(fault.hint)))
             break
         except ClusterChanged as fault:
-            hint = "kafka.brokers lead to two clusters: name the brokers of one"
-            lines.append(Line("kafka", None, f"cannot be asked: {fault}", _hints(hint)))
+            hint = "kafka.brokers lists brokers of two clusters: list those of one only"
+            lines.append(Line("kafka", None, f"cannot check: {fault}", _hints(hint)))
             break
         except Misconfigured as fault:
             text = f"{fault.field}: {fault.reason}" if fault.field else fault.reason
@@ -104,7 +104,7 @@ async def _brokers(_config: Config, sink: KafkaSink) -> list[Line]:
     """Whether every broker can be reached at the address that the cluster announces for it."""
     away = await sink.unreachable_brokers()
     if not away:
-        return [Line("brokers", True, "every broker is reached at the address that the cluster announces")]
+        return [Line("brokers", True, "every broker is reachable at its advertised address")]
     return [Line(f"broker {one.broker}", False, one.reason, _hints(one.hint)) for one in away]
 
 
@@ -125,10 +125,10 @@ async def _producers(_config: Config, sink: KafkaSink) -> list[Line]:
             await asyncio.sleep(0.5)
         else:
             break
-    lines = [Line("producers", True, "the brokers have idempotent producers")]
+    lines = [Line("producers", True, "the brokers support idempotent producers")]
     lacking = await sink.cannot_look_up()
     if lacking:
-        text = f"what became of a batch cannot be asked: the brokers do not answer {lacking}"
+        text = f"the outcome of a batch cannot be looked up: the brokers do not support {lacking}"
         why = (
             "without an answer it is sent again under its own id for half of the time that brokers remember ids, and "
             "later marked possibly_repeated"
@@ -166,15 +166,15 @@ def _topic(topic: TopicAssessment, *, exactly_once: bool) -> Line:
     why = tuple(finding.text for finding in topic.findings if not finding.holds)
     promise = {
         Role.RECORDS: "exactly once" if exactly_once else "at least once, as configured",
-        Role.NEWEST: "its newest record of each key",
-        Role.READ: "what the fleet sends",
+        Role.NEWEST: "newest record of each key kept",
+        Role.READ: "pushes can be read",
     }[topic.role]
     if any(finding.name == EXISTS for finding in topic.findings):
         return Line(topic.topic, False, f"{topic.topic}: {why[0]}")
     if topic.falls_short:
-        return Line(topic.topic, False, f"{topic.topic}: {promise} cannot be relied on", why)
+        return Line(topic.topic, False, f"{topic.topic}: not guaranteed: {promise}", why)
     if any(finding.weight is Weight.GUARANTEE for finding in topic.unknown):
-        return Line(topic.topic, None, f"{topic.topic}: {promise}, as far as it can be asked", why)
+        return Line(topic.topic, None, f"{topic.topic}: {promise}, as far as can be checked", why)
     return Line(topic.topic, True, f"{topic.topic}: {promise}", why)
 
 
@@ -187,7 +187,7 @@ async def _mqtt(config: Config, connection: Mqtt, rate_hz: float, fill: int | No
         kept = await probe(settings, count)
         again = await redelivery(settings)
     except DriverNotReady as fault:
-        return BrokerPart(name, (Line(name, None, f"cannot be asked: {fault.reason}", _hints(fault.hint)),))
+        return BrokerPart(name, (Line(name, None, f"cannot check: {fault.reason}", _hints(fault.hint)),))
     except DriverMisconfigured as fault:
         return BrokerPart(name, (Line(name, False, f"{fault.field}: {fault.reason}", _hints(fault.hint)),))
     told = all(item.payload.at or item.payload.counter for item in connection.subscriptions if item.qos)
@@ -196,14 +196,25 @@ async def _mqtt(config: Config, connection: Mqtt, rate_hz: float, fill: int | No
 
 
 def _queue(kept: Kept, rate_hz: float) -> Line:
-    text = f"keeps {kept.kept:,} of {kept.offered:,} messages for a subscriber that is away"
+    text = f"keeps {kept.kept:,} of {kept.offered:,} messages for a disconnected subscriber"
     if kept.kept >= kept.offered:
         return Line("queue", True, f"{text}: {kept.offered / rate_hz:.0f} s at {rate_hz:g} a second, or more")
     if kept.kept == 0:
-        return Line("queue", False, text, (f"does it keep sessions, and may this user write and read {TOPIC}#?",))
+        return Line(
+            "queue",
+            False,
+            text,
+            (f"check that the broker keeps sessions and that this user may write and read {TOPIC}#",),
+        )
     why = (
-        f"at {rate_hz:g} a second it is full after {kept.kept / rate_hz:.0f} s, and what comes then is lost",
-        "raise the broker's bound (mosquitto: max_queued_messages and max_queued_bytes; deploy/mosquitto has them)",
+        (
+            f"at {rate_hz:g} messages a second the queue is full after {kept.kept / rate_hz:.0f} s; "
+            "later messages are lost"
+        ),
+        (
+            "raise the broker's queue limit (mosquitto: max_queued_messages and max_queued_bytes, as "
+            "in deploy/mosquitto)"
+        ),
     )
     return Line("queue", False, text, why)
 
@@ -211,48 +222,55 @@ def _queue(kept: Kept, rate_hz: float) -> Line:
 def _window(kept: Kept, log_stall_s: float, rate_hz: float) -> Line:
     needed = math.ceil(log_stall_s * rate_hz)
     if kept.kept == 0:
-        return Line("window", None, "nothing came that could stand unacknowledged")
+        return Line("window", None, "no message arrived, so the window could not be measured")
     at_least = kept.window == kept.kept
-    text = f"lets {'at least ' if at_least else ''}{kept.window:,} messages stand unacknowledged"
+    text = f"allows {'at least ' if at_least else ''}{kept.window:,} unacknowledged messages"
     ceiling = kept.ceiling_per_s
     if ceiling is not None:
-        text += f", which lets {ceiling:,.0f} a second through beside the log's own time"
+        text += f": at most {ceiling:,.0f} messages a second"
     if ceiling is not None and ceiling < rate_hz:
-        why = f"{rate_hz:g} a second were asked for: the rest waits at the broker"
+        why = f"the rate is {rate_hz:g} a second: the rest queues at the broker"
         return Line(
             "window", False, text, (why, "raise the broker's limit of messages in flight, or use another broker")
         )
     if kept.window >= needed:
-        return Line("window", True, f"{text}; {needed:,} are needed")
-    why = f"log_stall_s times {rate_hz:g} readings a second are {needed:,}"
+        return Line("window", True, f"{text}; {needed:,} needed")
+    why = f"log_stall_s times {rate_hz:g} readings a second is {needed:,}"
     if at_least:
-        return Line("window", None, text, (f"{why}; it was offered too few to tell",))
+        return Line("window", None, text, (f"{why}; raise --fill to test that many",))
     waits_s = log_stall_s - kept.window / rate_hz
     cure = (
-        "raise mqtt.receive_maximum, use MQTT 5, or raise the broker's own bound (mosquitto: max_inflight_messages)"
+        "raise mqtt.receive_maximum, use MQTT 5, or raise the broker's own limit (mosquitto: max_inflight_messages)"
     )
-    return Line("window", False, text, (f"{why}: while the disk hangs an alarm could wait {waits_s:.1f} s", cure))
+    return Line(
+        "window", False, text, (f"{why}: if the disk hangs, an alarm can be delayed by {waits_s:.1f} s", cure)
+    )
 
 
 def again_lines(found: Again, *, told: bool) -> list[Line]:
     """What came again after a lost connection. `told`: every payload says its own time or counter."""
     lines = [_again(found, told=told)]
     if found.retained:
-        text = f"sets RETAIN on what it has queued ({found.retained} of {found.queued} messages)"
-        why = "the gateway takes it as queued: in a session that was kept, before it subscribes again"
+        text = f"sets RETAIN on queued messages ({found.retained} of {found.queued} messages)"
+        why = "no harm: the gateway treats them as queued if they arrive in a kept session before it subscribes again"
         lines.append(Line("retain", True, text, (why,)))
     return lines
 
 
 def _again(found: Again, *, told: bool) -> Line:
     if not found.kept:
-        text = "does not keep the session of a subscriber whose connection is lost"
-        return Line("again", False, text, ("what comes meanwhile is lost: does it keep sessions for this user?",))
+        text = "does not keep the session of a subscriber that loses its connection"
+        return Line(
+            "again",
+            False,
+            text,
+            ("messages published meanwhile are lost: let the broker keep sessions for this user",),
+        )
     if found.taken == 0:
-        return Line("again", None, "no message came, so none could be sent again")
+        return Line("again", None, "no message arrived, so redelivery could not be tested")
     if found.again < found.taken:
-        text = f"sends only {found.again} of {found.taken} messages again that were not acknowledged"
-        why = "what is under way when the link or the gateway fails can be lost: use another broker"
+        text = f"redelivers only {found.again} of {found.taken} unacknowledged messages"
+        why = "messages in flight when the link or the gateway fails can be lost: use another broker"
         return Line("again", False, text, (why,))
     return _repeats(found, told=told)
 
@@ -260,18 +278,21 @@ def _again(found: Again, *, told: bool) -> Line:
 def _repeats(found: Again, *, told: bool) -> Line:
     marked, same = found.marked >= found.again, found.same_ids >= found.again
     text = (
-        f"sends again what was not acknowledged, {'marked' if marked else 'without'} DUP,"
+        f"redelivers unacknowledged messages {'with' if marked else 'without'} DUP,"
         f" under {'the same' if same else 'new'} ids, in {'order' if found.in_order else 'another order'}"
     )
     if found.marked_new:
-        text += "; it also marks what it has never sent"
+        text += "; it also sets DUP on messages that it never sent"
     if told:
         return Line("again", True, f"{text}: every payload has a time or counter, so each reading is stored once")
     cure = "set payload.at or payload.counter in every subscription, or use another broker"
     if not same:
-        return Line("again", False, text, ("after a lost link readings are stored twice", cure))
+        return Line("again", False, text, ("after a lost connection readings are stored twice", cure))
     if not marked:
-        why = "recognised only while the gateway runs, after eight different readings came again; else stored twice"
+        why = (
+            "repeats are recognised only while the gateway runs, from the ninth repeated reading on; "
+            "before that, readings are stored twice"
+        )
         return Line("again", False, text, (why, cure))
     return Line("again", True, f"{text}: each reading is stored once")
 

@@ -210,22 +210,22 @@ class Uplink:
             self._flowing.add(stream)
             self._answered.set()
             for name in (stream.topic, _repeated(stream)):
-                self._clear(f"kafka/{name}", f"{stream.lane} records of {stream.topic} are taken")
-            self._clear(_waiting(EVERYTHING), "records are sent")
+                self._clear(f"kafka/{name}", f"Kafka accepts {stream.lane} records of {stream.topic} again")
+            self._clear(_waiting(EVERYTHING), "Kafka accepts records again")
 
     def _reported(self, event: ShipperEvent) -> None:
         match event:
             case LinkLost(reason):
-                log.warning("Kafka is out of reach: %s; the log keeps everything", reason)
+                log.warning("Kafka cannot be reached: %s; the log keeps everything", reason)
             case LinkBack(after_s):
                 log.info("Kafka answers again after %.0f s", after_s)
             case Waiting(topic, reason, hint):
                 self._answered.set()
                 cure = f" ({hint})" if hint else ""
-                what = f"{topic} is not taken" if topic else "nothing is sent yet"
+                what = f"Kafka does not accept {topic}" if topic else "nothing has been sent yet"
                 self._raise(_waiting(topic), f"{what}: {reason}{cure}")
             case Recovered(topic):
-                self._clear(_waiting(topic), f"{topic or 'Kafka'} can be sent to again")
+                self._clear(_waiting(topic), f"{topic or 'Kafka'} accepts records again")
             case AnotherCluster(cluster, records):
                 self._tell_of_cluster(cluster, records)
                 self._own.tell_again()
@@ -235,7 +235,8 @@ class Uplink:
                 # Ends with the next batch of the stream that is taken.
                 self._flowing.discard(stream)
                 text = (
-                    f"{records} {stream.lane} records of {stream.topic} go again, marked possibly repeated: {reason}"
+                    f"{records} {stream.lane} records of {stream.topic} are sent again, marked "
+                    f"possibly_repeated: {reason}"
                 )
                 log.warning("%s", text)
                 self._raise(f"kafka/{_repeated(stream)}", text)
@@ -244,7 +245,10 @@ class Uplink:
                 log.warning("%s", event)
 
     def _tell_of_cluster(self, cluster: str, records: int) -> None:
-        text = f"cluster {cluster} answers where another one did; {records} records go to it marked possibly repeated"
+        text = (
+            f"another Kafka cluster ({cluster}) answers at kafka.brokers; {records} unacknowledged "
+            "records go to it, marked possibly_repeated"
+        )
         log.warning("%s", text)
         data = {"cluster": cluster, "count": records}
         self._events.post(SystemEventKind.CLUSTER_CHANGED, Severity.WARNING, source=_SOURCE, text=text, data=data)
@@ -255,13 +259,15 @@ class Uplink:
         happened = (
             "was deleted and created again" if created_again else "was deleted and created again, or lost records"
         )
-        what = f"{recalled.records} acknowledged records are sent again from local history, marked possibly repeated"
+        what = (
+            f"{recalled.records} acknowledged records are sent again from the log's history, marked possibly_repeated"
+        )
         if topic == TOPIC:
-            what = "this run is reported again"
+            what = "the run record is sent again"
             self._own.tell_again()
         text = f"Kafka topic {topic} {happened}: {what}"
         if recalled.not_held:
-            text += f"; {recalled.not_held} older records are no longer in local history"
+            text += f"; {recalled.not_held} older records are no longer in the log and may be lost"
         log.error("%s", text)
         data = {
             "topic": topic,
@@ -280,7 +286,7 @@ class Uplink:
         """A4: an earlier run may have left an alert about records that the log has since lost or given up."""
         waiting = [pending for pending in self._log.streams() if pending.records or pending.unsettled]
         possible = {f"kafka/{name}" for pending in waiting for name in (pending.topic, _repeated(pending))}
-        self._alerts.end_others((_KIND,), possible | {_waiting(EVERYTHING)}, "no record waits for it any more")
+        self._alerts.end_others((_KIND,), possible | {_waiting(EVERYTHING)}, "no record is pending for it any more")
 
     def _goes_on(self, stream: Stream) -> bool:
         """Whether some of what its topic lost is yet to go."""

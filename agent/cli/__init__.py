@@ -23,14 +23,14 @@ _VERBS = ("run", "check", "status", "reload", "log", "audit", "schema")
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _EPILOG = """\b
 Exit status:
-  0  well
-  1  not well: the daemon gave up, is not ready, or a file cannot be read
+  0  ok
+  1  failed: the daemon gave up, is not ready, or a file cannot be read
   2  a mistake in the command or in the configuration
-  3  no daemon runs
+  3  the daemon is not running
 \b
 Environment:
-  TIDEGATE_CONFIG  the configuration, where --config is not given
-  NO_COLOR         no colours, on a terminal too"""
+  TIDEGATE_CONFIG  configuration file, if --config is not given
+  NO_COLOR         no colours, even on a terminal"""
 
 
 class _Verbs(click.Group):
@@ -47,7 +47,7 @@ class _Verbs(click.Group):
             if error.errno not in _NO_ROOM:
                 raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            click.echo(f"the answer cannot be written: {error.strerror}", err=True)
+            click.echo(f"cannot write the output: {error.strerror}", err=True)
             sys.exit(NOT_WELL)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -66,7 +66,7 @@ class _Verbs(click.Group):
 @click.version_option(__version__, prog_name="tidegate", message="%(prog)s %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Run a fish farm's gateway, and look after it."""
+    """Run and inspect the gateway agent of a fish farm."""
     if os.environ.get("NO_COLOR"):
         ctx.color = False
     if ctx.invoked_subcommand != "run":

@@ -52,14 +52,14 @@ def ask(
             answer = json.loads(response.read())
             return response.status, answer if isinstance(answer, dict) else {}
     except (FileNotFoundError, ConnectionRefusedError):
-        _end(NO_DAEMON, f"no daemon runs: nobody listens on {path}")
+        _end(NO_DAEMON, f"the daemon is not running: nothing listens on {path}")
     except PermissionError:
-        _end(NOT_WELL, f"may not ask on {path}: be root, or in the group that owns it")
+        _end(NOT_WELL, f"no permission for {path}: run as root, or join the group that owns it")
     except TimeoutError:
-        _end(NOT_WELL, f"the daemon has {path} open but does not answer")
+        _end(NOT_WELL, f"the daemon does not answer on {path}")
     except (OSError, http.client.HTTPException, ValueError) as fault:
         why = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
-        _end(NOT_WELL, f"cannot ask on {path}: {why}")
+        _end(NOT_WELL, f"cannot talk to the daemon on {path}: {why}")
 
 
 def _wait(daemon: socket.socket, waits: Callable[[int], str]) -> None:
@@ -70,7 +70,7 @@ def _wait(daemon: socket.socket, waits: Callable[[int], str]) -> None:
     until = (datetime.now(UTC) + timedelta(seconds=CHANGE_TIMEOUT_S - _PATIENT_S)).strftime("%H:%M:%S")
     click.echo(f"{waits(process)}; waiting until {until} UTC", err=True)
     if not select.select([daemon], [], [], CHANGE_TIMEOUT_S - _PATIENT_S)[0]:
-        later = "what was asked for is done later if the daemon runs on: see `tidegate status`"
+        later = "the daemon still does it once it can: see `tidegate status`"
         _end(NOT_WELL, f"no answer after {CHANGE_TIMEOUT_S:.0f} s: {waits(process)}; {later}")
 
 

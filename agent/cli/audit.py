@@ -33,16 +33,23 @@ _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 @click.command()
 @options.config
-@click.option("--gateway", help="Whose records.  [default: the configuration's]")
-@click.option("--brokers", help="Where to ask, host:port with commas, without TLS or log-in; no configuration then.")
-@click.option("--topics", default=_TOPICS, show_default=True, help="The topics of the gateway, with commas.")
-@click.option("--log", "log_file", type=_FILE, help="The gateway's log file: what it still holds is not missing.")
-@click.option("--from-seq", type=click.IntRange(0), help="Begin with this number, whatever came before it.")
-@click.option("--until-seq", type=click.IntRange(0), help="End with this number.  [default: the highest seen]")
+@click.option("--gateway", help="Gateway to audit.  [default: the configuration's]")
 @click.option(
-    "--wait", "wait_s", type=click.FloatRange(0), default=10.0, show_default=True, help="Seconds to read on."
+    "--brokers", help="Kafka brokers (host:port, comma-separated), without TLS or login, in place of a configuration."
 )
-@click.option("--at-least-once", is_flag=True, help="Records that came twice are no fault.")
+@click.option("--topics", default=_TOPICS, show_default=True, help="The gateway's topics, comma-separated.")
+@click.option("--log", "log_file", type=_FILE, help="The gateway's log file: records still in it count as pending.")
+@click.option("--from-seq", type=click.IntRange(0), help="First number to audit; earlier ones are ignored.")
+@click.option("--until-seq", type=click.IntRange(0), help="Last number to audit.  [default: the highest found]")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    help="Seconds to keep reading while records are missing.",
+)
+@click.option("--at-least-once", is_flag=True, help="Accept records that arrived twice.")
 @options.as_json
 def audit(  # noqa: PLR0917 - one for each option
     config_path: Path,
@@ -57,7 +64,7 @@ def audit(  # noqa: PLR0917 - one for each option
     at_least_once: bool,
     as_json: bool,
 ) -> None:
-    """Account for every number of a gateway: delivered, removed and why, marked, doubled, or missing.
+    """Account for every record number of a gateway: delivered, removed (and why), repeated, or missing.
 
     Reads the gateway's topics to their ends, and on for --wait seconds while something is missing, because lanes do
     not keep order among each other. The exit status is 1 if a number is missing or came twice unmarked, and also if
@@ -72,9 +79,7 @@ def audit(  # noqa: PLR0917 - one for each option
     try:
         statements = asyncio.run(_statements(reading, log_file, (from_seq, until_seq), wait_s))
     except (NotReady, Misconfigured) as fault:
-        click.echo(
-            f"the topics cannot be read: {fault.reason}" + (f" ({fault.hint})" if fault.hint else ""), err=True
-        )
+        click.echo(f"cannot read the topics: {fault.reason}" + (f" ({fault.hint})" if fault.hint else ""), err=True)
         sys.exit(NOT_WELL)
     if as_json:
         click.echo(json.dumps(_answer(whose, reading, statements), indent=2))
@@ -93,13 +98,13 @@ def _cluster(config_path: Path, gateway: str | None, brokers: str | None) -> tup
 
     if brokers is not None:
         if gateway is None:
-            _mistaken("--gateway must be named where there is no configuration")
+            _mistaken("--brokers needs --gateway")
         from agent.config.schema import Kafka  # noqa: PLC0415 - pydantic; not for --help
 
         try:
             named = Kafka.model_validate({"brokers": brokers}).brokers
         except ValueError:
-            _mistaken(f"--brokers must be host:port, with commas; {brokers} is not")
+            _mistaken(f"--brokers must be host:port, comma-separated; {brokers} is not")
         return KafkaSettings(tuple(named), client_id="tidegate-audit"), gateway or ""
     from agent.app.uplink import kafka_settings  # noqa: PLC0415 - the whole daemon; not where it is not asked for
     from agent.config import ConfigErrors, load  # noqa: PLC0415 - likewise
@@ -183,7 +188,7 @@ def _answer(gateway: str, reading: Topics, statements: Sequence[Statement]) -> d
 
 def _lines(gateway: str, reading: Topics, statements: Sequence[Statement]) -> list[str]:
     if not statements:
-        return [printable(f"no records of gateway {gateway} were found")]
+        return [printable(f"no records of gateway {gateway} found")]
     rows = [
         [
             one.log_id,
@@ -206,7 +211,9 @@ def _lines(gateway: str, reading: Topics, statements: Sequence[Statement]) -> li
         lines += [f"{one.log_id or 'an unknown log'}: {note}" for note in _notes(one)]
     if reading.cut_off:
         named = ", ".join(sorted(reading.cut_off))
-        lines.append(f"{named}: the oldest records are gone from Kafka; what they held is missing here (--from-seq)")
+        lines.append(
+            f"{named}: Kafka no longer has the oldest records; what they held counts as missing here (see --from-seq)"
+        )
     return [printable(line) if index > len(rows) else line for index, line in enumerate(lines)]
 
 
@@ -214,24 +221,27 @@ def _notes(one: Statement) -> list[str]:
     notes = []
     if one.unseen_before:
         notes.append(
-            f"the first number found is {one.first:,}; nothing says what became of {_range(1, one.unseen_before)}. "
-            f"If they are known to be gone, add --from-seq {one.first}"
+            f"the first number found is {one.first:,}; no record or ledger entry covers "
+            f"{_range(1, one.unseen_before)}. "
+            f"If Kafka's retention removed them, add --from-seq {one.first}"
         )
     notes += [f"{count:,} {reason}" for reason, count in sorted(one.removed.items())]
     if one.aggregates_told:
         notes.append(
-            f"{one.aggregates_told:,} aggregates stand for thinned records; {one.aggregates:,} arrived so far"
+            f"{one.aggregates_told:,} aggregates replace thinned records; {one.aggregates:,} have arrived so far"
         )
     notes += [
-        f"{reason}: " + ("nobody knows how many" if count is None else f"{count:,}, numbers not known")
+        f"{reason}: " + ("number unknown" if count is None else f"{count:,}, numbers not known")
         for reason, count in sorted(one.uncounted.items())
     ]
     if one.by_count:
-        notes.append(f"{one.by_count:,} numbers are accounted for by the count of a range only")
+        notes.append(f"{one.by_count:,} numbers are covered only by the count of a ledger entry")
     if one.surplus:
-        notes.append(f"the ledger counts {one.surplus:,} more than are gone: as many could be missing unseen")
+        notes.append(
+            f"the ledger counts {one.surplus:,} more records than are gone: as many missing ones could go unnoticed"
+        )
     if one.repeated:
-        notes.append(f"{one.repeated:,} records came again, marked as possibly repeated")
+        notes.append(f"{one.repeated:,} records arrived again, marked possibly_repeated")
     for what, ranges in (("missing", one.missing_ranges), ("doubled", one.duplicated_ranges)):
         notes += [f"{what}: {_range(*found)}" for found in ranges[:_MOST_RANGES]]
         if len(ranges) > _MOST_RANGES:

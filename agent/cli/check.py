@@ -21,25 +21,27 @@ _STANDARD_INPUT: Final = Path("-")
 
 @click.command()
 @options.config
-@click.option("--pushed", is_flag=True, help="By the stricter rules for documents that are pushed.")
+@click.option("--pushed", is_flag=True, help="Check by the stricter rules for pushes.")
 @click.option(
     "--against",
     "config_yaml",
     type=click.Path(path_type=Path),
-    help="With --pushed: the gateway's config.yaml, which pins what a push may not change.",
+    help="With --pushed: the gateway's config.yaml, whose pinned keys a push may not change.",
 )
-@click.option("--live", is_flag=True, help="Also ask Kafka what it grants, and each MQTT broker what it keeps.")
+@click.option(
+    "--live", is_flag=True, help="Also test Kafka and each MQTT broker: topics, rights, queues, redelivery."
+)
 @click.option(
     "--rate",
     type=click.FloatRange(0.1, 100_000),
     default=200.0,
     show_default=True,
-    help="With --live: readings a second that a connection brings.",
+    help="With --live: expected readings a second on each MQTT connection.",
 )
 @click.option(
     "--fill",
     type=click.IntRange(1, 1_000_000),
-    help="With --live: messages to fill a test session with; 5,000 or twice the window needed if not set.",
+    help="With --live: messages queued in the test session.  [default: 5,000, or twice the window needed]",
 )
 @options.as_json
 def check(
@@ -52,19 +54,19 @@ def check(
     live: bool,
     as_json: bool,
 ) -> None:
-    """Validate a configuration as the daemon does: one line a problem, with its line, its key and a hint.
+    """Validate a configuration as the daemon does. Each problem is one line: file, line, key and hint.
 
-    `--config -` reads standard input. With --pushed it is checked as a push; --against then says for which gateway.
-    The exit status is 2 where there are problems.
+    `--config -` reads standard input. --pushed checks it as a push, --against for which gateway.
+    The exit status is 2 if there are problems.
 
-    With --live it then asks the brokers, beside a daemon that may run: in which topics exactly once can be relied
-    on and which rights are missing, and how many messages each MQTT broker keeps while the gateway is away. The
-    exit status is 1 where something falls short or cannot be asked.
+    --live then tests the brokers; the daemon may be running. It says in which topics exactly once is guaranteed,
+    which rights are missing, and how many messages each MQTT broker keeps while the gateway is away. The
+    exit status is 1 if something falls short or cannot be checked.
     """
     from agent.config import ConfigErrors, digest  # noqa: PLC0415 - not for --help and --version
 
     if config_yaml is not None and not pushed:
-        raise click.UsageError("--against is for documents that are pushed: add --pushed")
+        raise click.UsageError("--against is for pushes: add --pushed")
     problems: list[Problem] = []
     revision = None
     report = None

@@ -43,7 +43,7 @@ def content(record: Record | None) -> dict[str, Any]:
 def text(record: Record | None) -> str:
     """Key and value for a person."""
     if record is None:
-        return "(damaged: does not read)"
+        return "(corrupt: cannot be read)"
     return b" ".join((record.key or b"", record.value or b"")).decode(errors="replace")
 
 

@@ -32,14 +32,12 @@ class _Moment(click.ParamType[int]):
 
 
 @click.command()
-@click.option("--from-seq", type=click.IntRange(0, 1 << 47), default=1, help="Begin with this number.")
-@click.option("--until-seq", type=click.IntRange(0, 1 << 47), help="End with this number.  [default: the newest now]")
-@click.option("--since", type=_Moment(), help="Only what the log took then or later, by the gateway's clock.")
-@click.option("--until", type=_Moment(), help="Only what the log took before.")
-@click.option(
-    "--lane", type=click.Choice(_LANES), help="Only of this lane, which is the one that records came in by."
-)
-@click.option("--topic", help="Only of this topic.")
+@click.option("--from-seq", type=click.IntRange(0, 1 << 47), default=1, help="First number to print.")
+@click.option("--until-seq", type=click.IntRange(0, 1 << 47), help="Last number to print.  [default: the newest]")
+@click.option("--since", type=_Moment(), help="Only records stored at or after this time, by the gateway's clock.")
+@click.option("--until", type=_Moment(), help="Only records stored before this time.")
+@click.option("--lane", type=click.Choice(_LANES), help="Only records that were stored in this lane.")
+@click.option("--topic", help="Only this topic.")
 @options.on_log
 def export(  # noqa: PLR0917 - one for each option
     log_file: LogFile,
@@ -50,10 +48,10 @@ def export(  # noqa: PLR0917 - one for each option
     lane: str | None,
     topic: str | None,
 ) -> None:
-    """Print records in the order of their numbers, one JSON object a line, as `tail --json` has them.
+    """Print records in order of their numbers, one JSON object a line, as `tail --json` does.
 
-    However slowly they are read, the daemon goes on writing and trimming: what it removes before its turn is left
-    out. Without bounds it is all that the log holds now.
+    The daemon goes on writing and trimming while you read; what it removes first is left
+    out. Without options it prints all that the log holds now.
     """
     from sync.log.disk.schema import MAX_NUMBER  # noqa: PLC0415 - likewise
     from sync.log.inspect.export import Selection  # noqa: PLC0415 - the log's codecs; not for --help

@@ -30,19 +30,19 @@ Answer = TypeVar("Answer")
 
 _LANES = ("alert", "live", "backfill", "bulk")
 _count = click.option(
-    "-n", "--count", type=click.IntRange(1, 100_000), default=10, show_default=True, help="At most so many."
+    "-n", "--count", type=click.IntRange(1, 100_000), default=10, show_default=True, help="How many to print at most."
 )
 
 
 @click.group(invoke_without_command=True)
 @options.config
-@options.folder("--state-dir", "Folder of the log.")
+@options.folder("--state-dir", "Folder that holds the log.")
 @options.as_json
 @click.pass_context
 def log(ctx: click.Context, config_path: Path, state_dir: Path | None, *, as_json: bool) -> None:
-    """Look into the durable log. Without a further word: `lanes`.
+    """Look into the durable log. Without a command: `lanes`.
 
-    Read from the file itself, in short transactions: it does no harm to a daemon that runs.
+    It reads the file itself, in short transactions, and does not disturb a running daemon.
     """
     ctx.obj = options.LogFile(config_path, state_dir)
     if ctx.invoked_subcommand is None:
@@ -56,7 +56,7 @@ log.add_command(export)
 @options.as_json
 @options.on_log
 def lanes(log_file: LogFile, *, as_json: bool) -> None:
-    """Show what waits to be delivered, by lane and topic."""
+    """Show pending records by lane and topic."""
     waiting = _read(log_file, lambda reader: reader.depth())
     if as_json:
         _print_json([asdict(stream) for stream in waiting])
@@ -78,11 +78,11 @@ def lanes(log_file: LogFile, *, as_json: bool) -> None:
 
 
 @log.command()
-@click.option("--lane", type=click.Choice(_LANES), help="Only of this lane.")
+@click.option("--lane", type=click.Choice(_LANES), help="Only this lane.")
 @options.as_json
 @options.on_log
 def depth(log_file: LogFile, lane: str | None, *, as_json: bool) -> None:
-    """Print how many records are not delivered yet: one number."""
+    """Print how many records are not delivered yet, as one number."""
     waiting = _read(log_file, lambda reader: reader.depth())
     depths = {
         name: sum(stream.pending + stream.leased + stream.waiting for stream in waiting if stream.lane == name)
@@ -96,12 +96,12 @@ def depth(log_file: LogFile, lane: str | None, *, as_json: bool) -> None:
 
 @log.command()
 @_count
-@click.option("--lane", type=click.Choice(_LANES), help="Only of this lane.")
-@click.option("--topic", help="Only of this topic.")
+@click.option("--lane", type=click.Choice(_LANES), help="Only this lane.")
+@click.option("--topic", help="Only this topic.")
 @options.as_json
 @options.on_log
 def tail(log_file: LogFile, count: int, lane: str | None, topic: str | None, *, as_json: bool) -> None:
-    """Print the newest records, the newest last. With --json one object a line, headers included."""
+    """Print the newest records, newest last. --json prints one object a line, with headers."""
     from sync.values import Lane  # noqa: PLC0415 - with the log's codecs
 
     wanted = None if lane is None else Lane(lane)
@@ -118,7 +118,7 @@ def tail(log_file: LogFile, count: int, lane: str | None, topic: str | None, *, 
 @options.as_json
 @options.on_log
 def dead_letters(log_file: LogFile, count: int, *, as_json: bool) -> None:
-    """Print the newest records that Kafka refused for themselves, and why."""
+    """Print the newest dead letters: records that Kafka refused, and why."""
     for letter in _read(log_file, lambda reader: reader.dead_letters(count)):
         if as_json:
             found = {
@@ -142,14 +142,14 @@ def dead_letters(log_file: LogFile, count: int, *, as_json: bool) -> None:
 def losses(log_file: LogFile, count: int, *, as_json: bool) -> None:
     """Print the newest entries of the loss ledger: records that left the log undelivered, and why.
 
-    One whose count nobody knows says what happened, and which file it was, by the name that it was put aside as.
+    A loss that could not be counted says what happened, and the name of the log file that was put aside.
     """
     for loss in _read(log_file, lambda reader: reader.losses(count)):
         if as_json:
             uncounted = {"topic": None, "records": None, "text": loss.topic} if loss.uncounted else {}
             click.echo(json.dumps(asdict(loss) | uncounted | {"at": entries.time(loss.at_ms)}))
         else:
-            at = entries.time(loss.at_ms) if loss.at_ms else "(nobody knows when)"
+            at = entries.time(loss.at_ms) if loss.at_ms else "(time unknown)"
             click.echo(printable(f"{at} {_loss(loss)}"))
 
 
@@ -159,7 +159,7 @@ def _loss(loss: Loss) -> str:
         return f"an unknown number of records: {loss.reason}, {loss.topic}"
     span = "" if loss.first is None else f", {loss.first} to {loss.last}"
     if loss.lane is None:
-        return f"no record has {loss.records} numbers{span}: {loss.reason}"
+        return f"{loss.records} numbers without a record{span}: {loss.reason}"
     into = "" if loss.into_records is None else f" into {loss.into_records}"
     return f"{loss.lane}/{loss.topic} {loss.records} records{span}: {loss.reason}{into}"
 
@@ -169,8 +169,8 @@ def _loss(loss: Loss) -> str:
 @options.as_json
 @options.on_log
 def adopt(log_file: LogFile, runtime_dir: Path | None, *, as_json: bool) -> None:
-    """Have the daemon send what waits of a restored or copied log, each record marked `possibly_repeated`."""
-    _decide(log_file, runtime_dir, "adopt", "records are sent, marked as possibly repeated", as_json=as_json)
+    """Send the held records of a restored or copied log, each marked `possibly_repeated`."""
+    _decide(log_file, runtime_dir, "adopt", "records are sent, marked possibly_repeated", as_json=as_json)
 
 
 @log.command()
@@ -178,8 +178,8 @@ def adopt(log_file: LogFile, runtime_dir: Path | None, *, as_json: bool) -> None
 @options.as_json
 @options.on_log
 def discard(log_file: LogFile, runtime_dir: Path | None, *, as_json: bool) -> None:
-    """Have the daemon give up what waits of a restored or copied log, with an entry in the loss ledger."""
-    _decide(log_file, runtime_dir, "discard", "records were given up", as_json=as_json)
+    """Discard the held records of a restored or copied log; the loss ledger counts them."""
+    _decide(log_file, runtime_dir, "discard", "records were discarded", as_json=as_json)
 
 
 def _decide(log_file: LogFile, runtime_dir: Path | None, what: str, done: str, *, as_json: bool) -> None:
@@ -187,16 +187,16 @@ def _decide(log_file: LogFile, runtime_dir: Path | None, what: str, done: str, *
         from sync.log.disk import foreign  # noqa: PLC0415 - the log's codecs; not for --help
 
         who = " and ".join(foreign.writers(log_file.path, daemon))
-        return f"{log_file.path} is locked by another program, {who}" if who else "the daemon has not answered yet"
+        return f"{log_file.path} is locked by {who}" if who else "the daemon has not answered yet"
 
     status, answer = ask(socket_path(log_file.config_path, runtime_dir), "POST", f"/log/{what}", waits)
     if status != HTTPStatus.OK:
-        _end(f"the daemon could not: {answer.get('detail', status)}")
+        _end(f"the daemon refused: {answer.get('detail', status)}")
     if as_json:
         _print_json(answer)
     else:
         records = answer.get("records", 0)
-        click.echo(f"{records} {done}" if records else "nothing waits")
+        click.echo(f"{records} {done}" if records else "no records are held")
 
 
 def _read(log_file: LogFile, question: Callable[[LogReader], list[Answer]]) -> list[Answer]:

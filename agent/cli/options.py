@@ -24,9 +24,9 @@ config = click.option(
     default=_DEFAULT,
     envvar="TIDEGATE_CONFIG",
     show_default=True,
-    help="The configuration.",
+    help="Configuration file.",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for scripts.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 def folder(name: str, text: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
@@ -73,8 +73,8 @@ class LogFile:
 def on_log(verb: Callable[..., None]) -> Callable[..., None]:
     """For the verbs of `tidegate log`: they take the options that say which log, too, and get a `LogFile`."""
 
-    @click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), help="The configuration.")
-    @folder("--state-dir", "Folder of the log.")
+    @click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), help="Configuration file.")
+    @folder("--state-dir", "Folder that holds the log.")
     @functools.wraps(verb)
     def placed(config_path: Path | None, state_dir: Path | None, **others: Any) -> None:
         log: LogFile = click.get_current_context().obj

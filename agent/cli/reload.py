@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 @options.folder("--runtime-dir", "Folder of the daemon's socket.")
 @options.as_json
 def reload(config_path: Path, runtime_dir: Path | None, *, as_json: bool) -> None:
-    """Have the running daemon look at its configuration again, and say what became of it.
+    """Make the running daemon read its configuration again, and print the result.
 
-    The exit status is 2 where it was refused; the daemon then goes on as it was.
+    The exit status is 2 if it was refused; the daemon then goes on with the old one.
     """
     status, answer = ask(socket_path(config_path, runtime_dir), "POST", "/reload")
     if as_json:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 @click.command()
 @options.config
 def run(config_path: Path) -> None:
-    """Run the gateway's daemon until it is told to stop (SIGTERM, Ctrl-C).
+    """Run the gateway's daemon until SIGTERM or Ctrl-C.
 
-    SIGHUP looks at the configuration again. A second signal to stop ends it at once.
+    SIGHUP reads the configuration again. A second SIGTERM or Ctrl-C ends it at once.
     """
     from agent.app.daemon import run as run_daemon  # noqa: PLC0415 - brings everything; the other verbs need none of it
     from agent.config import ConfigErrors  # noqa: PLC0415 - the same

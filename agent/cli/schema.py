@@ -12,7 +12,7 @@ from agent.cli import MISTAKEN
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--list", "only_names", is_flag=True, help="Name the schemas, one a line.")
+@click.option("--list", "only_names", is_flag=True, help="List the names of the schemas, one a line.")
 def schema(name: str | None, *, only_names: bool) -> None:
     """Print the JSON Schema of NAME: of a topic's records, or of `config`. Without NAME, of all of them.
 
@@ -27,6 +27,6 @@ def schema(name: str | None, *, only_names: bool) -> None:
     schemas = {topic: events.schema(topic) for topic in events.SCHEMAS}
     schemas["config"] = {"$id": "tidegate.config", **Config.model_json_schema()}
     if name is not None and name not in schemas:
-        click.echo(f"there is no schema {name}; there are {', '.join(schemas)}", err=True)
+        click.echo(f"unknown schema {name}; known: {', '.join(schemas)}", err=True)
         sys.exit(MISTAKEN)
     click.echo(json.dumps(schemas if name is None else schemas[name], indent=2, ensure_ascii=False))

@@ -90,11 +90,11 @@ def _uplink(answer: dict[str, Any]) -> str:
     for trouble in uplink.get("troubles", []):
         topics.setdefault(_trouble(trouble), []).append(str(trouble.get("topic", "")))
     waits = [
-        f"{', '.join(names)} not taken: {why}" if all(names) else f"nothing is sent yet: {why}"
+        f"{', '.join(names)} not accepted: {why}" if all(names) else f"nothing has been sent yet: {why}"
         for why, names in topics.items()
     ]
     lost = [
-        f"{topic} lost {count:,} records in Kafka since the start, which are sent again"
+        f"{topic} lost {count:,} records in Kafka since the start; they are sent again"
         for topic, count in uplink.get("lost_upstream", {}).items()
     ]
     return "; ".join(["connected", *waits, *lost])
@@ -121,7 +121,7 @@ def _link(answer: dict[str, Any]) -> str:
     if idle is not None:
         today += f", {size(idle)} a day idle"
     elif missing:
-        today += f", what an idle day takes is not known yet: {missing}"
+        today += f", traffic of an idle day not known yet: {missing}"
     if link.get("left_bytes") is None:
         return today
     left, whole = link["left_bytes"], size(link.get("budget_bytes") or 0)
@@ -138,15 +138,15 @@ def _log(answer: dict[str, Any]) -> str:
     held = f"{size(log.get('bytes', 0))} of {size(bound)}" if bound else size(log.get("bytes", 0))
     parts = [held if a_day is None else f"{held}, writes {size(a_day)} a day"]
     if log.get("stalled"):
-        parts.append("the disk takes no commit: readings are judged but not kept")
+        parts.append("cannot write to its disk: readings still raise alarms, but are not stored")
     if log.get("disk_short"):
-        parts.append("its disk is short of space: it grows no more")
+        parts.append("disk nearly full: the log does not grow any more")
     reasons = dict(log.get("lost", {}))
     thinned = reasons.pop("thinned", 0)
     for count, words in (
         (sum(reasons.values()), "records lost since the start"),
         (thinned, "records thinned to aggregates"),
-        (log.get("waiting", 0), "wait for `tidegate log adopt` or `discard`"),
+        (log.get("waiting", 0), "are held until `tidegate log adopt` or `tidegate log discard`"),
         (log.get("dead_letters", 0), "dead letters"),
         (log.get("quarantined", 0), "files put aside"),
     ):
@@ -160,11 +160,11 @@ def _full(log: dict[str, Any]) -> str:
     if not log.get("bound_bytes"):
         return ""
     if log.get("forecast_missing"):
-        return f"when it is full cannot be said yet: {log['forecast_missing']}"
+        return f"no forecast yet of when it is full: {log['forecast_missing']}"
     lanes = log.get("lanes", {})
     full_s, thinned_s = (lanes.get(name, {}).get("full_s") for name in ("bulk", "live"))
     if full_s is None:
-        return "nothing comes in that would fill it"
+        return "not filling up"
     if thinned_s is not None and thinned_s < full_s:
         # Thinning makes room: how much, only the readings to come decide.
         thinned = f"old readings become one-minute values in {duration(thinned_s)}"
@@ -176,7 +176,7 @@ def _times(answer: dict[str, Any]) -> str:
     """What was wrong with the times that devices state; empty if nothing was."""
     times = answer.get("times", {})
     parts = []
-    for key, words in (("problems", "with a device time that is"), ("not_judged", "changed no alarm, being")):
+    for key, words in (("problems", "with a device time that is"), ("not_judged", "not judged because")):
         counts = times.get(key, {})
         if counts:
             parts.append(f"{words} " + ", ".join(f"{name} ({count:,})" for name, count in sorted(counts.items())))
@@ -208,7 +208,7 @@ def _subscriptions(answer: dict[str, Any]) -> list[str]:
         newest = one.get("newest_unreadable")
         why = f"{newest.get('topic', '?')}: {newest.get('reason', '?')}" if newest else ""
         rows.append([name, f"{one.get('readings', 0):,}", f"{one.get('unreadable', 0):,}", why])
-    return table(("SUBSCRIPTION", "READINGS", "UNREADABLE", "NEWEST OF THOSE"), rows, right=(1, 2)) if rows else []
+    return table(("SUBSCRIPTION", "READINGS", "UNREADABLE", "NEWEST UNREADABLE"), rows, right=(1, 2)) if rows else []
 
 
 def _brokers(answer: dict[str, Any]) -> list[str]:
@@ -226,7 +226,7 @@ def _brokers(answer: dict[str, Any]) -> list[str]:
                     *(f"{count:,}" for count in counts),
                 ]
             )
-    titles = ("BROKER", "WINDOW", "CEILING", "CAME AGAIN", "KNOWN", "PROBABLY TWICE")
+    titles = ("BROKER", "WINDOW", "MAX RATE", "REDELIVERED", "RECOGNISED", "PROBABLY TWICE")
     return ["", *table(titles, rows, right=(1, 2, 3, 4, 5))] if rows else []
 
 

@@ -38,36 +38,36 @@ _WORDS = {int: "whole number", float: "number", bool: "true or false", str: "tex
 _HEAD = """\
 # Configuration
 
-One document is the whole configuration: `config.yaml`, and the same in a push from the centre. It is strict: a key
-that is not listed here is an error, and so is a reference to nothing. `tidegate check` validates it as the daemon
-does and names each problem with line, path and hint.
+`config.yaml` is the whole configuration, and so is each push. It is strict: a key that is not listed here is an
+error, and so is a reference to something that does not exist. `tidegate check` validates it as the daemon does and
+names each problem with line, path and hint.
 
-This page is made from the schema: `python -m agent.config.docs > docs/CONFIG.md`.
+This page is generated from the schema: `python -m agent.config.docs > docs/CONFIG.md`.
 
 ## How values are read
 
-- What a value means, its key decides: `version: 5`, `id: 007` and `site: no` are text where text is wanted. Quotes
-  are needed only where YAML itself asks for them. A key without a value counts as not written.
-- `${NAME}` is the environment variable, and an error where it is not set; in `${NAME:-default}` the default stands in
-  where it is not set or empty; `$${` is `${`. What came from the environment is never shown in a message.
-- Relative paths count from the folder of `config.yaml`. `package:fish/1` is a model that is shipped.
-- Secrets stand in files of one line: systemd's credentials (`${CREDENTIALS_DIRECTORY}/mqtt-password`) or a file that
+- The key decides the type of a value: `version: 5`, `id: 007` and `site: no` are text if the key takes text. Quotes
+  are needed only where YAML itself needs them. A key without a value counts as not written.
+- `${NAME}` is the environment variable, and an error if it is not set; `${NAME:-default}` uses the default if it is
+  not set or empty; `$${` is `${`. Values from the environment are never shown in a message.
+- Relative paths count from the folder of `config.yaml`. `package:fish/1` is a model that is included.
+- Secrets are in files of one line: systemd's credentials (`${CREDENTIALS_DIRECTORY}/mqtt-password`) or a file that
   only the agent can read. There is no key for a password itself.
 - Aliases (`*name`) work within bounds; tags, merge keys and a second document do not. A document has at most 1 MiB.
 
 ## In a push
 
-The same document, with more rules, because whoever can push must not be able to read the gateway, to have its
-passwords sent elsewhere or to cut it off. A push that breaks one is refused as a whole, `fleet-reported` names the
-key, and what runs goes on.
+The same document, with more rules, because someone who can push must not be able to read files of the gateway, have
+its passwords sent elsewhere, or cut it off. A push that breaks one is refused as a whole, `fleet-reported` names the
+key, and the old configuration stays in use.
 
 - `config.yaml` pins what a push may not change: `gateway`, `fleet`, `http`, where Kafka and MQTT are and how the
   gateway logs in there, `log.clock_file`, every path, and what cameras are read from. A push writes these keys as
   `config.yaml` has them. It may change only:
   {free}, paths apart.
 - `fleet.may_change` in `config.yaml` lists keys that a push may change as well, such as `[kafka.brokers, http]`; a
-  section stands for all its keys. Whoever can push may then have a password sent where they wish: list no more than
-  you need. `gateway` and `fleet.may_change` itself are never changed by a push.
+  section means all its keys. Anyone who can push can then have a password sent anywhere: list no more than you
+  need. `gateway` and `fleet.may_change` itself are never changed by a push.
 - MQTT connections are compared by their names. A connection that `config.yaml` does not have needs `mqtt` in
   `fleet.may_change`.
 - A camera may get another network address if a camera of `config.yaml` has one of that kind (`rtsp://`), and a model
@@ -80,7 +80,7 @@ key, and what runs goes on.
   `config.yaml`.
 - No password in a camera's address: write `${TIDEGATE_…}` in its place.
 
-`tidegate check --pushed --against config.yaml -c push.yaml` holds a document against a gateway's `config.yaml`.
+`tidegate check --pushed --against config.yaml -c push.yaml` checks a push against a gateway's `config.yaml`.
 
 ## Paths into JSON
 
@@ -92,10 +92,10 @@ would otherwise look like JSONPath, JavaScript or a JSON pointer: `tidegate chec
 
 `farm/{site}/{tank}/{metric}` on `farm/site_001/tank_001/temperature` gives a reading of the sensor
 `tank_001_temperature` of type `temperature` in tank `tank_001`: `sensor_id`, `sensor_type`, `tank` and `site` are
-made of the topic's placeholders, and must be written where the topic does not hold what their defaults ask for. What
-`sensors` says of a sensor goes before that. Its unit is that of the entry under `sensors`, else the subscription's
-`unit`, else the one that the payload states. A payload with three values takes three subscriptions of one topic. A
-sensor that no subscription can bring is an error: limits that no reading reaches would be an alarm that never sounds.
+made of the topic's placeholders, and must be set if the topic does not contain what their defaults need. An entry under
+`sensors` takes precedence. The unit is that of the entry under `sensors`, otherwise the subscription's `unit`,
+otherwise the payload's. A payload with three values needs three subscriptions of one topic. A sensor that no
+subscription can bring is an error: its alarms could never be raised.
 
 ## Keys
 """

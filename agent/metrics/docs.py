@@ -10,14 +10,14 @@ from agent.metrics.histogram import LATENCY_S
 _HEAD = """\
 # Metrics
 
-`GET /metrics` on `http.host`:`http.port` (loopback, 9464), and on the unix socket `tidegate.sock`. All counts are
-since the process began. Beside these the usual `process_*` (CPU, memory, open files) of the daemon's own process.
+`GET /metrics` on `http.host`:`http.port` (loopback, 9464), and on the unix socket `tidegate.sock`. Counters
+count from the start of the process. There are also the usual `process_*` metrics (CPU, memory, open files).
 
-This page is made from the catalog: `python -m agent.metrics.docs > docs/METRICS.md`. Alert rules on these metrics are
-in `deploy/prometheus`, a dashboard in `deploy/grafana`.
+This page is generated from the catalog: `python -m agent.metrics.docs > docs/METRICS.md`. Alert rules
+are in `deploy/prometheus`, a dashboard is in `deploy/grafana`.
 
-Nothing is dropped without being counted in `tidegate_dropped_total`: `what` is `message`, `frame` or `record`,
-`source` the connection, camera, model or `log`, `reason` says why in a few fixed words.
+Everything that is dropped is counted in `tidegate_dropped_total`: `what` is `message`, `frame` or `record`, `source`
+the connection, camera, model or `log`, and `reason` one of a few fixed phrases.
 
 | metric | kind | labels | |
 |---|---|---|---|

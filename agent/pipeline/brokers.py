@@ -25,7 +25,7 @@ AWAY_S: Final = 120.0
 _EVERY_S: Final = 1.0
 _EVENT_EVERY_S: Final = 60.0
 _BLIND = "its sensors are not read"
-_MUTE = "its sensors are not read, and alarms are not heard on the farm's network"
+_MUTE = "its sensors are not read, and alarms are not published on the farm's network"
 _AWAY, _UNSTEADY = "away", "unsteady"
 KINDS: Final = (f"mqtt_{_AWAY}", f"mqtt_{_UNSTEADY}")
 """The kinds of the alerts that are raised here."""
@@ -101,13 +101,13 @@ class BrokerWatch:
         name = connection.name
         if name in self.away:
             blind = _MUTE if connection.local else _BLIND
-            self._alert(name, _AWAY, Severity.ALARM, f"mqtt:{name} is away: {connection.down}; {blind}")
+            self._alert(name, _AWAY, Severity.ALARM, f"mqtt:{name} is down: {connection.down}; {blind}")
         elif not connection.down:
             self._alert(name, _AWAY, None, f"mqtt:{name} is connected again")
         if connection.unsteady:
             self._alert(name, _UNSTEADY, Severity.WARNING, f"mqtt:{name}: {connection.unsteady}")
         elif not connection.down:
-            self._alert(name, _UNSTEADY, None, f"mqtt:{name}: the connection lasts again")
+            self._alert(name, _UNSTEADY, None, f"mqtt:{name}: the connection is stable again")
 
     def session_lost(self, name: str) -> None:
         """A broker no longer had the session of a connection. One event now, later ones at most one a minute."""
@@ -122,7 +122,7 @@ class BrokerWatch:
             SystemEventKind.SESSION_LOST,
             Severity.WARNING,
             source=f"mqtt:{name}",
-            text="the broker no longer has the session of this gateway: messages that it held for it are lost",
+            text="the broker no longer has this gateway's session: the messages queued in it are lost",
             data={"connection": name, "times": lost.count},
         )
         lost.count, lost.told_at = 0, now

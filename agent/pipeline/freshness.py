@@ -9,7 +9,7 @@ J4  A live message whose device gives no usable time is of now.
 J5  A retained message is judged by its own time only (J1), never by J2 to J4.
 J6  While the gateway's own clock is not trusted, a reading that is too old by it is not passed over: J2 holds.
 J7  Nor is it if all that a sensor sends has been too old for a while and does not come nearer to now, as a backlog
-    does: the probe's clock is stuck or jumps, and J2 holds.
+    does: the device's clock is stuck or jumps, and J2 holds.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def judged(  # noqa: PLR0911 - a rule, an answer
         return Judged(now, clears=True, note=_wrong(reading, now))
     if not reading.at_device:
         if doubt.queued:
-            return Judged(now, clears=False, note="it waited at the MQTT broker, so it may be older")
+            return Judged(now, clears=False, note="it was queued at the MQTT broker and may be older")
         return Judged(now, clears=True)
     if doubt.far and not doubt.retained:
         return Judged(now, clears=False, note=_suspected(reading, times))
@@ -70,12 +70,12 @@ def judged(  # noqa: PLR0911 - a rule, an answer
 def _wrong(reading: Reading, now: datetime) -> str:
     distance_s = (reading.at - now).total_seconds()
     return (
-        f"the probe's clock is {spoken(abs(distance_s))} {'ahead' if distance_s > 0 else 'behind'} of the gateway's"
+        f"the device's clock is {spoken(abs(distance_s))} {'ahead' if distance_s > 0 else 'behind'} of the gateway's"
     )
 
 
 def _suspected(reading: Reading, times: DeviceTimes) -> str:
     said = f"{reading.at:%Y-%m-%d %H:%M} UTC"
     if times.trusted:
-        return f"the clock of the probe is suspected: it says {said}"
-    return f"the probe says {said}, and the gateway's own clock is not set: one of the two is wrong"
+        return f"the device's clock is probably wrong: it says {said}"
+    return f"the device says {said}, and the gateway's own clock is not set: one of the two is wrong"

@@ -63,17 +63,17 @@ class Outbox:
             return
         if fault is None or isinstance(fault, LogStalled):
             if self._refused and fault is None:
-                log.info("the log takes records again; %d batches were refused", self._refused)
+                log.info("the log accepts records again; %d batches were refused", self._refused)
                 self._refused = 0
             done.set_result(None)
             return
         # Not acknowledged: whoever waits gets the error, and a broker will send the messages again.
         if not isinstance(fault, NotReady):
-            log.error("the log cannot take these records: %s", fault)
+            log.error("the log refused these records: %s", fault)
         else:
             self._refused += 1
             if self._refused == 1:
-                log.error("the log takes no records: %s", fault.reason)
+                log.error("the log does not accept records: %s", fault.reason)
         done.set_exception(fault)
         # Not everyone who posts waits.
         done.exception()

@@ -133,7 +133,7 @@ class Standing:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError) as fault:
-            reason = fault.strerror if isinstance(fault, OSError) else "it is damaged or of another version"
+            reason = fault.strerror if isinstance(fault, OSError) else "it is corrupt or of another version"
             log.warning("%s cannot be read: %s. Alerts of an earlier run may stay raised", self._path, reason)
             return {}
         return {entry.alert.alert_id: entry for entry in entries}

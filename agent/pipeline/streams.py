@@ -133,10 +133,10 @@ class StreamWatch:
                 _DROPPED,
                 name,
                 raised=share.bad > 0,
-                text=f"{lost} of the last {read + lost} messages of {topic} were dropped: see tidegate_dropped_total"
-                " and the payload_unreadable events for the reason"
+                text=f"{lost} of the last {read + lost} messages of {topic} were dropped:"
+                " `tidegate status` shows the reason"
                 if share.bad
-                else f"most messages of {topic} are read again",
+                else f"most messages of {topic} are readable again",
             )
 
     def _look_at_window(self, name: str, connection: Connection) -> None:
@@ -146,14 +146,14 @@ class StreamWatch:
             self._free_since_s.pop(name, None)
         if bound_s >= _BOUND_S and ceiling is not None:
             text = (
-                f"the broker sends no more than {window.size} messages ahead of our acknowledgements: {ceiling:.0f} a"
-                " second come in, and the rest waits there. Raise the broker's limit of messages in flight"
+                f"the broker allows only {window.size} unacknowledged messages: {ceiling:.0f} a"
+                " second arrive, and the rest queues at the broker. Raise the broker's limit of messages in flight"
             )
             self._alert(f"mqtt/{name}/{_WINDOW}", _WINDOW, name, raised=True, text=text)
         elif not bound_s and connection.connected:
             now_s = self._clock()
             if now_s - self._free_since_s.setdefault(name, now_s) >= _BOUND_S:
-                text = "the broker has held no messages back for a minute"
+                text = "the broker's window has not been full for a minute"
                 self._alert(f"mqtt/{name}/{_WINDOW}", _WINDOW, name, raised=False, text=text)
 
     def _look_at_repeats(self, name: str, suspected: int) -> None:
@@ -163,12 +163,12 @@ class StreamWatch:
         if suspected > before:
             self._suspected[name] = suspected, now_s
             text = (
-                f"the broker sends messages again without marking them: {suspected - before} readings are probably"
+                f"the broker redelivers messages without DUP: {suspected - before} readings are probably"
                 " stored twice. Set payload.at or payload.counter in the subscription to recognise them"
             )
             self._alert(f"mqtt/{name}/{_REPEATS}", _REPEATS, name, raised=True, text=text)
         elif now_s - since_s >= _REPEATS_S:
-            text = "for an hour no message came again without a mark"
+            text = "no message was redelivered without DUP for an hour"
             self._alert(f"mqtt/{name}/{_REPEATS}", _REPEATS, name, raised=False, text=text)
 
     def _alert(self, alert_id: str, what: str, name: str, *, raised: bool, text: str) -> None:

@@ -146,7 +146,7 @@ class DeviceTimes:
     def _say(self, sensor_id: str, distance_s: float, now: datetime) -> None:
         text = (
             f"the clock of {sensor_id} is {spoken(abs(distance_s))} {'ahead' if distance_s > 0 else 'behind'}: "
-            "its values are judged at the gateway's time"
+            "its readings are judged by the gateway's time"
         )
         log.warning("%s", text)
         self._events.append(

@@ -46,16 +46,17 @@ class LogWatch:
         self._alert(
             _STALLED,
             raised=stats.stalled,
-            text="the log's disk takes no commit: readings are judged but not kept"
+            text="the log cannot write to its disk: readings still raise alarms, but are not stored"
             if stats.stalled
-            else "the log's disk takes commits again",
+            else "the log can write to its disk again",
         )
         self._alert(
             _WAITS,
             raised=stats.waiting > 0,
-            text=f"the log was restored or copied: {stats.waiting} records wait for `tidegate log adopt` or `discard`"
+            text=f"the log was restored or copied: {stats.waiting} records are held until `tidegate log "
+            "adopt` or `tidegate log discard`"
             if stats.waiting
-            else "no records of a restored or copied log wait",
+            else "no records of a restored or copied log are held any more",
         )
         # Put aside first, begun anew a moment later: told once the new log has its name.
         if stats.quarantined > self._quarantined and stats.log_id:
@@ -71,9 +72,9 @@ class LogWatch:
         if not stats.log_id:
             return  # not open yet: what lies in the file is not known
         if self._dead_letters is None:
-            self._alert(_DEAD_LETTERS, raised=False, text="no record was refused in this run")
+            self._alert(_DEAD_LETTERS, raised=False, text="Kafka has refused no record since the start")
         elif stats.dead_letters > self._dead_letters:
-            self._alert(_DEAD_LETTERS, raised=True, text="Kafka refused records: see tidegate log dead-letters")
+            self._alert(_DEAD_LETTERS, raised=True, text="Kafka refused records: see `tidegate log dead-letters`")
         self._dead_letters = stats.dead_letters
 
     def _alert(self, kind: str, *, raised: bool, text: str) -> None:

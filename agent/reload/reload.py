@@ -119,7 +119,7 @@ class Reload:
             self._hooks.adopt(self._config)
             await self._topology.change(self._hooks.plan(self._config))
         except Exception:  # R5 again: a crash here would only bring the same push once more
-            log.exception("the document before could not be applied again; restart the daemon")
+            log.exception("the previous configuration could not be applied again; restart the daemon")
 
     async def _refusals(self, config: Config) -> list[Problem]:
         """What speaks against a config that is valid as a document, while another one runs."""
@@ -149,7 +149,7 @@ class Reload:
             applied.revision[:12],
             applied.source,
             "is unchanged" if unchanged else "applied",
-            ", ".join(change.units()) or "no unit touched",
+            ", ".join(change.units()) or "no unit changed",
         )
         outcome: Literal["applied", "unchanged"] = "unchanged" if unchanged else "applied"
         return self._report(applied, outcome, change.units(), problems)

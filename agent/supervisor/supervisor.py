@@ -192,7 +192,7 @@ class Supervisor:
         history = self._histories[unit.name]
         history.waits += 1
         if not history.troubled or history.reason != reason:
-            log.warning("%s waits: %s%s", unit.name, reason, f" ({hint})" if hint else "")
+            log.warning("%s is waiting: %s%s", unit.name, reason, f" ({hint})" if hint else "")
         history.troubled = True
         self._become(unit, State.WAITING, reason, hint)
         return history.wait_s()
@@ -228,7 +228,7 @@ class Supervisor:
             self._look_later(unit)
         elif history.troubled:
             history.troubled = False
-            log.info("%s runs again", unit.name)
+            log.info("%s is running again", unit.name)
             self._become(unit, State.RUNNING)
 
     async def _pause(self, unit: Unit, pause_s: float) -> None:

@@ -97,7 +97,7 @@ class CameraDriver:
         except _Hung as silence:
             hung = True
             self._kills += 1
-            raise NotReady(f"{self._source.shown}: {silence}; it was killed", "is the camera well?") from None
+            raise NotReady(f"{self._source.shown}: {silence}; its process was killed", "check the camera") from None
         finally:
             self._open = False
             for word in self._past:

@@ -96,7 +96,9 @@ class Pictures:
     def _why(self) -> Failed:
         """OpenCV only says no; look for the reason from outside."""
         if self._kind == "file":
-            return Failed("the file cannot be read as a video", "is it whole, and of a common format?", again=False)
+            return Failed(
+                "the file cannot be read as a video", "check that it is complete and in a common format", again=False
+            )
         if self._kind == "device":
             busy = os.access(self._address, os.R_OK)
             return Failed("the device gives no video", "is another program using it?" if busy else "")

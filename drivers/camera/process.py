@@ -177,16 +177,16 @@ class CaptureProcess:
         beat_ns, phase = self.buffers.word(Word.BEAT_NS), self.buffers.word(Word.PHASE)
         limit_s = self._settings.heartbeat_timeout_s
         if not beat_ns or phase == Phase.STARTING:
-            return "the capture process does not start" if time.monotonic() - self._started > _START_S else None
+            return "the capture process did not start" if time.monotonic() - self._started > _START_S else None
         silence_s = (time.monotonic_ns() - beat_ns) / 1e9
         if phase == Phase.OPENING:
             limit_s *= _OPENING_FACTOR
-            return f"does not open within {limit_s:g} s" if silence_s > limit_s else None
+            return f"not open after {limit_s:g} s" if silence_s > limit_s else None
         if silence_s > limit_s:
             return f"no sign of life for {silence_s:.1f} s"
         unanswered_s = time.monotonic() - self._wanted_at
         if unanswered_s > limit_s and self._written() > self._written_when_wanted + 1:
-            return f"it captures, but has handed nothing over for {unanswered_s:.1f} s"
+            return f"it captures frames, but has delivered none for {unanswered_s:.1f} s"
         return None
 
     def _written(self) -> int:
@@ -253,6 +253,6 @@ class CaptureProcess:
             return "the capture process went silent"
         code = process.returncode or 0
         if code < 0:
-            return f"the capture process died of {signal.Signals(-code).name}"
+            return f"the capture process was killed by {signal.Signals(-code).name}"
         words = self._source.redact(self._stderr.decode(errors="replace")).strip().splitlines()
         return f"the capture process ended with status {code}" + (f": {words[-1][:200]}" if words else "")

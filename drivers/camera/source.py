@@ -58,7 +58,7 @@ def parse(source: str) -> Source:
     if "://" not in source:
         if _LOGIN.search(source):
             # Not taken for a file, whose name every message would show.
-            raise Misconfigured("the source has a login, and no rtsp:// before it", field="source", hint=hint)
+            raise Misconfigured("the source has a login but no rtsp:// before it", field="source", hint=hint)
         kind = Kind.DEVICE if source.startswith("/dev/") else Kind.FILE
         return Source(kind, source, source)
     scheme = source.partition("://")[0].lower()
@@ -119,11 +119,11 @@ def look(source: Source) -> None:
         hint = "is the camera plugged in?" if source.kind is Kind.DEVICE else "check the path"
         raise NotReady(f"{source.shown} does not exist", hint) from None
     except OSError as error:
-        raise NotReady(f"{source.shown} cannot be looked at: {error.strerror}") from None
+        raise NotReady(f"{source.shown} cannot be checked: {error.strerror}") from None
     if source.kind is Kind.DEVICE and not stat.S_ISCHR(mode):
         raise Misconfigured(f"{source.shown} is not a video device", field="source")
     if source.kind is Kind.FILE and not stat.S_ISREG(mode):
         raise Misconfigured(f"{source.shown} is not a file", field="source", hint="give one video file")
     if not os.access(source.address, os.R_OK):
         hint = "put tidegate into the group video" if source.kind is Kind.DEVICE else "let the user tidegate read it"
-        raise NotReady(f"{source.shown} may not be read by this user", hint)
+        raise NotReady(f"this user may not read {source.shown}", hint)

@@ -183,7 +183,7 @@ class MqttDriver:
             try:
                 await self._match(session, routes.filters)
             except NotReady as lost:
-                log.info("%s: the new subscriptions follow at the next connect: %s", self._settings.name, lost)
+                log.info("%s: the new subscriptions are made at the next connect: %s", self._settings.name, lost)
             finally:
                 self._routes = routes
         return True
@@ -201,7 +201,7 @@ class MqttDriver:
         except ValueError:
             self._forget()  # not as we write them: nothing of it is to be believed
         except TimeoutError:
-            log.warning("%s: the log does not answer: repeats may be stored twice", self._settings.name)
+            log.warning("%s: the log does not respond: redelivered messages may be stored twice", self._settings.name)
 
     def _begin(self, session: Session) -> None:
         """Once a connection, at its first message at the latest."""
@@ -218,7 +218,8 @@ class MqttDriver:
         self.stats.connects += 1
         if not session.retains and self.stats.connects == 1:
             log.warning(
-                "%s: the broker keeps no retained messages: who comes later hears no alert", self._settings.name
+                "%s: the broker keeps no retained messages: clients that connect later do not see raised alerts",
+                self._settings.name,
             )
         if not present:
             if self._subscribed.filters:  # there was one, in this run or in an earlier one

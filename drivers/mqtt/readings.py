@@ -119,13 +119,13 @@ def _checked(unit: str, source: Source) -> str:
     """The unit that a payload names, by its name in our table; as config writes it if that knows the sensor."""
     if source.unit_known:
         if not units.same(unit, source.unit, source.sensor_type):
-            raise Unread("its unit is not the one that config names")
+            raise Unread("its unit is not the one in the configuration")
         return source.unit
     name = units.name_of(unit, source.sensor_type)
     if name is not None:
         return name
     if not 0 < len(unit) <= _LONGEST_UNIT or not unit.isprintable():
-        raise Unread("its unit is no name of a unit")
+        raise Unread("its unit is not a valid name")
     return unit
 
 

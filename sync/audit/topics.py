@@ -70,7 +70,7 @@ class Topics:
             for (topic, partition), end in ends.items():
                 await self._read(topic, partition, end)
         except TopicUnavailable as error:
-            raise NotReady(error.reason, "may this user read it?") from error
+            raise NotReady(error.reason, "check that this user may read it") from error
 
     async def close(self) -> None:
         """Close all connections."""

@@ -165,7 +165,7 @@ class DesiredState:
         name = f"{self._cursor_name}:cluster"
         of, present = await self._cursors.cursor(name), cluster_number(await self._client.cluster_id())
         if of is not None and of != present:
-            log.warning("%s is in another cluster than before, and is read from its beginning", self._settings.topic)
+            log.warning("%s is now in another cluster and is read from its beginning", self._settings.topic)
             await self._cursors.set_cursor(self._cursor_name, await self._partition().start())
         if of != present:
             # After the offset: killed in between, the next run does the same again.
@@ -188,6 +188,6 @@ class DesiredState:
     def _bounded(self, offset: int, value: bytes) -> _Document | None:
         if len(value) <= self._settings.max_document_bytes:
             return _Document(offset, bytes(value))
-        log.error("a document of %d bytes at offset %d is too large and not taken", len(value), offset)
+        log.error("a document of %d bytes at offset %d is too large and is refused", len(value), offset)
         self.stats.oversized += 1
         return None

@@ -130,7 +130,11 @@ class KafkaSink:
                 client.forget(stream.topic)
             if not isinstance(outcome, Accepted | Refused):
                 # What is refused was answered: no late copy of it is under way, and others of the lane wait on it.
-                why = f"closed with a batch of {stream.topic}: {outcome.reason}" if outcome is not None else ""
+                why = (
+                    (f"connection closed while a batch of {stream.topic} was in flight: {outcome.reason}")
+                    if outcome is not None
+                    else ""
+                )
                 client.drop(node, stream.lane, why)
         return outcome
 

@@ -52,7 +52,7 @@ class LogSettings:
         if not self.gateway_id:
             raise Misconfigured("the log needs the gateway's id", "gateway.id", "it names every record for ever")
         if self.max_bytes < 4 * 1024**2:
-            raise Misconfigured("the log cannot live in less than 4 MiB", "log.max_bytes", "set 4194304 or more")
+            raise Misconfigured("the log needs at least 4 MiB", "log.max_bytes", "set 4194304 or more")
         for field, value in (
             ("log.log_stall_s", self.log_stall_s),
             ("log.max_age_days", self.max_age_s),
@@ -61,4 +61,4 @@ class LogSettings:
             if value <= 0:
                 raise Misconfigured(f"{field} must be above 0, not {value}", field, "remove it for the default")
         if self.commit_interval_s < 0:
-            raise Misconfigured("a commit interval cannot be negative", "log.commit_interval_ms", "0 is the least")
+            raise Misconfigured("a commit interval cannot be negative", "log.commit_interval_ms", "use 0 or more")

@@ -52,7 +52,7 @@ def test_a_farm_as_it_should_be_is_well_and_one_that_is_not_says_why(cluster, tm
     with Mosquitto(conf=DEPLOYED) as shipped, Mosquitto() as plain:
         done = check(tmp_path, cluster.bootstrap, {"barge": (shipped, {})})
         assert (done.returncode, done.stderr) == (1, "")
-        assert "  NOT farm-alerts: it is not there: create it" in done.stdout
+        assert "  NOT farm-alerts: the topic does not exist: create it" in done.stdout
         assert "camera-events" not in done.stdout, "there is no camera"
         cluster.create_topic("farm-alerts", None, good)
         done = check(tmp_path, cluster.bootstrap, {"barge": (shipped, {})})
@@ -93,7 +93,7 @@ def test_a_broker_without_idempotent_producers_is_told_by_that_name(tansu, mosqu
     lines = {line["subject"]: line for line in kafka["lines"]}
     assert lines["brokers"]["well"]
     assert not lines["producers"]["well"]
-    assert "kafka.delivery: the broker has no idempotent producers" in lines["producers"]["text"]
+    assert "kafka.delivery: the broker does not support idempotent producers" in lines["producers"]["text"]
     assert "sensor-data" in lines, "its topics were asked for all the same"
     assert "closed" not in done.stdout
 

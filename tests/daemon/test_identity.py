@@ -135,7 +135,7 @@ def test_what_a_restored_log_holds_waits_while_fresh_readings_flow_until_it_is_d
         farm.daemon.kill()
         farm.daemon.start().until_ready()
         farm.daemon.until(lambda: waiting(farm) == held, "still holding what waits")
-        assert tidegate(farm, "discard") == f"{held} records were given up\n"
+        assert tidegate(farm, "discard") == f"{held} records were discarded\n"
         assert tidegate(farm, "discard") == "nothing waits\n"
         farm.daemon.until(lambda: events(farm, "records_lost"), "telling the loss")
         lost = [event["data"] for event in events(farm, "records_lost")]
@@ -156,7 +156,7 @@ def test_what_a_copied_log_holds_goes_once_it_is_adopted(kafka):
         assert runs(farm)[-1]["identity"] == "copied"
         assert farm.arrival().repeated_ce_ids == 0
         held = waiting(farm)
-        assert tidegate(farm, "adopt") == f"{held} records are sent, marked as possibly repeated\n"
+        assert tidegate(farm, "adopt") == f"{held} records are sent, marked possibly_repeated\n"
         farm.daemon.until_drained()
         assert farm.arrival().repeated_ce_ids == 50, "all but that were new to Kafka, and stand there once"
 

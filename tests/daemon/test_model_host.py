@@ -195,7 +195,7 @@ def test_a_folder_that_changed_under_a_loaded_model_is_not_taken_for_it(host, tm
     until(lambda: not alive(pid))
     with pytest.raises(NotReady):
         model.predict([sides(204, 20)])
-    with pytest.raises(Misconfigured, match="damaged or another version"):
+    with pytest.raises(Misconfigured, match="corrupt or another version"):
         model.predict([sides(204, 20)])
 
 
@@ -245,7 +245,7 @@ def test_a_file_that_is_no_model_is_refused(host, tmp_path):
     folder = halves(tmp_path)
     noise = os.urandom(5000)
     (folder / "model.onnx").write_bytes(noise)
-    with pytest.raises(Misconfigured, match="damaged or another version"):
+    with pytest.raises(Misconfigured, match="corrupt or another version"):
         host.load("noise", folder)
     text = (folder / "model.json").read_text()
     old = text.split('"digest": "')[1][:64]

@@ -56,7 +56,7 @@ def configuration(port: int, folder: Path) -> dict[str, Any]:
 
 
 class Barge:
-    """A mosquitto, the daemon, and who hears alarms; Kafka is out of reach."""
+    """A mosquitto, the daemon, and who hears alarms; Kafka cannot be reached."""
 
     def __init__(self, broker: Mosquitto, daemon: Daemon, listener: Listener) -> None:
         self.broker = broker
@@ -127,7 +127,7 @@ def test_no_alarm_is_lost_for_a_time_or_a_neighbour_and_none_is_raised_or_ended_
             barge.publish("timed/t3/oxygen", {"v": 8.0, "t": "2036-02-07T06:28:16Z"})
             barge.publish("timed/t3/oxygen", {"v": 2.0, "t": "2036-02-07T06:28:17Z"})
             _, alert = listener.wait_for_alarm("t3_oxygen/low")
-            assert "the clock of the probe is suspected: it says 2036-02-07" in alert["text"]
+            assert "the device's clock is probably wrong: it says 2036-02-07" in alert["text"]
             barge.publish("timed/t3/oxygen", {"v": 8.0, "t": "2036-02-07T06:28:18Z"})
 
             # A neighbour that failed; a unit in the device's own spelling; a name out of the payload.
@@ -174,7 +174,7 @@ def test_no_alarm_is_lost_for_a_time_or_a_neighbour_and_none_is_raised_or_ended_
             daemon.start().until_ready()
             listener.wait_for_alarm("t2_oxygen/low")
             _, alert = listener.wait_for_alarm("t5_oxygen/low")
-            assert "it waited at the MQTT broker" in alert["text"]
+            assert "it was queued at the MQTT broker" in alert["text"]
             daemon.until(lambda: len(barge.records("t5_oxygen")) == 2, "the log has both")
             assert barge.newest("t2_oxygen")["state"] == "raised"
             assert barge.newest("t5_oxygen")["state"] == "raised"

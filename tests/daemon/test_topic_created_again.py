@@ -101,7 +101,7 @@ def test_what_was_acknowledged_in_it_goes_again_marked_and_is_told(*, running: b
         assert said in daemon.output
         command = [str(EXECUTABLE), "status", "--runtime-dir", str(daemon.runtime)]
         shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
-        assert f"{TOPIC} lost 600 records in Kafka since the start, which are sent again" in shown
+        assert f"{TOPIC} lost 600 records in Kafka since the start; they are sent again" in shown
         assert daemon.total("tidegate_shipper_lost_upstream_records_total", topic=TOPIC) == 600
         daemon.until_drained()
         assert daemon.total("tidegate_log_lost_records_total") == 0

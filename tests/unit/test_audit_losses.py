@@ -28,7 +28,7 @@ def test_a_loss_that_nobody_counted_is_told_and_is_no_number():
     reading.pending("cd", 1, 1, "system-events", [event.value])
     one = reading.accounts["ab"].statement()
     assert one.uncounted == {"stalled": None}
-    assert _notes(one) == ["stalled: nobody knows how many"]
+    assert _notes(one) == ["stalled: number unknown"]
     assert (one.first, one.last, one.missing) == (1, 0, 0)
 
 

@@ -71,7 +71,7 @@ def test_what_is_no_record_batch_is_damage_and_so_is_one_whose_checksum_is_wrong
     damaged = bytearray(frame([b"a"], 4, base_sequence=0))
     damaged[-1] ^= 1
     ((one,), _) = fetched(bytes(damaged)).batches("topic t", 0)
-    with pytest.raises(Damaged, match="offset 4 is damaged"):
+    with pytest.raises(Damaged, match="offset 4 is corrupt"):
         list(one.records())
 
 

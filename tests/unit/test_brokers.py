@@ -17,7 +17,7 @@ from drivers.mqtt.connection.lifetimes import IN_A_ROW, SHORT_S, Lifetimes
 from models.host import ModelHost
 from sync.log import LogSettings, MemoryLog
 
-REFUSED = "10.0.0.4:1883: connection refused (is the broker running, and is this its address?)"
+REFUSED = "10.0.0.4:1883: connection refused (check that the broker is running and that this is its address)"
 
 
 class Kept(Outbox):
@@ -55,8 +55,8 @@ async def test_a_broker_that_is_away_for_minutes_is_an_alert_and_a_restart_is_no
     assert watched.look(AWAY_S + 1, down) == watched.look(2 * AWAY_S, down) == {}
     assert watched.watch.away == {}
     raised = watched.look(2 * AWAY_S + 1, down)
-    mute = "its sensors are not read, and alarms are not heard on the farm's network"
-    assert raised == {"mqtt/barge/away": f"mqtt:barge is away: {REFUSED}; {mute}"}
+    mute = "its sensors are not read, and alarms are not published on the farm's network"
+    assert raised == {"mqtt/barge/away": f"mqtt:barge is down: {REFUSED}; {mute}"}
     assert watched.watch.away == {"barge": REFUSED}
     assert "farm's network" not in watched.look(3 * AWAY_S, up, Connection("pen", False, REFUSED)).get("x", "")
     assert watched.watch.away == {}

@@ -29,7 +29,7 @@ def line(subject, well, text="", why=()):
 OK = line("queue", True)
 FULL = line("queue", False)
 SLOW = line("window", False)
-ONE_NODE = line("sensor-data", False, "sensor-data: exactly once cannot be relied on", ["replication is 1; with"])
+ONE_NODE = line("sensor-data", False, "sensor-data: not guaranteed: exactly once", ["replication is 1; with"])
 
 
 @pytest.mark.parametrize(

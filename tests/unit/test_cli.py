@@ -44,7 +44,8 @@ def test_the_version_is_that_of_the_package():
 def test_help_names_every_verb_and_every_exit_status():
     done = tidegate("-h")
     assert done.returncode == 0
-    for word in ("run", "check", "status", "reload", "log", "audit", "schema", "0  well", "3  no daemon runs"):
+    words = ["run", "check", "status", "reload", "log", "audit", "schema"]
+    for word in (*words, "0  ok", "3  the daemon is not running"):
         assert word in done.stdout
 
 
@@ -84,7 +85,7 @@ class TestCheck:
         text = BROKEN.replace("[x]", "['${HOME}:1']").replace(", prot: 1", "")
         done = tidegate("check", "-c", "-", "--pushed", input=text)
         assert done.returncode == 2
-        assert "standard input:2: kafka.brokers[0]: a pushed document may not read" in done.stderr
+        assert "standard input:2: kafka.brokers[0]: a push may not read" in done.stderr
         assert tidegate("check", "-c", "-", input=text, env={"HOME": "h"}).returncode == 0
 
     def test_holds_a_push_against_the_configuration_of_its_gateway(self, folder):
@@ -168,7 +169,7 @@ DETAILED = {
     "version": "1",
     "gateway": "barge-1",
     "site": "s",
-    "status": "1 of 2 units run; mqtt:barge waits (connection refused)",
+    "status": "1 of 2 units running; mqtt:barge is waiting (connection refused)",
     "ready": True,
     "reasons": [],
     "config": {"revision": "0123456789abcdef", "source": "file", "refused": 0},
@@ -260,8 +261,8 @@ class TestStatus:
         [
             (("900000", "800000"), "", THINNED_FIRST),
             (("900000", None), "", "full in 10 d if nothing is delivered"),
-            ((None, None), "", "nothing comes in that would fill it"),
-            ((None, None), "measured for 3 s", "when it is full cannot be said yet: measured for 3 s"),
+            ((None, None), "", "not filling up"),
+            ((None, None), "measured for 3 s", "no forecast yet of when it is full: measured for 3 s"),
         ],
     )
     async def test_says_how_much_the_log_writes_and_when_it_is_full(self, folder, lanes, missing, said):
@@ -290,11 +291,11 @@ class TestStatus:
 
     async def test_says_that_readings_are_not_kept(self, folder):
         hub = Hub()
-        hub.answer |= {"ready": False, "reasons": ["log: the disk takes no commit"]}
+        hub.answer |= {"ready": False, "reasons": ["log: cannot write to its disk"]}
         async with serving(hub, folder):
             done = await ask("status", "--runtime-dir", str(folder))
         assert done.returncode == 1
-        assert "ready   no: log: the disk takes no commit" in done.stdout
+        assert "ready   no: log: cannot write to its disk" in done.stdout
 
     async def test_tells_a_script_everything(self, folder):
         async with serving(Hub(), folder):
@@ -311,7 +312,7 @@ class TestStatus:
     def test_no_daemon_is_a_status_of_its_own(self, folder):
         done = tidegate("status", "--runtime-dir", str(folder))
         assert (done.returncode, done.stdout) == (3, "")
-        assert done.stderr == f"no daemon runs: nobody listens on {folder}/tidegate.sock\n"
+        assert done.stderr == f"the daemon is not running: nothing listens on {folder}/tidegate.sock\n"
 
     def test_a_socket_that_was_left_behind_is_no_daemon(self, folder):
         with socket.socket(socket.AF_UNIX) as left_behind:
@@ -331,7 +332,7 @@ class TestStatus:
                 peer.sendall(b"hello\n")
             _, said = asking.communicate(timeout=60)
         assert asking.returncode == 1
-        assert said.startswith("cannot ask on ")
+        assert said.startswith("cannot talk to the daemon on ")
         assert "Traceback" not in said
 
 
@@ -390,4 +391,4 @@ def test_an_answer_that_finds_no_room_is_one_line(words):
         done = subprocess.run(
             [TIDEGATE, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False, cwd=ROOT
         )
-    assert (done.returncode, done.stderr) == (1, "the answer cannot be written: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, "cannot write the output: No space left on device\n")

@@ -31,7 +31,7 @@ def config(folder):
 
 @pytest.mark.parametrize("verb", ["lanes", "depth", "tail", "dead-letters", "losses", "export"])
 def test_every_verb_of_the_log_takes_the_configuration_before_and_after_it(config, folder, verb):
-    wanted = f"there is no log at {folder}/log.sqlite"
+    wanted = f"no log at {folder}/log.sqlite"
     for words in (
         ("-c", config, verb),
         (verb, "--config", config),
@@ -51,7 +51,7 @@ def test_so_do_those_that_ask_the_daemon(config, folder, verb):
         done = tidegate("log", *words)
         assert (done.exit_code, done.stderr) == (
             3,
-            f"no daemon runs: nobody listens on {folder}/tidegate.sock\n",
+            f"the daemon is not running: nothing listens on {folder}/tidegate.sock\n",
         )
 
 

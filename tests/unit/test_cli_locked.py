@@ -78,7 +78,7 @@ async def test_who_has_it_locked_is_said_while_it_is_and_the_answer_follows(fold
     async with deciding(folder) as log:
         with locked(folder / "log.sqlite") as other, asking(folder, verb, 60) as child:
             said = await asyncio.to_thread(child.stderr.readline)
-            assert said.startswith(f"{folder}/log.sqlite is locked by another program, process {other.pid} (")
+            assert said.startswith(f"{folder}/log.sqlite is locked by process {other.pid} (")
             assert "; waiting until " in said
             assert log.stats().waiting == 5
             other.kill()
@@ -93,7 +93,7 @@ async def test_where_that_takes_too_long_it_ends_in_one_line_and_what_was_asked_
             answer, said = await asyncio.to_thread(child.communicate, timeout=60)
             assert (child.returncode, answer) == (1, "")
             _, end = said.splitlines()
-            assert end.startswith(f"no answer after 3 s: {folder}/log.sqlite is locked by another program, process ")
+            assert end.startswith(f"no answer after 3 s: {folder}/log.sqlite is locked by process ")
             assert str(other.pid) in end
             assert log.stats().waiting == 5
         await until(lambda: log.stats().waiting == 0)
@@ -104,4 +104,4 @@ async def test_an_answer_that_comes_at_once_is_all_that_is_said(folder):
         with asking(folder, "adopt", 60) as child:
             answer, said = await asyncio.to_thread(child.communicate, timeout=60)
         assert (child.returncode, said) == (0, "")
-        assert answer == "5 records are sent, marked as possibly repeated\n"
+        assert answer == "5 records are sent, marked possibly_repeated\n"

@@ -154,7 +154,7 @@ class TestAPush:
         text = LEAST.replace("site: b", "site: '${AWS_SECRET_ACCESS_KEY}'")
         assert self.lines(text, {"AWS_SECRET_ACCESS_KEY": "x"}, tmp_path) == [
             (
-                "push:1: gateway.site: a pushed document may not read the environment variable AWS_SECRET_ACCESS_KEY "
+                "push:1: gateway.site: a push may not read the environment variable AWS_SECRET_ACCESS_KEY "
                 "(hint: use a name that begins with TIDEGATE_, set on the gateway)"
             )
         ]
@@ -164,7 +164,7 @@ class TestAPush:
         text = LEAST.replace("name: m", "name: m, password_file: /etc/hostname")
         assert self.lines(text, {}, tmp_path) == [
             (
-                "push:3: mqtt[0].password_file: a pushed document may not name a secret file there "
+                "push:3: mqtt[0].password_file: a push may not name a secret file there "
                 "(hint: use ${CREDENTIALS_DIRECTORY}/… or a file beside config.yaml)"
             )
         ]
@@ -180,7 +180,7 @@ class TestAPush:
         address = f"rtsp://user{'r' * 80}:pass@10.0.0.1/"
         text = LEAST + f"cameras: [{{name: c, source: '{address}', tank: t}}]\n"
         (line,) = self.lines(text, {}, tmp_path)
-        assert "must not hold a password" in line
+        assert "must not contain a password" in line
         assert "pass@" not in line
 
     @pytest.mark.parametrize("login", ["${TIDEGATE_A}", "user:${TIDEGATE_A}", "${TIDEGATE_A}:${TIDEGATE_A}"])
@@ -188,7 +188,7 @@ class TestAPush:
         text = LEAST + f"cameras: [{{name: c, source: 'rtsp://{login}@10.0.0.1/', tank: t}}]\n"
         assert parse(text, "push", {"TIDEGATE_A": "x"}, folder=tmp_path, pushed=True)
         (line,) = self.lines(text.replace("A}@", "A:-secret}@"), {"TIDEGATE_A": "x"}, tmp_path)
-        assert "must not hold a password" in line
+        assert "must not contain a password" in line
 
     def test_may_name_the_secrets_that_the_gateway_was_given(self, tmp_path):
         (tmp_path / "creds").mkdir()

@@ -134,7 +134,7 @@ MISTAKES = {
         "        qos: 1",
         "        payload: {format: json, at_zone: UTC}",
         (
-            "c.yaml:11: mqtt[0].subscriptions[0].payload.at_zone: has no meaning without at "
+            "c.yaml:11: mqtt[0].subscriptions[0].payload.at_zone: has no effect without at "
             "(hint: name the field of the time in at)"
         ),
     ),
@@ -149,7 +149,7 @@ MISTAKES = {
     "a field path for plain numbers": (
         "        qos: 1",
         "        payload: {at: time}",
-        "c.yaml:11: mqtt[0].subscriptions[0].payload.at: is of no use for plain numbers (hint: set format: json)",
+        "c.yaml:11: mqtt[0].subscriptions[0].payload.at: has no effect on plain numbers (hint: set format: json)",
     ),
     "a field path with a hole": (
         "        qos: 1",
@@ -163,7 +163,7 @@ MISTAKES = {
         "        qos: 1",
         "        payload: {format: json, value: $.do}",
         (
-            "c.yaml:11: mqtt[0].subscriptions[0].payload.value: the path $.do is not written as paths are here "
+            "c.yaml:11: mqtt[0].subscriptions[0].payload.value: the path $.do is not in this program's notation "
             "(hint: write do)"
         ),
     ),
@@ -171,7 +171,7 @@ MISTAKES = {
         "        qos: 1",
         "        payload: {format: json, at: 'values[0].t'}",
         (
-            "c.yaml:11: mqtt[0].subscriptions[0].payload.at: the path values[0].t is not written as paths are here "
+            "c.yaml:11: mqtt[0].subscriptions[0].payload.at: the path values[0].t is not in this program's notation "
             "(hint: write values.0.t)"
         ),
     ),
@@ -262,7 +262,7 @@ MISTAKES = {
         "kafka:",
         "kafka:\n  budget: {alert_reserve_bytes: 1000}",
         (
-            "c.yaml:5: kafka.budget.alert_reserve_bytes: is of use only with bytes_per_day "
+            "c.yaml:5: kafka.budget.alert_reserve_bytes: has no effect without bytes_per_day "
             "(hint: set bytes_per_day as well)"
         ),
     ),

@@ -12,7 +12,7 @@ def test_the_document_that_the_mistakes_are_made_in_is_good():
     assert parse(GOOD, "c.yaml", {}).mqtt[0].subscriptions[0].qos == 1
 
 
-SECRET = "(hint: put it there, readable for the user that runs the agent)"
+SECRET = "(hint: create it, readable by the user that runs the agent)"
 WIRES = "(hint: write $${ for the characters themselves)"
 MISTAKES = {
     "unknown key": (
@@ -193,10 +193,10 @@ def test_what_the_environment_holds_is_not_shown_by_a_drivers_parser_either():
     text = changed("        qos: 1", "        payload: {format: json, value: '${SECRET}'}")
     text = text.replace("rtsp://10.0.0.7/main", "${SECRET}://x").replace("farm/{site}/{tank}/{metric}", "${TOPIC}")
     lines = problems_of(text, env={"SECRET": "$.hunter2", "TOPIC": "hunter2/#/x"})
-    assert [line.split(": ")[2] for line in lines if "stands for" in line] == [
-        "what ${TOPIC} stands for cannot be used here (hint",
-        "what ${SECRET} stands for cannot be used here (hint",
-        "what ${SECRET}://… stands for is not a camera's source (hint",
+    assert [line.split(": ")[2] for line in lines if "SECRET" in line or "TOPIC" in line] == [
+        "the value of ${TOPIC} cannot be used here (hint",
+        "the value of ${SECRET} cannot be used here (hint",
+        "the value of ${SECRET}://… is not a camera source (hint",
     ]
     assert not [line for line in lines if "hunter" in line]
 

@@ -183,7 +183,7 @@ async def test_j2_a_live_time_that_is_far_off_may_raise_says_so_and_never_ends(f
     assert gateway.alerts._newest == {}, "a first look that finds all well ends alarms, too"
     await gateway.take(LOW, float(far_s) + 100)
     assert gateway.raised == [f"{SENSOR}/low"]
-    assert "the clock of the probe is suspected: it says 20" in gateway.text
+    assert "the device's clock is probably wrong: it says 20" in gateway.text
     assert abs(gateway.alerts.active()[0].at - datetime.now(UTC)) < timedelta(minutes=1)
     await gateway.take(FINE, float(far_s) + 200)
     assert gateway.raised == [f"{SENSOR}/low"]
@@ -202,7 +202,7 @@ async def test_j2_what_waited_at_the_broker_without_a_time_may_raise_and_never_e
     assert gateway.alerts._newest == {}
     await gateway.take(LOW, at, queued=True)
     assert gateway.raised == [f"{SENSOR}/low"]
-    assert "it waited at the MQTT broker" in gateway.text
+    assert "it was queued at the MQTT broker" in gateway.text
     await gateway.take(FINE, at, queued=True)
     assert gateway.raised == [f"{SENSOR}/low"]
     assert {record.at_problem for record in gateway.told} == {"queued"}
@@ -225,7 +225,7 @@ async def test_j3_a_time_at_one_distance_from_ours_is_a_wrong_clock_and_its_valu
     await gateway.take(FINE, float(far_s), after_s=6)
     assert gateway.raised == []
     await gateway.take(LOW, float(far_s), after_s=6)
-    assert "the probe's clock is" in gateway.text
+    assert "the device's clock is" in gateway.text
     assert gateway.told[-1].at_problem == "wrong_clock"
     assert gateway.told[-1].received_at is not None
     events = [json.loads(one.value) for one in gateway.records if one.topic == "system-events"]
@@ -302,7 +302,7 @@ async def test_j7_a_clock_that_keeps_all_readings_too_old_mutes_no_alarm(step_s)
     for number in range(4):
         await gateway.take(LOW, -HOUR + number * step_s, after_s=40)
         assert gateway.raised == ([] if number < 2 else [f"{SENSOR}/low"])
-    assert "the clock of the probe is suspected" in gateway.text
+    assert "the device's clock is probably wrong" in gateway.text
     await gateway.take(FINE, -HOUR + 4 * step_s, after_s=40)
     assert gateway.raised == [f"{SENSOR}/low"]
     await gateway.take(FINE, 0.0)

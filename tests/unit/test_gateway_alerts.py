@@ -9,7 +9,7 @@ from agent.events import Encoder, Severity, SystemEventKind
 from agent.pipeline import Alerts, Conditions, GatewayEvents, Outbox
 from sync.log import LogSettings, MemoryLog
 
-WORDS = {"kind": "stalled", "source": "log", "text": "the log's disk takes no commit"}
+WORDS = {"kind": "stalled", "source": "log", "text": "the log cannot write to its disk"}
 
 
 class Kept(Outbox):

@@ -95,7 +95,7 @@ async def test_health_says_whether_it_lives_whether_it_serves_and_why_not(hub, f
         assert (await client.get("/health/live")).json() == {"live": True}
         assert (await client.get("/health/ready")).json() == {"ready": True, "reasons": []}
         assert (await client.get("/health/detailed")).json() == {"gateway": "g", "units": []}
-        hub.alive, hub.reasons = False, ["log: the disk takes no commit"]
+        hub.alive, hub.reasons = False, ["log: cannot write to its disk"]
         live, ready = await client.get("/health/live"), await client.get("/health/ready")
         assert (live.status_code, live.json()) == (503, {"live": False})
         assert (ready.status_code, ready.json()) == (503, {"ready": False, "reasons": hub.reasons})
@@ -103,7 +103,7 @@ async def test_health_says_whether_it_lives_whether_it_serves_and_why_not(hub, f
 
 async def test_head_is_answered_as_get_is_and_without_a_body(hub, folder):
     async with served(hub, folder) as server, over_tcp(server) as tcp, over_unix(folder) as unix:
-        for reasons in ([], ["log: the disk takes no commit"]):
+        for reasons in ([], ["log: cannot write to its disk"]):
             hub.reasons, hub.alive = reasons, not reasons
             for client in (tcp, unix):
                 for path in ("/health/live", "/health/ready", "/health/detailed", "/metrics"):

@@ -43,7 +43,7 @@ async def test_an_answer_that_is_none_of_kafkas_is_told_in_a_sentence_and_asked_
 
 async def test_the_sentence_says_that_no_kafka_answered():
     async with answering(NO_VERSIONS) as port:
-        with pytest.raises(Unreachable, match="its answer is none of Kafka's"):
+        with pytest.raises(Unreachable, match="its answer is not Kafka's protocol"):
             await Connector(KafkaSettings((f"127.0.0.1:{port}",), "client"), Traffic()).dial(
                 "127.0.0.1", port, "control"
             )

@@ -57,7 +57,7 @@ async def test_who_holds_the_file_is_named(tmp_path: Path, caplog: pytest.LogCap
             await until(lambda: log.stats().checkpoint_held)
             (named,) = readers(tmp_path / "log.sqlite")
             assert named.startswith(f"process {child.pid} (")
-            assert f"{named} reads the log without end: its WAL grows until that ends" in caplog.messages
+            assert f"{named} keeps a read transaction open on the log: the WAL grows until it ends" in caplog.messages
         for _ in range(20):
             await log.append(bulky(200))
         await until(lambda: not log.stats().checkpoint_held)

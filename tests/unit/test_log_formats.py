@@ -43,7 +43,7 @@ async def test_a_format_with_a_way_to_the_next_is_brought_there_with_all_that_th
     following = know_how(monkeypatch)
     with pytest.raises(NotReady, match="an earlier version") as told:
         LogReader(path).depth()
-    assert "brings it up to date" in told.value.hint
+    assert "upgrades it at its next start" in told.value.hint
     async with running(SqliteLog(settings(tmp_path))) as log:
         (again,) = await log.unsettled()
         assert leased is not None

@@ -47,10 +47,10 @@ async def test_one_is_listed_with_its_time_and_the_file_also_when_all_is_deliver
     (line,) = losses(tmp_path)
     at, said = line.split(" ", 1)
     assert at.endswith("Z")
-    assert said == f"an unknown number of records: corrupt, {name} could not be read whole"
+    assert said == f"an unknown number of records: corrupt, {name} could not be read completely"
     found = json.loads(*losses(tmp_path, "--json"))
     assert (found["at"], found["reason"]) == (at, "corrupt")
-    assert found["text"] == f"{name} could not be read whole"
+    assert found["text"] == f"{name} could not be read completely"
     assert [found[key] for key in ("lane", "topic", "first", "last", "records")] == [None] * 5
 
 
@@ -62,7 +62,7 @@ async def test_a_run_that_ended_while_its_disk_took_nothing_is_listed_once_the_n
         await log.append(envelopes("after"))
     (loss,) = LogReader(tmp_path / "log.sqlite").losses(9)
     assert (loss.uncounted, loss.reason, loss.log_id) == (True, "stalled", "ab")
-    assert loss.topic == "a run ended while its log's disk took nothing"
+    assert loss.topic == "a run ended while its log could not write to its disk"
 
 
 @pytest.mark.parametrize("told", [False, True])
@@ -81,8 +81,8 @@ async def test_an_entry_that_is_noise_is_listed_once_before_and_after_it_is_told
         async with running(SqliteLog(settings(tmp_path))) as log:
             await log.append(envelopes("after"))
     (line,) = losses(tmp_path)
-    assert line.endswith("an unknown number of records: corrupt, noise stands in the loss ledger")
-    assert line.startswith("(nobody knows when)") is not told
+    assert line.endswith("an unknown number of records: corrupt, corrupt entry in the loss ledger")
+    assert line.startswith("(time unknown)") is not told
 
 
 def test_one_whose_event_is_lost_itself_is_told_once_more(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_what_is_no_log_is_said_in_one_line(tmp_path, content):
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
 def test_what_is_no_file_is_said_at_once(tmp_path, make):
     make(tmp_path / "log.sqlite")
-    with pytest.raises(NotReady, match="is no file"):
+    with pytest.raises(NotReady, match="is not a file"):
         LogReader(tmp_path / "log.sqlite").depth()
 
 
@@ -167,7 +167,7 @@ async def test_a_log_that_this_user_may_not_read_is_not_said_to_be_damaged_or_ab
         with monkeypatch.context() as patched:
             patched.setattr(where, name, Mock(side_effect=refusal, return_value=False))
             for question in (reader.depth, lambda: list(reader.export(Selection()))):
-                with pytest.raises(NotReady, match="may not read"):
+                with pytest.raises(NotReady, match="no permission to read"):
                     question()
     assert len(reader.tail(10)) == 5
 

@@ -125,7 +125,7 @@ async def test_w2_a_lane_whose_own_budget_is_used_up_waits_alone():
         await ship.append(Lane.BULK, "pictures")
         await ship.append(Lane.LIVE, "sensor-data")
         await until(lambda: ship.depth(Lane.LIVE) == 0)
-        assert "own budget" in ship.shipper.stats().holds[Lane.BULK]
+        assert "lane's budget" in ship.shipper.stats().holds[Lane.BULK]
         assert ship.depth(Lane.BULK) >= 1
 
 
@@ -226,11 +226,11 @@ async def test_what_an_idle_day_takes_is_said_after_an_hour_with_a_broker_and_co
 
     passes(7_200, 512)  # nobody answers: each try counts as a fixed sum
     assert meter.stats().idle_bytes_per_day is None
-    assert meter.stats().idle_missing == "the link was measured for 0 min so far, of 60 at least"
+    assert meter.stats().idle_missing == "measured for 0 of 60 min so far"
     linked = True
     passes(300, 100)  # what a start asks
     passes(1_800, 2)
-    assert meter.stats().idle_missing == "the link was measured for 30 min so far, of 60 at least"
+    assert meter.stats().idle_missing == "measured for 30 of 60 min so far"
     linked = False
     passes(600, 512)
     linked = True

@@ -40,7 +40,7 @@ def test_a_threshold_from_config_stands_in_for_the_models_own(folder):
         ({"version": ""}, "version", "must be a name of"),
         ({"task": "classification"}, "task", "classification is not supported"),
         ({"digest": "ABC"}, "digest", "sha256"),
-        ({"digest": "0" * 64}, "digest", "damaged or another version"),
+        ({"digest": "0" * 64}, "digest", "corrupt or another version"),
         ({"classes": []}, "classes", "list of 1 to 1000 different names"),
         ({"classes": ["a", "a"]}, "classes", "different names"),
         ({"classes": "fish"}, "classes", "list of 1 to"),
@@ -86,5 +86,5 @@ def test_a_file_that_changed_by_one_bit_is_refused(folder):
     content = bytearray((folder / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "model.onnx").write_bytes(content)
-    with pytest.raises(Misconfigured, match="damaged or another version"):
+    with pytest.raises(Misconfigured, match="corrupt or another version"):
         read(folder)

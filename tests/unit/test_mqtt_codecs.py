@@ -76,7 +76,7 @@ def test_captured_plain_numbers_are_read(topic, value):
 def test_a_last_will_is_no_reading(topic, how):
     assert refused(captured(topic), **how) in (
         "the payload is not a number",
-        "the payload has something behind the number that is not a known unit",
+        "the payload has text after the number that is not a known unit",
         "it is not JSON",
     )
 
@@ -120,8 +120,8 @@ def test_a_local_time_without_its_zone_is_read_only_if_config_names_the_zone():
         ("[1]", "value is a list, not a number"),
         ("{}", "value is an object, not a number"),
         ('"on"', "value is a word such as ON or OFF: set payload.switch to read it as 1 or 0"),
-        ('"NaN"', "value says that there is no value"),
-        ('"inf"', "value says that there is no value"),
+        ('"NaN"', "value says that the device has no value"),
+        ('"inf"', "value says that the device has no value"),
         ('""', "value is empty"),
         ("NaN", "value is nan, not a number"),
         ("nan", "value is nan, not a number"),
@@ -138,7 +138,7 @@ def test_a_local_time_without_its_zone_is_read_only_if_config_names_the_zone():
         ('"1e999"', "value is out of range"),
         ('"1_0"', "value is not a number"),
         ('"23,1"', "value has a decimal comma: set payload.decimal_comma if it is one"),
-        ('"23.1 furlongs"', "value has something behind the number that is not a known unit"),
+        ('"23.1 furlongs"', "value has text after the number that is not a known unit"),
         ('"\\ud800"', "value is not a number"),
     ],
 )
@@ -154,12 +154,12 @@ def test_what_is_no_number_is_refused_with_a_reason(value, reason, how):
         (b"", "the payload is empty"),
         (b"  \n", "the payload is empty"),
         (b"\0", "the payload is empty"),
-        (b"nan", "the payload says that there is no value"),
-        (b"NULL", "the payload says that there is no value"),
-        (b"-Infinity", "the payload says that there is no value"),
+        (b"nan", "the payload says that the device has no value"),
+        (b"NULL", "the payload says that the device has no value"),
+        (b"-Infinity", "the payload says that the device has no value"),
         (b"1_000", "the payload is not a number"),
-        (b"0x10", "the payload has something behind the number that is not a known unit"),
-        (b"7.25 C\0C", "the payload has something behind the number that is not a known unit"),
+        (b"0x10", "the payload has text after the number that is not a known unit"),
+        (b"7.25 C\0C", "the payload has text after the number that is not a known unit"),
         (b"1e400", "the payload is out of range"),
         (b"\xff\xfe", "the payload is not a number"),
         (b"true", "the payload is a word such as ON or OFF: set payload.switch to read it as 1 or 0"),

@@ -104,10 +104,10 @@ def test_of_two_subscriptions_that_name_one_sensor_the_first_counts():
     ("topic", "reason"),
     [
         (b"farm/a/b", "its topic matches no subscription"),
-        (b"farm/a/\x01/ph", "the level tank of its topic is no name (1 to 64 printable characters)"),
-        (b"farm/a//ph", "the level tank of its topic is no name (1 to 64 printable characters)"),
-        (b"farm/a/../ph", "the level tank of its topic is no name (1 to 64 printable characters)"),
-        (b"farm/a/" + b"x" * 65 + b"/ph", "the level tank of its topic is no name (1 to 64 printable characters)"),
+        (b"farm/a/\x01/ph", "the level tank of its topic is not a name (1 to 64 printable characters)"),
+        (b"farm/a//ph", "the level tank of its topic is not a name (1 to 64 printable characters)"),
+        (b"farm/a/../ph", "the level tank of its topic is not a name (1 to 64 printable characters)"),
+        (b"farm/a/" + b"x" * 65 + b"/ph", "the level tank of its topic is not a name (1 to 64 printable characters)"),
         (b"farm/\xff/t/ph", "its topic is not UTF-8"),
     ],
 )

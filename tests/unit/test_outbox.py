@@ -38,8 +38,8 @@ async def test_refusals_of_a_closed_log_are_one_line_and_their_end_is_one(tmp_pa
         await log.changed(seen)
         await outbox.post(envelopes("kept too"))
     assert [record.message for record in caplog.records if record.name == "tidegate.outbox"] == [
-        "the log takes no records: the log is closed",
-        "the log takes records again; 3 batches were refused",
+        "the log does not accept records: the log is closed",
+        "the log accepts records again; 3 batches were refused",
     ]
 
 
@@ -54,4 +54,4 @@ async def test_a_folder_that_cannot_be_used_is_one_line_and_its_end_is_one(tmp_p
         await posted
     said = [record.message for record in caplog.records if "folder" in record.message]
     assert len(said) == 2
-    assert said[1].startswith("the log's folder can be used, after")
+    assert said[1].startswith("the log's folder is usable again, after")

@@ -292,7 +292,7 @@ async def test_a_broker_without_idempotence_ends_the_run_as_misconfigured_and_no
     ship = Ship()
 
     async def none():
-        raise Misconfigured("the broker has no idempotent producers", "kafka.delivery")
+        raise Misconfigured("the broker does not support idempotent producers", "kafka.delivery")
 
     ship.sink.new_producer, given = none, ship.sink.new_producer
     await append(ship.log, range(5))

@@ -88,7 +88,7 @@ def test_a_broker_that_holds_back_for_a_minute_is_told_with_its_window_and_ceili
         connection.window.acknowledged(10)
     watch.look()
     assert alerts.states("mqtt/barge/window") == ["raised"]
-    assert "10 messages ahead" in alerts.said[-1][2]
+    assert "only 10 unacknowledged messages" in alerts.said[-1][2]
     assert "50 a second" in alerts.said[-1][2]
     assert described(connection)["ceiling_per_s"] == pytest.approx(50, rel=0.01)
     connection.connected = False
@@ -155,7 +155,7 @@ def test_status_shows_the_window_the_ceiling_and_what_came_again():
     broker = {"window": 10, "ceiling_per_s": 49.8, "redelivered": 7, "recognised": 5, "probably_twice": 2}
     silent = {"window": None, "ceiling_per_s": None, "redelivered": 0, "recognised": 0, "probably_twice": 0}
     shown = "\n".join(_brokers({"mqtt_brokers": {"barge": broker, "shore": silent}}))
-    assert "CEILING" in shown
+    assert "MAX RATE" in shown
     assert shown.splitlines()[-1].split() == ["mqtt:barge", "10", "50/s", "7", "5", "2"]
     assert "shore" not in shown
     assert _brokers({}) == []

@@ -177,8 +177,8 @@ async def test_s3_a_wait_is_logged_once_and_its_end_once(caplog):
         await until(lambda: any(record.levelno == logging.INFO for record in caplog.records))
         assert state(supervisor, "mqtt:barge").state is State.RUNNING
     assert [record.getMessage() for record in caplog.records] == [
-        "mqtt:barge waits: connection refused",
-        "mqtt:barge runs again",
+        "mqtt:barge is waiting: connection refused",
+        "mqtt:barge is running again",
     ]
 
 

@@ -131,4 +131,4 @@ def test_a_listener_that_comes_back_hears_the_latest(tmp_path, caplog):
             notifier.status("two")
             told = fields(sock)
     assert told == {"READY": "1", "STATUS": "two"}
-    assert [record.getMessage() for record in caplog.records][-1] == "systemd takes notifications again"
+    assert [record.getMessage() for record in caplog.records][-1] == "systemd can be notified again"

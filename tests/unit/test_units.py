@@ -92,7 +92,7 @@ def test_a_ppm_of_something_else_is_no_mg_per_l():
 def test_units_that_differ_are_not_one(one, other):
     assert not same(one, other)
     seen = reading(parse(document(one, "special")), "special", other)
-    assert seen.reason == "its unit is not the one that config names"
+    assert seen.reason == "its unit is not the one in the configuration"
 
 
 def test_a_sensor_that_config_does_not_know_has_its_units_name_from_the_table():

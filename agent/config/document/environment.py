@@ -92,7 +92,7 @@ class Values:
     def _refusal_in_push(self, name: str, location: Location) -> tuple[str, str] | None:
         """Why a push may not have this variable here, and what to do."""
         if not _IN_PUSHES.fullmatch(name):
-            message = f"a pushed document may not read the environment variable {name}"
+            message = f"a push may not read the environment variable {name}"
             return message, "use a name that begins with TIDEGATE_, set on the gateway"
         if self._allowed is not None and name not in _DIRECTORIES and not self._allowed(location, name):
             message = f"a push may not use {name} in this key, because config.yaml does not"

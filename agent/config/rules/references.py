@@ -115,7 +115,7 @@ def _budget(findings: Findings) -> None:
     reserve = _count(budget.get("alert_reserve_bytes"))
     if reserve is not None and whole is None and budget.get("bytes_per_day") is None:
         findings.say(
-            (*place, "alert_reserve_bytes"), "is of use only with bytes_per_day", "set bytes_per_day as well"
+            (*place, "alert_reserve_bytes"), "has no effect without bytes_per_day", "set bytes_per_day as well"
         )
     if reserve is not None and whole is not None and reserve >= whole:
         message = f"must be less than bytes_per_day, which is {whole}"

@@ -65,7 +65,7 @@ def look_at_secrets(findings: Findings, place: Callable[[Path], Path]) -> list[t
             try:
                 read_secret(path)
             except SecretUnreadable as fault:
-                hint = "put it there, readable for the user that runs the agent"
+                hint = "create it, readable by the user that runs the agent"
                 findings.say((*location, key), f"the file {findings.written((*location, key))} {fault}", hint)
         has = [key for key in ("cert_file", "key_file") if section.get(key) is not None]
         if len(has) == 1:
@@ -83,11 +83,11 @@ def look_at_push(
     for location, path in secret_files:
         if not any(Path(os.path.realpath(path)).is_relative_to(home) for home in allowed):
             hint = "use ${CREDENTIALS_DIRECTORY}/… or a file beside config.yaml"
-            findings.say(location, "a pushed document may not name a secret file there", hint)
+            findings.say(location, "a push may not name a secret file there", hint)
     for location, _ in findings.items("cameras"):
         if _LOGIN_IN_ADDRESS.match(_VARIABLE.sub("", findings.raw((*location, "source")))):
             hint = "write ${TIDEGATE_…} in its place and set it on the gateway"
-            findings.say((*location, "source"), "a pushed document must not hold a password", hint)
+            findings.say((*location, "source"), "a push must not contain a password", hint)
 
 
 def _sections(findings: Findings) -> Iterator[tuple[Location, dict[str, Any]]]:

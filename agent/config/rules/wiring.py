@@ -113,13 +113,13 @@ def _payload(findings: Findings, location: Location, payload: Any) -> None:
     if not isinstance(payload, dict):
         return
     if payload.get("at_zone") is not None and payload.get("at") is None:
-        findings.say((*location, "at_zone"), "has no meaning without at", "name the field of the time in at")
+        findings.say((*location, "at_zone"), "has no effect without at", "name the field of the time in at")
     for key in ("value", "at", "unit", "counter"):
         path = payload.get(key)
         if path is None:
             continue
         if (payload.get("format") or "number") == "number":
-            findings.say((*location, key), "is of no use for plain numbers", "set format: json")
+            findings.say((*location, key), "has no effect on plain numbers", "set format: json")
         elif isinstance(path, str):
             try:
                 codec(PayloadSettings(format="json", value=path))
@@ -137,8 +137,8 @@ def _misspelt(
 ) -> None:
     """What a parser says of a value quotes it, which must not be done with what came from the environment (E3)."""
     if "${" in findings.raw(place):
-        message = f"what {findings.written(place)} stands for cannot be used here"
-        say(place, message, "look at the value of the variable")
+        message = f"the value of {findings.written(place)} cannot be used here"
+        say(place, message, "check the value of the variable")
     else:
         say(place, str(fault), fault.hint)
 
@@ -177,9 +177,7 @@ def _source(findings: Findings, location: Location, source: Any) -> None:
     except Misconfigured as fault:
         # The reason quotes the kind of address alone, which must not be done if the environment holds it (E3).
         is_shown = "${" not in findings.raw(location).partition("://")[0]
-        message = (
-            fault.reason if is_shown else f"what {findings.written(location)} stands for is not a camera's source"
-        )
+        message = fault.reason if is_shown else f"the value of {findings.written(location)} is not a camera source"
         findings.say_unusable(location, message, fault.hint)
 
 

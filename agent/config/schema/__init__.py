@@ -45,12 +45,14 @@ class Config(Section):
     """The whole document."""
 
     gateway: Gateway = Field(description="Who this gateway is and where it keeps its files.")
-    kafka: Kafka = Field(description="The upstream cluster.")
+    kafka: Kafka = Field(description="The Kafka cluster.")
     mqtt: list[Mqtt] = Field(min_length=1, description="Connections to MQTT brokers; one of them is local.")
     log: Log = Field(default=Log(), description="The durable log.")
-    sensors: list[Sensor] = Field(default=[], description="Sensors with a unit and limits of their own.")
+    sensors: list[Sensor] = Field(default=[], description="Units and limits of sensors.")
     cameras: list[Camera] = Field(default=[], description="Cameras.")
-    models: list[Model] = Field(default=[], description="Models that look at frames.")
+    models: list[Model] = Field(default=[], description="Models for the cameras.")
     http: Http = Field(default=Http(), description="Metrics and health over TCP.")
-    fleet: Fleet | None = Field(default=None, description="Pushed documents; without it config.yaml is all there is.")
-    logging: Logging = Field(default=Logging(), description="What goes to the journal.")
+    fleet: Fleet | None = Field(
+        default=None, description="Configuration pushes; without it only config.yaml is used."
+    )
+    logging: Logging = Field(default=Logging(), description="Messages in the journal.")

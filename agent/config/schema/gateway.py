@@ -13,17 +13,17 @@ class Gateway(Section):
     """Who this gateway is and where it keeps its files."""
 
     id: Name = Field(description="Name of this gateway, unique in the company; part of every record's `ce_source`.")
-    site: Name = Field(description="The farm site on which it stands; part of every record's key.")
+    site: Name = Field(description="The farm site; part of every record's key.")
     state_dir: FilePath = Field(
         default=Path("/var/lib/tidegate"),
-        description="What must outlive a restart: the log, the last good document.",
+        description="Folder for what must survive a restart: the log, the last good configuration.",
     )
     runtime_dir: FilePath = Field(
         default=Path("/run/tidegate"),
-        description="What must not: the unix socket `tidegate.sock` of the verbs, `http.port`.",
+        description="Folder for what need not: the unix socket `tidegate.sock`, the file `http.port`.",
     )
     machine_id: Name | None = Field(
         default=None,
         description="What tells this machine from one that its disk is copied to; made from /etc/machine-id if not "
-        "set. For containers, which often have none of their own.",
+        "set. Set it in containers, which often have no machine-id of their own.",
     )

@@ -12,9 +12,13 @@ from agent.config.schema.values import Brokers, FilePath, Section, Text
 class LaneBudget(Section):
     """Bounds for one lane of a metered link."""
 
-    bytes_per_day: int | None = Field(default=None, ge=1024, description="How much the lane may move in a day (UTC).")
+    bytes_per_day: int | None = Field(
+        default=None, ge=1024, description="Most bytes the lane may transfer in a day (UTC)."
+    )
     bytes_per_second: float | None = Field(
-        default=None, ge=100, description="The lane's highest rate. What waits is joined, so a low rate saves bytes."
+        default=None,
+        ge=100,
+        description="The lane's highest rate. Pending records are sent in larger batches, so a low rate saves bytes.",
     )
 
 
@@ -32,22 +36,22 @@ class Budget(Section):
         default=None, ge=0, description="The part of it that only alarms may use; a twentieth if not set."
     )
     thin_backfill: bool = Field(
-        default=True, description="Thin a backlog that a day's budget would not hold to one-minute aggregates."
+        default=True, description="Thin a backlog that exceeds a day's budget to one-minute aggregates."
     )
-    live: LaneBudget = Field(default=LaneBudget(), description="Bounds for what is fresh, alarms apart.")
-    backfill: LaneBudget = Field(default=LaneBudget(), description="Bounds for the backlog of an outage.")
-    bulk: LaneBudget = Field(default=LaneBudget(), description="Bounds for pictures.")
+    live: LaneBudget = Field(default=LaneBudget(), description="Limits for fresh records, except alarms.")
+    backfill: LaneBudget = Field(default=LaneBudget(), description="Limits for the backlog of an outage.")
+    bulk: LaneBudget = Field(default=LaneBudget(), description="Limits for pictures.")
 
 
 class Kafka(Section):
-    """The upstream cluster."""
+    """The Kafka cluster."""
 
     brokers: Brokers = Field(
-        min_length=1, description="Where to ask first, each `host:port`; a list, or one text with commas."
+        min_length=1, description="Bootstrap brokers, each `host:port`; a list, or one comma-separated text."
     )
     delivery: Literal["exactly_once", "at_least_once"] = Field(
         default="exactly_once",
-        description="`at_least_once` only for brokers that have no idempotent producers; it may double records.",
+        description="`at_least_once` only for brokers without idempotent producers; it can double records.",
     )
     compression: Literal["zstd", "gzip", "lz4", "none"] = Field(
         default="zstd",
@@ -57,17 +61,17 @@ class Kafka(Section):
     create_topics: bool = Field(
         default=False,
         description="Whether asking for a topic that is not there may create it, if the brokers are set to do so. "
-        "They create it with their defaults, also one that somebody has deleted.",
+        "They create it with their defaults, even one that was deleted.",
     )
     restored_log: Literal["wait", "send_marked"] = Field(
         default="wait",
         description="What becomes of the undelivered records of a log that turns out to be restored from a backup or "
-        "copied: they wait for `tidegate log adopt` or `discard`, or are sent marked `possibly_repeated`.",
+        "copied: hold them until `tidegate log adopt` or `discard`, or send them marked `possibly_repeated`.",
     )
     backfill_after_s: float = Field(
         default=60.0,
         ge=0,
-        description="After an outage, what is older than this is sent in the background, behind what is fresh.",
+        description="After an outage, records older than this are sent in the background; fresh records go first.",
     )
     backfill_spread_s: float = Field(
         default=60.0,
@@ -80,7 +84,7 @@ class Kafka(Section):
         default=0.25,
         gt=0,
         lt=1,
-        description="What the backlog may take of a link that fresh readings alone could fill.",
+        description="Share of the link for the backlog if fresh readings alone could fill it.",
     )
     alert_ready_s: float = Field(
         default=120.0,
@@ -89,18 +93,20 @@ class Kafka(Section):
         description="How often the connection for alarms is used while there are none, so that it is there for the "
         "next: 300 bytes each time. 0 never; an alarm then waits until the connection is made.",
     )
-    budget: Budget = Field(default=Budget(), description="Bounds for a metered link.")
+    budget: Budget = Field(default=Budget(), description="Limits for a metered link.")
     request_timeout_s: float = Field(
-        default=30.0, gt=0, le=600, description="How long to wait for a broker's answer before connecting anew."
+        default=30.0, gt=0, le=600, description="How long to wait for a broker's answer before connecting again."
     )
     security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
-        default="plaintext", description="How connections are protected and who logs in."
+        default="plaintext", description="TLS and login of the connections."
     )
-    ca_file: FilePath | None = Field(default=None, description="PEM file of the authorities that sign the brokers.")
+    ca_file: FilePath | None = Field(
+        default=None, description="PEM file of the CA that signed the brokers' certificates."
+    )
     cert_file: FilePath | None = Field(default=None, description="PEM file of this gateway's certificate.")
     key_file: FilePath | None = Field(default=None, description="PEM file of that certificate's key.")
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        default="SCRAM-SHA-512", description="How to log in, with `sasl_…` security."
+        default="SCRAM-SHA-512", description="SASL mechanism, with `sasl_…` security."
     )
-    username: Text | None = Field(default=None, description="Name to log in with.")
+    username: Text | None = Field(default=None, description="User name.")
     password_file: FilePath | None = Field(default=None, description="File that holds the password, in one line.")

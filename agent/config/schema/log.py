@@ -26,18 +26,21 @@ class Log(Section):
         default=5.0,
         gt=0,
         le=3600,
-        description="How long the disk may take no commit before readings are judged but no longer kept.",
+        description="How long commits may fail or hang before readings are judged but no longer stored.",
     )
     max_bytes: int = Field(
         default=2 * 1024**3,
         ge=4 * 1024**2,
-        description="How much the log may hold, delivered history included. Undelivered records go last. At 200 "
+        description="Largest size of the log, delivered history included. Undelivered records are removed "
+        "last. At 200 "
         "readings a second 2 GiB hold three days of them; then old readings become one-minute values.",
     )
     max_age_days: float = Field(
-        default=30.0, gt=0, description="How old records in the log may become, delivered or not."
+        default=30.0, gt=0, description="Records in the log that are older are removed, delivered or not."
     )
     min_free_bytes: int = Field(
-        default=256 * 1024**2, ge=0, description="Kept free on its disk, of which a tenth at most."
+        default=256 * 1024**2,
+        ge=0,
+        description="Space that the log leaves free on its disk, at most a tenth of the disk.",
     )
-    compression_level: int = Field(default=3, ge=1, le=19, description="zstd level of what is stored and sent.")
+    compression_level: int = Field(default=3, ge=1, le=19, description="zstd level of stored and sent batches.")

@@ -10,7 +10,11 @@ from agent.config.schema.values import Section
 
 
 class Logging(Section):
-    """What goes to the journal."""
+    """Messages in the journal."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least that is said.")
-    format: Literal["text", "json"] = Field(default="text", description="Lines for people, or for log collectors.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Lowest level that is logged."
+    )
+    format: Literal["text", "json"] = Field(
+        default="text", description="`text` for people, `json` for log collectors."
+    )

@@ -15,22 +15,22 @@ class Limits(Section):
     hysteresis: float = Field(
         default=0.0,
         ge=0,
-        description="How far back inside a value must come to clear an alert. In the sensor's unit.",
+        description="How far back inside the limit a value must be to clear an alert. In the sensor's unit.",
     )
     max_age_s: float = Field(
         default=600.0,
         ge=1,
         le=86_400,
         description="Readings measured longer ago, by the device's own time, raise and clear nothing; they are kept. "
-        "Raise it for sensors that send on with a longer delay.",
+        "Raise it for sensors that send with a longer delay.",
     )
 
 
 class Sensor(Section):
     """A sensor that config knows by name: its unit and limits."""
 
-    id: Name = Field(description="As the subscriptions name it: `{tank}_{metric}` unless they say otherwise.")
+    id: Name = Field(description="Id, as the subscriptions name it: `{tank}_{metric}` unless they say otherwise.")
     type: Name = Field(description="What it measures; known kinds have a fixed choice of units.")
     unit: Text = Field(description="Unit of its values and limits, such as `degC` or `mg/L`.")
-    tank: Name = Field(description="The tank or pen that it stands in.")
-    limits: Limits = Field(default=Limits(), description="Bounds for its alerts.")
+    tank: Name = Field(description="The tank or pen that it is in.")
+    limits: Limits = Field(default=Limits(), description="Limits that raise alerts.")

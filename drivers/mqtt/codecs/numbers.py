@@ -92,7 +92,7 @@ def _other(text: bytes, where: str, written: Written) -> Value:
             return _SWITCHED[word], None
         raise Unread(f"{where} is a word such as ON or OFF: set payload.switch to read it as 1 or 0")
     if word in _NO_VALUE:
-        raise Unread(f"{where} says that there is no value")
+        raise Unread(f"{where} says that the device has no value")
     comma = _COMMA.fullmatch(text)
     if comma:
         if written.decimal_comma:
@@ -102,6 +102,6 @@ def _other(text: bytes, where: str, written: Written) -> Value:
     if found:
         unit = units.name_of(found[2].decode(errors="replace"))
         if unit is None:
-            raise Unread(f"{where} has something behind the number that is not a known unit")
+            raise Unread(f"{where} has text after the number that is not a known unit")
         return number(found[1], where, written)[0], unit
     raise Unread(f"{where} is not a number")

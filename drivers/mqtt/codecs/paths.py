@@ -38,7 +38,7 @@ def look_at_spelling(path: str) -> None:
     if _ELSEWHERE.search(path):
         plain = _plainly(path)
         hint = f"write {plain}" if plain else "name one field, level by level, such as data.0.temp"
-        raise Misspelt(f"the path {path} is not written as paths are here", hint)
+        raise Misspelt(f"the path {path} is not in this program's notation", hint)
 
 
 def _plainly(path: str) -> str:

@@ -69,7 +69,7 @@ def of_connack(settings: MqttSettings, code: int, words: str, said: str | None, 
     if code in (_BAD_LOGIN, _NOT_AUTHORIZED):
         return Misconfigured(reason, *_login(settings, code, password))
     cure = _CURES.get(code)
-    return Misconfigured(reason, *cure) if cure else NotReady(reason, "what does the broker's log say?")
+    return Misconfigured(reason, *cure) if cure else NotReady(reason, "check the broker's log")
 
 
 def _login(settings: MqttSettings, code: int, password: str | None) -> tuple[str, str]:
@@ -78,7 +78,7 @@ def _login(settings: MqttSettings, code: int, password: str | None) -> tuple[str
     field = "password_file" if code == _BAD_LOGIN else "username"
     hint = unseen_in_login(settings, password)
     if not hint and settings.password_file is None:
-        hint = "no password_file is set: does this user need a password?"
+        hint = "no password_file is set: set it if this user needs a password"
     return field, hint or (
         f"does the broker know the user {settings.username}, is the password in its file right, and may this user "
         f"connect as {settings.client_id}?"
@@ -103,14 +103,14 @@ def of_tls(settings: MqttSettings, error: ssl.SSLError) -> Exception:
         what, field = f"does not accept our client certificate ({plain(error)})", ("tls", "cert_file")
         hint = "use a certificate signed by the authority in the broker's cafile; the broker's log says what is wrong"
     elif reason in _OTHER_VERSION:
-        what, field = f"has no version of TLS in common with this machine ({plain(error)})", "tls"
+        what, field = f"has no TLS version in common with this machine ({plain(error)})", "tls"
         hint = "let the broker speak TLS 1.2 or newer"
     elif reason == "SSLV3_ALERT_CERTIFICATE_EXPIRED":
         return NotReady(
             f"{place} says that our client certificate has expired", "renew it, or set the broker's clock"
         )
     else:
-        return NotReady(f"{place}: TLS failed: {plain(error)}", "what does the broker's log say?")
+        return NotReady(f"{place}: TLS failed: {plain(error)}", "check the broker's log")
     return Misconfigured(f"{place} {what}", field, hint)
 
 

@@ -105,8 +105,8 @@ class Session:
         except TimeoutError:
             self._end(
                 NotReady(
-                    f"{self._where} took the connection and does not answer",
-                    f"is it a broker of MQTT {settings.version}?",
+                    f"{self._where} accepted the connection but does not answer",
+                    f"check that it supports MQTT {settings.version}",
                 )
             )
         if self._unanswered and settings.tls is None and await speaks_tls(settings):
@@ -169,7 +169,7 @@ class Session:
             if names:
                 self._client.renumber()
                 refused = {name: why for name, why in refused.items() if name not in names}
-        return refused | dict.fromkeys(names, "packet identifier in use, each time that it was asked")
+        return refused | dict.fromkeys(names, "packet identifier in use, on every attempt")
 
     async def _ask(self, asked: tuple[MQTTErrorCode, int | None]) -> list[Any]:
         code, number = asked
@@ -358,7 +358,7 @@ class Session:
         if self.ended.done():
             return  # the broker has said why
         if self._connack.done():
-            self._end(NotReady(f"the connection to {self._where} is lost{why and ': '}{why}"))
+            self._end(NotReady(f"connection to {self._where} lost{why and ': '}{why}"))
         elif isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
             self._end(of_tls(self._settings, fault))
         else:

@@ -39,7 +39,7 @@ async def connect(settings: MqttSettings) -> socket.socket:
     """
     context = None if settings.tls is None else _context(settings.tls)
     place = where(settings)
-    hint = "is the broker running, and is this its address?"
+    hint = "check that the broker is running and that this is its address"
     shaking = False
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -227,7 +227,7 @@ def _context(tls: TlsSettings) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=None if tls.ca_file is None else str(tls.ca_file))
     except (OSError, ssl.SSLError) as error:
         raise Misconfigured(
-            f"{tls.ca_file}: {_why(error)}", ("tls", "ca_file"), "name a PEM file that is there"
+            f"{tls.ca_file}: {_why(error)}", ("tls", "ca_file"), "name an existing PEM file"
         ) from error
     if tls.cert_file is not None:
         try:

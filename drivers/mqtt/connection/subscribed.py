@@ -65,7 +65,7 @@ class Subscribed:
         done, _ = await asyncio.wait([task], timeout=_DISK_TIMEOUT_S)
         if done:
             return task.result()
-        log.warning("%s: the disk does not answer", self._path)
+        log.warning("%s: the disk does not respond", self._path)
         return None
 
     def _read(self) -> tuple[dict[str, int], int]:
@@ -80,8 +80,8 @@ class Subscribed:
         except FileNotFoundError:
             return {}, 0
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not as this program writes it"
-            log.warning("%s cannot be read (%s): topics removed meanwhile may still be delivered", self._path, why)
+            why = error.strerror if isinstance(error, OSError) else "it was not written by this program"
+            log.warning("%s cannot be read (%s): removed topics may still be delivered", self._path, why)
             return {}, 0
 
     def _write(self) -> None:

@@ -43,7 +43,7 @@ class Subscriptions:
             refused = await session.subscribe(new)
             self.confirmed.update({name: qos for name, qos in new.items() if name not in refused})
             for name, why in refused.items():
-                log.error("%s: the broker does not let us subscribe to %s: %s", self._name, name, why)
+                log.error("%s: the broker refuses the subscription to %s: %s", self._name, name, why)
         self.refused = tuple(name for name in wanted if name not in self.confirmed)
         gone = [name for name in self._subscribed.filters if name not in wanted]
         if gone:

@@ -143,7 +143,7 @@ async def probe(settings: MqttSettings, count: int) -> Kept:
             refused = await subscriber.session.subscribe({topic: 1})
             if refused:
                 reason = f"this user may not subscribe to {topic}: {refused[topic]}"
-                raise NotReady(reason, f"let it read and write {TOPIC}#")
+                raise NotReady(reason, f"allow it to read and write {TOPIC}#")
             await subscriber.session.leave()
             await _fill(replace(ours, client_id=f"tidegate-fill-{mark}", session_expiry_s=0), topic, count)
             if not await subscriber.open():
@@ -155,7 +155,7 @@ async def probe(settings: MqttSettings, count: int) -> Kept:
             await subscriber.until_quiet()
             return Kept(count, subscriber.received, window, ceiling)
     except TimeoutError:
-        raise NotReady(f"the broker took longer than {bound_s:.0f} s", "offer it fewer messages") from None
+        raise NotReady(f"the broker did not finish within {bound_s:.0f} s", "offer it fewer messages") from None
     finally:
         with contextlib.suppress(NotReady, Misconfigured, TimeoutError):
             async with asyncio.timeout(_BOUND_S):

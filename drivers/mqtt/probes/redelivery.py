@@ -108,7 +108,7 @@ async def redelivery(settings: MqttSettings) -> Again:
             before = await _lose(ours, sender, topic)
             return await _resume(ours, before)
     except TimeoutError:
-        raise NotReady(f"the broker took longer than {_BOUND_S:.0f} s") from None
+        raise NotReady(f"the broker did not finish within {_BOUND_S:.0f} s") from None
     finally:
         with contextlib.suppress(NotReady, Misconfigured, TimeoutError):
             async with asyncio.timeout(_BOUND_S):
@@ -123,7 +123,7 @@ async def _lose(ours: MqttSettings, sender: MqttSettings, topic: str) -> list[_C
     try:
         await listener.session.open()
         if await listener.session.subscribe({topic: 1}):
-            raise NotReady(f"this user may not subscribe to {topic}", f"let it read and write {TOPIC}#")
+            raise NotReady(f"this user may not subscribe to {topic}", f"allow it to read and write {TOPIC}#")
         # A broker that begins its ids again at each connection would show the same ids if none were acknowledged.
         await _publish(sender, topic, 0, _SETTLED)
         await listener.until(_SETTLED)
@@ -177,6 +177,6 @@ async def _publish(settings: MqttSettings, topic: str, start: int, stop: int) ->
             await sender.publish(topic, f"{number}".encode(), qos=1, retain=False)
         await sender.leave()
     except NotReady as fault:
-        raise NotReady(fault.reason, fault.hint or f"may this user write {TOPIC}#?") from fault
+        raise NotReady(fault.reason, fault.hint or f"check that this user may write {TOPIC}#") from fault
     finally:
         sender.close()

@@ -77,7 +77,7 @@ class Route:
             return None
         for name, level in levels.items():
             if not 0 < len(level) <= _LONGEST_NAME or not level.isprintable() or level[0] in ".$":
-                return f"the level {name} of its topic is no name (1 to {_LONGEST_NAME} printable characters)"
+                return f"the level {name} of its topic is not a name (1 to {_LONGEST_NAME} printable characters)"
         levels.setdefault("site", self._site)
         return Named(self, levels) if self.fields else self.source(levels)
 

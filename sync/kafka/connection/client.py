@@ -158,7 +158,7 @@ class Client:
                 else:
                     self._kept.put(NO_NODE, CONTROL, kept)
                     return kept
-        raise Unreachable("; ".join(dict.fromkeys(reasons)) or "no broker is named", "is the link up?")
+        raise Unreachable("; ".join(dict.fromkeys(reasons)) or "no broker is named", "check the link")
 
     async def question(self, request: Any) -> Any:
         """The answer of any broker; raises Unreachable or Misconfigured."""
@@ -251,7 +251,7 @@ class Client:
         answer = await self._connector.ask(connection, TopicsRequest(topics, create=self._create_topics))
         found = getattr(answer, "cluster_id", None) or ""
         if self._one_cluster and self.cluster not in (None, found):
-            raise ClusterChanged(f"cluster {found or 'without an id'} answers in place of {self.cluster}")
+            raise ClusterChanged(f"another cluster ({found or 'without an id'}) answers instead of {self.cluster}")
         self.cluster = found
         told_by = f"{connection.host}:{connection.port}"
         self._nodes = Nodes({broker[0]: (broker[1], broker[2]) for broker in answer.brokers}, told_by)
@@ -286,7 +286,7 @@ class Client:
         leader = leaders.get(partition)
         if leader is None:
             self.forget(topic)
-            reason = f"topic {topic}: partition {partition} is not there, and this gateway writes to no other"
+            reason = f"topic {topic}: partition {partition} does not exist, and this gateway writes to no other"
             raise TopicUnavailable(
                 3, f"{reason}: the topic has {len(leaders)}, raise that to {partition + 1} or more"
             )

@@ -48,7 +48,7 @@ _CONNECTION: Final = re.compile(r"<AIOKafkaConnection[^>]*>")
 def said(error: BaseException) -> str:
     """What went wrong, in one line."""
     if isinstance(error, NO_KAFKA):
-        return "its answer is none of Kafka's"
+        return "its answer is not Kafka's protocol"
     if isinstance(error, _CLOSED):
         return "it closed the connection"
     if isinstance(error, ssl.SSLError) and error.reason:
@@ -62,9 +62,9 @@ def cure(error: BaseException, settings: KafkaSettings) -> str:
     """What to look at if a connection never served; empty if nothing is known."""
     if settings.security.endswith("ssl"):
         if isinstance(error, (*_CLOSED, ssl.SSLError)):
-            return "is that a port without TLS (then kafka.security: plaintext or sasl_plaintext)?"
+            return "if that port has no TLS, set kafka.security: plaintext or sasl_plaintext"
     elif isinstance(error, (*_CLOSED, *NO_KAFKA)):
-        return "does that port want TLS or a login (kafka.security), and is it Kafka's?"
+        return "check that the port is Kafka's, and whether it needs TLS or a login (kafka.security)"
     return ""
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from sync.values import Unreachable
 
 _CURE: Final = (
-    "set advertised.listeners of that broker to an address that this gateway reaches, or open the way to it: name, "
-    "route, firewall"
+    "set advertised.listeners of that broker to an address that this gateway can reach, or fix the "
+    "name, route or firewall"
 )
 
 

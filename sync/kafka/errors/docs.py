@@ -10,15 +10,15 @@ from sync.kafka.errors.table import TABLE, Kind
 _DONE: Final = {
     Kind.TAKEN: ("The broker has the batch.", "settled"),
     Kind.RECORD: (
-        "A record of the batch will never be taken.",
-        "the batch is cut in halves down to that record, which goes to the dead letters (D4)",
+        "A record of the batch will never be accepted.",
+        "the batch is split down to that record, which becomes a dead letter (D4)",
     ),
     Kind.SEQUENCE: (
         "The broker no longer remembers what it acknowledged to our producer id: it lost records.",
         "the batch is looked up (D7)",
     ),
     Kind.TOPIC: (
-        "The topic is missing, may not be written, or is set up so that it takes nothing.",
+        "The topic is missing, may not be written, or its settings refuse every record.",
         "waits, and is sent again unchanged",
     ),
     Kind.CLIENT: (
@@ -27,31 +27,32 @@ _DONE: Final = {
     ),
     Kind.PASSING: ("The cluster as it is now.", "waits, and is sent again unchanged"),
     Kind.OTHER: (
-        "Groups, transactions, administration, talk among brokers: a gateway asks nothing of the kind.",
-        "if it comes all the same: waits, and is sent again unchanged",
+        "Consumer groups, transactions, administration, broker to broker: a gateway makes no such request.",
+        "if it does come: waits, and is sent again unchanged",
     ),
 }
 
 _HEAD: Final = """\
 # Kafka's error codes
 
-What the gateway does when a broker answers a batch with an error. The table has every code of Kafka's protocol up to
-133 (Apache Kafka 4.3). A code that it lacks counts as `other`.
+What the gateway does when a broker answers a batch with an error. The table lists every code of Kafka's protocol up
+to 133 (Apache Kafka 4.3). Any other code counts as `other`.
 
-**Only an error about a record makes a dead letter.** After any other the same batch is sent again, under the same
-producer id and sequence (D2), and the log keeps it until it is taken. If that lasts, the journal, `tidegate status`,
-the alert `kafka/TOPIC` and the metric `tidegate_shipper_topic_waiting` say so, with the setting that cures it.
+**Only an error about a record makes a dead letter.** After any other error the same batch is sent again, under the
+same producer id and sequence (D2), and the log keeps it until it is accepted. If that lasts, it is shown in the
+journal, in `tidegate status`, by the alert `kafka/TOPIC` and by the metric `tidegate_shipper_topic_waiting`, with the
+setting to correct.
 
-This page is made from the code: `python -m sync.kafka.errors.docs > docs/KAFKA_ERRORS.md`.
+This page is generated from the code: `python -m sync.kafka.errors.docs > docs/KAFKA_ERRORS.md`.
 
-| kind | what it is about | what becomes of the batch |
+| kind | what it is about | what happens to the batch |
 |---|---|---|
 """
 
 _TABLE: Final = """
 
 *Not appended: yes* means that a broker finds the error before it appends anything. After any other error the batch
-may be in the topic all the same, so it counts as not answered (F6).
+may still have been appended, so it counts as not answered (F6).
 
 | code | name | kind | not appended | setting | what to do |
 |---|---|---|---|---|---|

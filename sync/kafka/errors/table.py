@@ -56,16 +56,16 @@ class KafkaError:
 
 
 _CLOCK: Final = (
-    "set this gateway's clock, or give the topic LogAppendTime: Kafka takes no times that are an hour ahead. The log "
+    "set this gateway's clock, or give the topic LogAppendTime: Kafka refuses times more than an hour ahead. The log "
     "keeps everything until then"
 )
-_CODEC: Final = "set kafka.compression to a codec that the cluster takes: gzip, lz4 or none"
+_CODEC: Final = "set kafka.compression to a codec that the cluster accepts: gzip, lz4 or none"
 _VERSION: Final = "use brokers of Apache Kafka 2.4 or later; during an upgrade it ends by itself"
 _MECHANISM: Final = "set kafka.sasl_mechanism to one that the brokers offer"
 _SECURITY: Final = "set kafka.security to what the listener named in kafka.brokers expects"
 _LOGIN: Final = "check kafka.username and the password in kafka.password_file"
 _ENDPOINT: Final = "name brokers in kafka.brokers, not controllers"
-_CREATE: Final = "create the topic: the cluster cannot create it by itself"
+_CREATE: Final = "create the topic: the cluster does not create it itself"
 _LISTENER: Final = "give the broker that leads the partition the same listener as the others (advertised.listeners)"
 _REPLICAS: Final = "start the brokers that are down: fewer replicas are in sync than min.insync.replicas asks for"
 
@@ -88,7 +88,9 @@ TABLE: Final = (
     KafkaError(14, "COORDINATOR_LOAD_IN_PROGRESS", Kind.PASSING),
     KafkaError(15, "COORDINATOR_NOT_AVAILABLE", Kind.PASSING),
     KafkaError(16, "NOT_COORDINATOR", Kind.PASSING),
-    KafkaError(17, "INVALID_TOPIC_EXCEPTION", Kind.TOPIC, before=True, cure="give the topic a name that Kafka takes"),
+    KafkaError(
+        17, "INVALID_TOPIC_EXCEPTION", Kind.TOPIC, before=True, cure="give the topic a name that Kafka accepts"
+    ),
     KafkaError(18, "RECORD_LIST_TOO_LARGE", Kind.RECORD, before=True),
     KafkaError(19, "NOT_ENOUGH_REPLICAS", Kind.PASSING, before=True, cure=_REPLICAS),
     KafkaError(20, "NOT_ENOUGH_REPLICAS_AFTER_APPEND", Kind.PASSING, cure=_REPLICAS),

@@ -33,7 +33,7 @@ _AHEAD_BEFORE_3_6: Final = "message.timestamp.difference.max.ms"
 _RIGHTS: Final = {
     "WRITE": (4, "nothing can be sent to it"),
     "DESCRIBE": (8, "its leaders cannot be found"),
-    "READ": (3, "it cannot be asked what became of a batch that was not answered"),
+    "READ": (3, "the outcome of an unanswered batch cannot be looked up"),
     "DESCRIBE_CONFIGS": (10, "its settings cannot be checked"),
 }
 _NOT_TOLD: Final = -(2**31)
@@ -135,8 +135,8 @@ async def _alone(client: Client, question: Awaitable[T], unknown: T) -> T:
 
 def _missing(code: int) -> Finding:
     text = {
-        UNKNOWN_TOPIC_OR_PARTITION: "it is not there: create it",
-        TOPIC_AUTHORIZATION_FAILED: "this user may not see it, if it is there: grant it DESCRIBE",
+        UNKNOWN_TOPIC_OR_PARTITION: "the topic does not exist: create it",
+        TOPIC_AUTHORIZATION_FAILED: "this user may not see the topic, if it exists: grant it DESCRIBE",
     }.get(code, f"it cannot be described now: {name_of(code)}")
     return Finding(EXISTS, False, Weight.GUARANTEE, text)
 
@@ -149,7 +149,7 @@ def _replicas(partitions: list[tuple[Any, ...]]) -> Finding:
 
 def _settings(configs: Mapping[str, str] | None, role: Role) -> list[Finding]:
     if configs is None:
-        reason = "{} cannot be asked: grant this user DESCRIBE_CONFIGS on the topic, if these brokers tell it at all"
+        reason = "{} cannot be read: grant this user DESCRIBE_CONFIGS on the topic, if these brokers report it at all"
         wanted = _CONFIGS if role is Role.RECORDS else _CONFIGS[:2]
         weights = {"message.timestamp.type": Weight.ADVICE}
         return [Finding(name, None, weights.get(name, Weight.GUARANTEE), reason.format(name)) for name in wanted]
@@ -203,7 +203,7 @@ def _ahead(configs: Mapping[str, str]) -> Finding:
     bounds = [int(value) for name in (AHEAD, _AHEAD_BEFORE_3_6) if (value := configs.get(name, "")).isdecimal()]
     bound_ms = min(bounds, default=None)
     if bound_ms is None:
-        return Finding(AHEAD, None, Weight.ADVICE, f"{AHEAD} is not told by this cluster")
+        return Finding(AHEAD, None, Weight.ADVICE, f"{AHEAD} is not reported by this cluster")
     name = AHEAD if AHEAD in configs else _AHEAD_BEFORE_3_6
     if bound_ms <= _DAY_MS:
         return Finding(AHEAD, True, Weight.ADVICE, f"times up to {bound_ms / 3_600_000:g} h ahead are taken ({name})")
@@ -211,7 +211,7 @@ def _ahead(configs: Mapping[str, str]) -> Finding:
         AHEAD,
         False,
         Weight.ADVICE,
-        f"{name} lets in times that are more than a day ahead; one gateway whose clock is a year fast stops "
+        f"{name} allows times more than a day ahead; one gateway whose clock is a year fast stops "
         f"retention in its partition for that year: set {name}=3600000, or message.timestamp.type=LogAppendTime",
     )
 
@@ -219,8 +219,8 @@ def _ahead(configs: Mapping[str, str]) -> Finding:
 def _expiry(value: str | None) -> Finding:
     if value is None:
         reason = (
-            f"{EXPIRY} cannot be asked: grant this user DESCRIBE_CONFIGS on the cluster, if these brokers tell it at "
-            "all; 12 hours are assumed safe"
+            f"{EXPIRY} cannot be read: grant this user DESCRIBE_CONFIGS on the cluster, if these brokers tell it at "
+            "all; 12 hours are assumed"
         )
         return Finding(EXPIRY, None, Weight.GUARANTEE, reason)
     hours = int(value) / 3_600_000
@@ -238,7 +238,7 @@ def _rights(operations: int, role: Role) -> list[Finding]:
         granted = None if operations == _NOT_TOLD else bool(operations >> number & 1)
         text = f"{right} is granted" if granted else f"{right} is not granted: {without}"
         if granted is None:
-            text = f"whether {right} is granted is not told by this cluster"
+            text = f"whether {right} is granted is not reported by this cluster"
         weight = Weight.GUARANTEE if needed else Weight.ADVICE
         findings.append(Finding(f"right:{right}", granted, weight, text, right=True))
     return findings

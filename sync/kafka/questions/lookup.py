@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tidegate.kafka")
 
 _CANNOT_ASK: Final = (
-    "one without an answer goes again under its own id for half of the time that brokers remember ids, and later "
+    "an unanswered batch is sent again under its own producer id for half of producer.id.expiration.ms, later "
     "marked possibly_repeated"
 )
 
@@ -92,7 +92,7 @@ class LookUp:
         ask, epoch = self._client.ask, self._epoch_end(lead)
         producers_of = DescribeProducersRequest(self._topic, self._partition)
         if connection.offers(epoch) and not connection.offers(producers_of):
-            return CannotTell("the brokers do not list producers, as Apache Kafka does from 2.8 on")
+            return CannotTell("the brokers cannot list producers (Apache Kafka can from 2.8 on)")
         # A broker answers the questions of one connection in their order, so this is one round trip.
         before, answer, after, reached = await asyncio.gather(
             ask(connection, epoch),
@@ -147,7 +147,7 @@ class LookUp:
             reason = f"{self._where} ends at {end}, before offset {wanted}: created again, or records were lost"
             return CannotTell(reason, end=end)
         if start > wanted:
-            return CannotTell(f"{self._where} starts at {start} now, behind offset {wanted}")
+            return CannotTell(f"{self._where} now starts at {start}, after offset {wanted}")
         return Absent()
 
     async def _search(self, connection: Any, start: int, end: int) -> Found | CannotTell | None:
@@ -190,7 +190,7 @@ class LookUp:
                     if leader < 0:
                         raise NotReady(f"{self._where} has no leader")
                     return _Lead(leader, epoch)
-        raise NotReady(f"{self._where} is not there")
+        raise NotReady(f"{self._where} does not exist")
 
     async def _replicated(self, lead: _Lead, connection: Any, end: int, reached: int) -> None:
         """Wait until the high watermark, at `reached` when last asked, has come to `end`."""
@@ -233,7 +233,7 @@ class LookUp:
             raise NotReady(f"{self._where}: {name_of(code)}", error_of(code).cure)
 
     def _cannot_ask(self, error: NotOffered) -> CannotTell:
-        text = f"{error.reason}, so what became of a batch cannot be asked"
+        text = f"{error.reason}, so the outcome of a batch cannot be looked up"
         if self._client.cannot_look_up != text:
             self._client.cannot_look_up = text
             log.warning("%s: %s", text, _CANNOT_ASK)

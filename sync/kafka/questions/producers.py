@@ -13,7 +13,7 @@ from sync.values import Misconfigured, NotOffered, NotReady, Producer
 if TYPE_CHECKING:
     from sync.kafka.connection.client import Client
 
-_NONE_HERE: Final = "the broker has no idempotent producers"
+_NONE_HERE: Final = "the broker does not support idempotent producers"
 _CURE: Final = "set kafka.delivery to at_least_once, or use a broker with idempotent producers"
 _UNEXPLAINED: Final = 3
 """Tansu answers with an error of no name, and always; Kafka itself might once."""
@@ -32,7 +32,7 @@ class Producers:
         Raises:
             Unreachable: no broker answers.
             NotReady: the coordinator still loads, or the user has no right to it.
-            Misconfigured: the broker has no idempotent producers.
+            Misconfigured: the broker does not support idempotent producers.
         """
         try:
             answer = await self._client.question(InitProducerIdRequest(None, 0))

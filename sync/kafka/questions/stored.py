@@ -40,7 +40,7 @@ class Stored:
     def records(self) -> Iterator[Any]:
         """Its records as aiokafka gives them (`offset`, `key`, `value`, `headers`); raises Damaged."""
         if not self.batch.validate_crc():
-            raise Damaged(f"{self.where}: the batch at offset {self.first} is damaged")
+            raise Damaged(f"{self.where}: the batch at offset {self.first} is corrupt")
         try:
             for record in self.batch:
                 if record.offset >= self.since:

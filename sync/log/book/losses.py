@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LATEST_MS: Final = 253_402_300_799_999
 """The last moment that has a timestamp: the end of the year 9999."""
-NOISE: Final = "noise stands in the loss ledger"
+NOISE: Final = "corrupt entry in the loss ledger"
 COLUMNS: Final = (
     "lane, topic, first, last, records, reason, at_ms, until_ms, log_id, into_first, into_last, into_records"
 )

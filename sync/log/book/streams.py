@@ -200,7 +200,7 @@ def load(connection: sqlite3.Connection, timeline: Timeline | None = None) -> di
         state = StreamState(number, Lane(lane), topic, head=head, acked=acked)
         state.lists_checksum = _over_lists(ranges.get(number, []), sent.get(number, []))
         if checksum is not None and checksum != _over(tuple(row), state.lists_checksum):
-            raise ValueError(f"noise stands in what was delivered of {lane}/{topic}")
+            raise ValueError(f"corrupt delivery state of {lane}/{topic}")
         if row[5] is not None:
             state.lease = _lease(row[5:19])
         if row[20] is not None:

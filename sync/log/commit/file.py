@@ -81,7 +81,7 @@ class LogFile:
             owner = os.read(file, 20).decode(errors="replace").strip() or "unknown"
             os.close(file)
             raise Misconfigured(
-                f"another daemon (process {owner}) has the log {self.path}",
+                f"another daemon (process {owner}) uses the log {self.path}",
                 "gateway.state_dir",
                 "stop it, or give this gateway a state_dir of its own",
             ) from None
@@ -184,7 +184,7 @@ class LogFile:
             if faults.damaged(error):
                 raise
             if not self._checkpoint_failed:
-                log.warning("the log's WAL cannot be copied into its file: %s", error)
+                log.warning("checkpoint of the log's WAL failed: %s", error)
             self._checkpoint_failed = True
             return
         self._checkpoint_failed = False
@@ -192,7 +192,7 @@ class LogFile:
         held, self.held = self.held, self._held_for >= _HELD_AFTER
         if self.held and not held:
             who = " and ".join(foreign.readers(self.path)) or "another process"
-            log.warning("%s reads the log without end: its WAL grows until that ends", who)
+            log.warning("%s keeps a read transaction open on the log: the WAL grows until it ends", who)
 
     def rebuild(self) -> bool:
         """Write the file anew without its free pages, and cut it; whether that was done.
@@ -361,7 +361,7 @@ class LogFile:
                 book.close_clean()
                 book.names_now().write(self._names)
         except (sqlite3.Error, OSError) as error:
-            log.warning("the log could not be closed in order: %s", error)
+            log.warning("the log could not be closed cleanly: %s", error)
         finally:
             with contextlib.suppress(sqlite3.Error):
                 book.connection.close()

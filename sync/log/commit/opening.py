@@ -70,7 +70,7 @@ def open_book(
     book.begin_at(first)
     if uncounted:
         book.begin()
-        entries.lose_uncounted(book, "corrupt", book.names.log_id, "noise stands in the count of a block")
+        entries.lose_uncounted(book, "corrupt", book.names.log_id, "corrupt count of a block")
         cell("DELETE FROM meta WHERE name=?", (_UNCOUNTED,))
         book.commit()
     return book
@@ -85,4 +85,4 @@ def _compare_partitions(connection: sqlite3.Connection, names: Names) -> None:
     for topic, partition in connection.execute("SELECT name, partition FROM topics").fetchall():
         known = names.partitions.get(topic)
         if partition is not None and (not isinstance(partition, int) or (known is not None and known != partition)):
-            raise ValueError(f"noise stands in the partition of {topic}")
+            raise ValueError(f"corrupt partition number of {topic}")

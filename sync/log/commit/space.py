@@ -66,9 +66,9 @@ class Space:
             size = max(_file_bytes(book), LEAST_BYTES)
             self.bound_bytes = size if self.bound_bytes is None else min(self.bound_bytes, size)
         if self.short and not short:
-            log.warning("the log's disk has %d MiB left: the log grows no more", free_bytes // 1024**2)
+            log.warning("the log's disk has %d MiB left: the log does not grow any more", free_bytes // 1024**2)
         elif short and not self.short:
-            log.info("the log's disk has room again")
+            log.info("the log's disk has enough space again")
 
     def _free(self) -> int | None:
         """What the disk has free, in bytes; None where it does not say."""

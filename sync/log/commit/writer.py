@@ -130,9 +130,11 @@ class Writer:
     def _attempt(self, work: Work) -> list[Answer]:
         """One commit, on a file that is opened first where it is not open."""
         if self.file.displaced():
-            self._put_aside("another file, or none, stood in its place", self.file.rescue)
+            self._put_aside("the file was replaced or removed while in use", self.file.rescue)
         elif self.file.vanished():
-            self._put_aside("it is gone or empty, and a log was here", lambda: self.file.put_aside(aside.DAMAGED))
+            self._put_aside(
+                "the file is missing or empty, but a log was here before", lambda: self.file.put_aside(aside.DAMAGED)
+            )
         book = self.file.book or self._open(work)
         if self._failures:
             # Encoding what waits is dear; first see whether the disk takes anything at all.
@@ -171,7 +173,7 @@ class Writer:
             self._salvage = Salvage.next(book, patient=self._looks_aside < _LOOKS_ASIDE)
             self._looks_aside = 0
         except (sqlite3.Error, OSError) as error:
-            log.warning("a log file that was put aside cannot be read, and is tried again: %s", error)
+            log.warning("cannot read a log file that was put aside, retrying: %s", error)
             self._looks_aside += 1
             self._look_aside_at_s = time.monotonic() + _LOOK_ASIDE_S
 
@@ -187,7 +189,7 @@ class Writer:
         self.quarantined += 1
         self.quarantined_why = why
         self._begun_anew_at_s = time.monotonic()
-        log.error("a log file was put aside as %s, and a new log begins: %s", to, why)
+        log.error("the log file was put aside as %s and a new log started: %s", to, why)
 
     def _tend(self) -> None:
         """What can be done between commits: the WAL, the names, what is to be thinned, a salvage that ended."""
@@ -202,11 +204,11 @@ class Writer:
         if self.file.held and self.file.wal_bytes >= _WAL_MOST_BYTES:
             # Nothing else bounds the WAL while somebody reads what it began with (L11).
             who = " and ".join(foreign.readers(self.file.path)) or "another process"
-            why = f"{who} read it without end, and its WAL had grown to {self.file.wal_bytes // 1024**2} MiB"
+            why = f"{who} kept a read transaction open, and the WAL had grown to {self.file.wal_bytes // 1024**2} MiB"
             self._put_aside(why, lambda: self.file.put_aside(aside.HELD))
             return
         if self._salvage is not None and self._salvage.finished:
-            log.warning("%d undelivered records were brought over from %s", self._salvage.saved, self._salvage.path)
+            log.warning("%d undelivered records were recovered from %s", self._salvage.saved, self._salvage.path)
             self._begin_salvage(book)
         elif time.monotonic() >= self._look_aside_at_s:
             self._begin_salvage(book)
@@ -228,7 +230,7 @@ class Writer:
         now_s = time.monotonic()
         if not self._failures:
             self._failing_since_s = now_s
-            log.error("the log's disk refuses a commit: %s; readings are held back, and it is tried again", error)
+            log.error("commit to the log failed: %s; readings wait in memory, retrying", error)
         self._failures += 1
         self._failed_at_s = now_s
         book = self.file.book
@@ -263,20 +265,20 @@ class Writer:
         if fresh and isinstance(error, NOISE):
             if self._salvage is None or self._salvage.finished:
                 raise error  # a file just begun is not damaged: this is a mistake of ours
-            log.error("%s cannot be brought over any further: %s", self._salvage.path, error)
+            log.error("no more records can be recovered from %s: %s", self._salvage.path, error)
             self._salvage.give_up()
             return
         self._suspected_at_s = now_s
         self.file.close(clean=False)
         if again and not fresh and self.file.takes_files():
             try:
-                self._put_aside(f"it is damaged ({error})", lambda: self.file.put_aside(aside.DAMAGED))
+                self._put_aside(f"it is corrupt ({error})", lambda: self.file.put_aside(aside.DAMAGED))
             except OSError as failure:
-                log.error("the damaged log cannot be put aside: %s", failure)  # noqa: TRY400 - its sentence says it
+                log.error("cannot put the corrupt log file aside: %s", failure)  # noqa: TRY400 - its sentence says it
 
     def _give_up(self, work: Work, request: Request, error: Exception) -> None:
         """Let a request go that nothing can be done with, so that it costs its caller and not the log."""
-        log.error("a request to the log failed twice, and is given up: %r", error)
+        log.error("a request to the log failed twice; giving up: %r", error)
         work.requests.remove(request)
         if request.done is not None:
             self._deliver([Answer(request.done, error=error)], self._engine.figures, committed=False)
@@ -297,21 +299,21 @@ class Writer:
                 if not self._engine.squeeze(book):
                     break
         except sqlite3.Error as error:
-            log.debug("no room could be made: %s", error)
+            log.debug("cannot free space for the log: %s", error)
 
     def _recovered(self) -> None:
         self._inbox.finished()
         self.stall.ended()
         self._uncertain_from = None
         if self._failures:
-            log.warning("the log's disk takes commits again, after %.1f s", time.monotonic() - self._failing_since_s)
+            log.warning("the log can write to its disk again, after %.1f s", time.monotonic() - self._failing_since_s)
             self._failures = 0
 
     def _end(self, work: Work) -> None:
         """Close. What could not be written is told to whoever waits for it, and counted."""
         left = self._inbox.drop_all(work)
         # No stall: whoever can have them sent again is to do so.
-        gone = NotReady("the log was closed before its disk took these records")
+        gone = NotReady("the log was closed before these records were on disk")
         self._deliver([Answer(append.done, error=gone) for append in left], self._engine.figures, committed=False)
         self.file.close(clean=not left)
         self._end_salvage()
@@ -319,5 +321,5 @@ class Writer:
 
 def _uncounted(log_id: str) -> Callable[[Book], None]:
     return lambda book: entries.lose_uncounted(
-        book, "stalled", log_id, "a run ended while its log's disk took nothing"
+        book, "stalled", log_id, "a run ended while its log could not write to its disk"
     )

@@ -130,7 +130,7 @@ def _format(connection: sqlite3.Connection) -> int:
 def _create_or_upgrade(connection: sqlite3.Connection, path: Path, version: int) -> None:
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if tables and version <= 0:
-        raise Foreign(f"{path} holds tables, but no log")
+        raise Foreign(f"{path} is a database, but not a log")
     if tables and version == FORMAT:
         return
     connection.execute("BEGIN IMMEDIATE")

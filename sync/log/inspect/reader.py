@@ -121,7 +121,7 @@ class LogReader:
         while at is not None:
             with self._open() as connection:
                 if self._identity() != identity:
-                    raise NotReady(f"another file took the place of {self._path}", "begin anew")
+                    raise NotReady(f"{self._path} was replaced by another file", "start again")
                 found = export.piece(connection, wanted, at)
             yield from wanted.entries(found.blocks)
             at = found.next_number
@@ -169,17 +169,15 @@ class LogReader:
         except PermissionError as error:
             raise self._no_right() from error
         except OSError as error:
-            raise NotReady(
-                f"there is no log at {self._path}", "start the daemon once, or look at gateway.state_dir"
-            ) from error
+            raise NotReady(f"no log at {self._path}", "start the daemon once, or check gateway.state_dir") from error
         if not stat.S_ISREG(found.st_mode):
-            raise NotReady(f"{self._path} is no file", "look at gateway.state_dir")
+            raise NotReady(f"{self._path} is not a file", "check gateway.state_dir")
         if not os.access(self._path, os.R_OK):
             raise self._no_right()
         return found.st_dev, found.st_ino
 
     def _no_right(self) -> NotReady:
-        return NotReady(f"may not read {self._path}", "be root, or in the group that owns it")
+        return NotReady(f"no permission to read {self._path}", "run as root, or join the group that owns it")
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -200,9 +198,13 @@ class LogReader:
             self._expect_our_format(connection)
             yield connection
             if not written_to and wal.exists():
-                raise NotReady(f"a daemon began to write {self._path} while it was read", "ask again")
+                raise NotReady(f"a daemon started writing {self._path} during the read", "try again")
         except (sqlite3.Error, *faults.NOISE) as error:
-            cure = "ask again" if faults.passing(error) else "a damaged log is put aside at the next start"
+            cure = (
+                "try again"
+                if faults.passing(error)
+                else ("if it is corrupt, the daemon puts it aside at its next start")
+            )
             raise NotReady(f"{self._path} cannot be read: {error}", cure) from error
         finally:
             if connection is not None:
@@ -211,13 +213,13 @@ class LogReader:
     def _expect_our_format(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            raise NotReady(f"{self._path} holds no log", "start the daemon once, or look at gateway.state_dir")
+            raise NotReady(f"{self._path} is not a log", "start the daemon once, or check gateway.state_dir")
         if not schema.reads(version):
-            raise NotReady(f"{self._path}: {schema.OtherFormat(version)}", "look at it with that version")
+            raise NotReady(f"{self._path}: {schema.OtherFormat(version)}", "read it with that version")
         if version < schema.FORMAT:
             raise NotReady(
                 f"{self._path}: an earlier version of tidegate wrote it, in format {version}",
-                "the daemon brings it up to date when it starts; nothing in it is lost",
+                "the daemon upgrades it at its next start; nothing is lost",
             )
 
 

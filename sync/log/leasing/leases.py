@@ -207,7 +207,7 @@ def hand_to_backfill(book: Book, older_than_s: float) -> int:
         ).fetchone()
         records = state.open_records - (state.end - row[0] if row else 0)
         if not 0 <= records <= state.open_records:
-            raise ValueError(f"noise stands in what lies ahead of a block of {state.lane}/{state.topic}")
+            raise ValueError(f"corrupt count before a block of {state.lane}/{state.topic}")
         if not records:
             continue
         target = book.stream(Lane.BACKFILL, state.topic)

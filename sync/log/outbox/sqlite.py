@@ -73,10 +73,10 @@ class SqliteLog(Front):
                 self._watch()
                 refusals += 1
                 if refusals == 1:
-                    log.warning("the log's folder cannot be used, and it is tried again: %s", error)
+                    log.warning("cannot use the log's folder, retrying: %s", error)
                 await asyncio.sleep(_STALLED_WAIT_S)
         if refusals:
-            log.info("the log's folder can be used, after %d attempts", refusals)
+            log.info("the log's folder is usable again, after %d attempts", refusals)
         ended: asyncio.Future[None] = self._loop.create_future()
         thread = threading.Thread(target=self._serve, args=(ended,), name="tidegate-log", daemon=True)
         thread.start()
@@ -145,10 +145,10 @@ class SqliteLog(Front):
                 return
             self._stalled = True
             self._writer.stall.began(self._figures.stats.log_id)
-            log.error("no commit for %.1f s: readings are judged, but lost from here on", waited_s)
+            log.error("no commit for %.1f s: readings still raise alarms, but are lost from now on", waited_s)
         for append in self._inbox.give_up(now_s - _STALLED_WAIT_S):
             if not append.done.done():
-                append.done.set_exception(LogStalled("the log's disk takes no commit"))
+                append.done.set_exception(LogStalled("the log cannot write to its disk"))
                 # Whoever no longer waits need not hear of it.
                 append.done.exception()
 
@@ -158,7 +158,7 @@ class SqliteLog(Front):
     def _arrived(self, answers: list[Answer], figures: Figures, *, committed: bool) -> None:
         if committed and self._stalled:
             self._stalled = False
-            log.warning("the log keeps readings again; %d were lost", self._inbox.lost)
+            log.warning("the log stores readings again; %d were lost", self._inbox.lost)
         self._deliver(answers, figures, committed=committed)
 
     def _call(self, call: object) -> None:

@@ -115,7 +115,7 @@ def forecast(basis: Basis, now_ms: int) -> Forecast:
     room = max(basis.bound_bytes - sum(pending.values()), 0)
     measured_ms = 0 if basis.since_ms is None else now_ms - basis.since_ms
     if not basis.bound_bytes or measured_ms < LEAST_MS:
-        reason = f"what comes in was measured for {measured_ms // 1_000} s so far, of {LEAST_MS // 1_000} s at least"
+        reason = f"measured for {measured_ms // 1_000} of {LEAST_MS // 1_000} s so far"
         return Forecast(pending, room, why_not=reason)
     rates = {
         lane: (basis.came.get(lane, 0) - basis.since.get(lane, 0)) * basis.of_a_byte * 1_000 / measured_ms

@@ -136,7 +136,9 @@ class Salvage:
         if self._now.part >= len(self._parts):
             if self._wreck.uncounted is not None or self._now.uncounted:
                 log_id = self._wreck.uncounted or self._wreck.log_id
-                entries.lose_uncounted(book, "corrupt", log_id, f"{self._wreck.path.name} could not be read whole")
+                entries.lose_uncounted(
+                    book, "corrupt", log_id, f"{self._wreck.path.name} could not be read completely"
+                )
             handed_on = _notes(self._wreck.connection) if self._wreck.connection is not None else {}
             notes = [(_META + name, note) for name, note in {**handed_on, self._wreck.path.name: _DONE}.items()]
         book.connection.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", notes)

@@ -233,7 +233,7 @@ def _known(state: State, batch: Batch, last: int, end: int) -> Step:
         return _settled(state, batch, -1, end)
     if above == 0:
         return _absent(state, batch, last)
-    return _again(state, batch, last, "the broker lost records that it had acknowledged")
+    return _again(state, batch, last, "Kafka lost records that it had acknowledged")
 
 
 def _absent(state: State, batch: Batch, last: int | None = None) -> Step:

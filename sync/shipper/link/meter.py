@@ -205,9 +205,7 @@ class Meter:
         if self._idle_s >= IDLE_LEAST_S:
             idle = self._idle_bytes * DAY_S / self._idle_s
         else:
-            missing = (
-                f"the link was measured for {self._idle_s / 60:.0f} min so far, of {IDLE_LEAST_S / 60:.0f} at least"
-            )
+            missing = f"measured for {self._idle_s / 60:.0f} of {IDLE_LEAST_S / 60:.0f} min so far"
         return LinkStats(
             {line: today.moved.get(line, 0) for line in LINES},
             self.budget,

@@ -33,8 +33,8 @@ _BEHIND_S: Final = 5.0
 _HEAD_START_S: Final = 10.0
 _STILL_S: Final = 3.0
 _BURST_S: Final = 2.0
-_OVER: Final = "today's budget is used up but for the reserve for alarms; the rest goes on the next day (UTC)"
-_OWN_OVER: Final = "the lane's own budget for today is used up; it goes on the next day (UTC)"
+_OVER: Final = "today's budget is used up except for the alarm reserve; sending resumes at midnight UTC"
+_OWN_OVER: Final = "the lane's budget for today is used up; sending resumes at midnight UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Shares:
             self.meter.look()
         if budget.daily:
             if not self.meter.restored:
-                return Hold("today's count is not read yet", 0.1)
+                return Hold("today's byte count is not loaded yet", 0.1)
             if self.meter.link_left() <= 0:
                 return Hold(_OVER, _ASK_AGAIN_S)
             if self.meter.left(lane) <= 0:
@@ -98,19 +98,19 @@ class Shares:
         if limit.bytes_per_s is not None:
             ahead_s = self._buckets[lane].ahead_s(self.meter.moved_by(lane), limit.bytes_per_s)
             if ahead_s > 0:
-                return Hold(f"the lane may move {limit.bytes_per_s:g} bytes a second", ahead_s)
+                return Hold(f"limited to {limit.bytes_per_s:g} bytes a second", ahead_s)
         return None if lane is Lane.LIVE else self._behind_live(lane)
 
     def _behind_live(self, lane: Lane) -> Hold | None:
         wait_s = self._backfill_from_s - time.monotonic()
         if wait_s > 0:
-            return Hold("the backlog of an outage begins at a moment drawn for each gateway", wait_s)
+            return Hold("the backlog starts after a random delay (kafka.backfill_spread_s)", wait_s)
         if self._live_has_yet_to_begin():
-            return Hold("what is fresh goes first", 0.1)
+            return Hold("lane live goes first", 0.1)
         live_behind = self._flows_behind(Lane.LIVE)
         if lane is Lane.BULK:
             first = live_behind or self._flows_behind(Lane.BACKFILL)
-            return Hold("all other lanes go first", _ASK_AGAIN_S) if first else None
+            return Hold("the other lanes go first", _ASK_AGAIN_S) if first else None
         live, mine = self.meter.moved_by(Lane.LIVE), self.meter.moved_by(Lane.BACKFILL)
         if not live_behind:
             self._since = None
@@ -118,7 +118,7 @@ class Shares:
         self._since = self._since or (live, mine)
         used = mine - self._since[1]
         if used > self._share * (live - self._since[0] + used):
-            return Hold("live is behind, and backfill has had its share", 0.1)
+            return Hold("lane live is behind, and backfill has used its share", 0.1)
         return None
 
     def _live_has_yet_to_begin(self) -> bool:

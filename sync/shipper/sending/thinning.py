@@ -42,7 +42,7 @@ class Thinning:
             return 0
         gone = await self._log.thin_backfill(to_bytes)
         if gone:
-            log.warning("a day's budget cannot carry the backlog: %d records became one-minute aggregates", gone)
+            log.warning("the backlog exceeds a day's budget: %d records became one-minute aggregates", gone)
         return gone
 
     def room(self) -> int | None:

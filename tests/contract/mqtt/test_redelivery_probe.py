@@ -30,9 +30,9 @@ async def test_mosquitto_sends_again_in_order_and_marked(broker, version):
 @pytest.mark.parametrize(
     ("kind", "well", "said"),
     [
-        (MOSQUITTO, True, "marked DUP, under the same ids, in order: each reading is stored once"),
-        (MOQUETTE, True, "marked DUP, under the same ids"),
-        (MOCHI, True, "it also marks what it has never sent"),
+        (MOSQUITTO, True, "with DUP, under the same ids, in order: each reading is stored once"),
+        (MOQUETTE, True, "with DUP, under the same ids"),
+        (MOCHI, True, "it also sets DUP on messages that it never sent"),
         (AEDES, False, "without DUP, under the same ids"),
         (ARTEMIS, False, "without DUP, under new ids"),
         (RUMQTTD, False, "without DUP, under new ids"),
