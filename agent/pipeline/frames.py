@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-NO_MODEL = "no model configured"
+NO_MODEL = "no model looks at them"
 LOADING = "model was loading"
 BUSY = "model was busy"
 LOG_BEHIND = "log was behind"
