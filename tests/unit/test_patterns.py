@@ -32,7 +32,7 @@ def patterns():
         ("{tank", "level 1, {tank: a placeholder stands for one whole level"),
         ("a/{farm}", "{farm} is not a placeholder"),
         ("a/{}", "{} is not a placeholder"),
-        ("{tank}/{tank}", "{tank} is in it twice"),
+        ("{tank}/{tank}", "{tank} occurs twice"),
         ("$share/g", "is not $share/GROUP/TOPIC"),
         ("$share/{site}/a", "is not $share/GROUP/TOPIC"),
         ("a/b\u00a0", "an invisible character"),
