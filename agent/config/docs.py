@@ -92,8 +92,8 @@ would otherwise look like JSONPath, JavaScript or a JSON pointer: `tidegate chec
 
 `farm/{site}/{tank}/{metric}` on `farm/site_001/tank_001/temperature` gives a reading of the sensor
 `tank_001_temperature` of type `temperature` in tank `tank_001`: `sensor_id`, `sensor_type`, `tank` and `site` are
-made of the topic's placeholders, and must be set if the topic does not contain what their defaults need. An entry under
-`sensors` takes precedence. The unit is that of the entry under `sensors`, otherwise the subscription's `unit`,
+made of the topic's placeholders, and must be set if the topic does not contain what their defaults need. An entry
+under `sensors` takes precedence. The unit is that of the entry under `sensors`, otherwise the subscription's `unit`,
 otherwise the payload's. A payload with three values needs three subscriptions of one topic. A sensor that no
 subscription can bring is an error: its alarms could never be raised.
 

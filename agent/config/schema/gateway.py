@@ -24,6 +24,6 @@ class Gateway(Section):
     )
     machine_id: Name | None = Field(
         default=None,
-        description="What tells this machine from one that its disk is copied to; made from /etc/machine-id if not "
-        "set. Set it in containers, which often have no machine-id of their own.",
+        description="Distinguishes this machine from one that its disk is copied to; made from /etc/machine-id if "
+        "not set. Set it in containers, which often have no machine-id of their own.",
     )

@@ -29,7 +29,7 @@ class Budget(Section):
         default=None,
         ge=1024,
         le=60_000_000_000,
-        description="How much may move in a day (UTC); no bound if not set. What does not fit waits in the log for "
+        description="Most bytes to transfer in a day (UTC); no limit if not set. The rest stays in the log until "
         "the next day; alarms do not wait.",
     )
     alert_reserve_bytes: int | None = Field(
@@ -55,18 +55,19 @@ class Kafka(Section):
     )
     compression: Literal["zstd", "gzip", "lz4", "none"] = Field(
         default="zstd",
-        description="What batches are compressed with. Another than `zstd` only if the cluster takes no zstd: each "
+        description="Codec of batches. Use another than `zstd` only if the cluster does not accept zstd: each "
         "batch then costs more time and more of the link.",
     )
     create_topics: bool = Field(
         default=False,
-        description="Whether asking for a topic that is not there may create it, if the brokers are set to do so. "
-        "They create it with their defaults, even one that was deleted.",
+        description="Whether requests may create a missing topic, if the brokers are configured to do so. They "
+        "create it with their defaults, even one that was deleted.",
     )
     restored_log: Literal["wait", "send_marked"] = Field(
         default="wait",
-        description="What becomes of the undelivered records of a log that turns out to be restored from a backup or "
-        "copied: hold them until `tidegate log adopt` or `discard`, or send them marked `possibly_repeated`.",
+        description="What to do with undelivered records of a log that turns out to be restored from a backup or "
+        "copied: hold them until `tidegate log adopt` or `discard`, or send them marked "
+        "`possibly_repeated`.",
     )
     backfill_after_s: float = Field(
         default=60.0,
@@ -77,8 +78,9 @@ class Kafka(Section):
         default=60.0,
         ge=0,
         le=86_400,
-        description="After an outage the backlog begins at a random moment within a tenth of the outage, and within "
-        "this: a fleet shall not return as one. Fresh readings go at once.",
+        description="After an outage the backlog starts after a random delay, at most a tenth of the outage and "
+        "at most this, so that not all gateways of a fleet start at once. Fresh readings are sent at "
+        "once.",
     )
     backfill_share: float = Field(
         default=0.25,
@@ -90,8 +92,8 @@ class Kafka(Section):
         default=120.0,
         ge=0,
         le=170,
-        description="How often the connection for alarms is used while there are none, so that it is there for the "
-        "next: 300 bytes each time. 0 never; an alarm then waits until the connection is made.",
+        description="How often the connection for alarms is used while there are none, so that it stays open: 300 "
+        "bytes each time. 0: never; an alarm then waits until the connection is made.",
     )
     budget: Budget = Field(default=Budget(), description="Limits for a metered link.")
     request_timeout_s: float = Field(

@@ -12,15 +12,15 @@ class Log(Section):
 
     clock_file: FilePath | None = Field(
         default=None,
-        description="A file whose presence alone says that the wall clock is synchronised, for time services that "
-        "do not tell the kernel. Without it the kernel is asked, and systemd-timesyncd's file looked for.",
+        description="A file whose existence says that the wall clock is synchronised, for time services that do "
+        "not tell the kernel. Without it the kernel and systemd-timesyncd's file are checked.",
     )
     commit_interval_ms: int = Field(
         default=200,
         ge=0,
         le=10_000,
-        description="How long readings are gathered into one commit; 0 commits as fast as the disk takes it. "
-        "Longer is kinder to an SD card. Alerts never wait for it.",
+        description="How long readings are collected for one commit; 0 commits as fast as the disk allows. Longer "
+        "is kinder to an SD card. Alerts do not wait for it.",
     )
     log_stall_s: float = Field(
         default=5.0,

@@ -21,8 +21,8 @@ class Limits(Section):
         default=600.0,
         ge=1,
         le=86_400,
-        description="Readings measured longer ago, by the device's own time, raise and clear nothing; they are kept. "
-        "Raise it for sensors that send with a longer delay.",
+        description="Readings measured longer ago, by the device's own time, are stored but raise and clear no "
+        "alert. Raise it for sensors that send with a longer delay.",
     )
 
 
