@@ -125,16 +125,47 @@ def test_marking_says_possibly_repeated_once_and_keeps_the_name() -> None:
         assert dict(record.headers)["ce_id"] == b"0123456789ab-%d" % (5 + i)
 
 
-def test_one_flipped_bit_anywhere_changes_the_checksum() -> None:
+def test_one_flipped_bit_anywhere_is_found() -> None:
     """L6."""
     (block,) = encode(plain(20), 1, NAMER, 3)
-    whole = blocks.checksum(77, block.records, block.body)
+    check = blocks.checksum(77, 20, 5, block.body)
+    assert blocks.intact(77, 20, block.body, check)
+    assert blocks.counted(77, 20, 5, check)
     for position in range(len(block.body)):
         flipped = bytearray(block.body)
         flipped[position] ^= 1 << (position % 8)
-        assert blocks.checksum(77, block.records, bytes(flipped)) != whole
-    assert blocks.checksum(78, block.records, block.body) != whole
-    assert blocks.checksum(77, block.records + 1, block.body) != whole
+        assert not blocks.intact(77, 20, bytes(flipped), check)
+        assert blocks.records_of(77, 20, bytes(flipped), check) is None
+    for key, records, before in (
+        (78, 20, 5),
+        (77, 21, 5),
+        (77, 20, 4),
+        (77, 20, "5"),
+        (77, None, 5),
+        (77, 20, 1 << 40),
+    ):
+        assert not blocks.counted(key, records, before, check)
+    assert not blocks.intact(78, 20, block.body, check)
+    for bit in range(64):
+        other = check ^ (1 << bit if bit < 63 else -1 << 63)
+        assert blocks.intact(77, 20, block.body, other) is (bit >= 32)
+        assert blocks.counted(77, 20, 5, other) is (bit < 32)
+
+
+@pytest.mark.parametrize("before", [0, 5, (1 << 63) - 1])
+@given(key=st.integers(0, (1 << 62)), records=st.integers(1, 4_000), body=st.binary(max_size=20))
+def test_a_checksum_fits_into_a_row(before: int, key: int, records: int, body: bytes) -> None:
+    check = blocks.checksum(key, records, before, body)
+    assert -(1 << 63) <= check < 1 << 63
+    assert blocks.counted(key, records, before, check)
+    assert blocks.intact(key, records, body, check)
+
+
+@pytest.mark.parametrize("count", [-1, 0, 21, 1 << 40, "x", None])
+def test_a_count_that_is_corrupt_is_what_the_body_holds(count: object) -> None:
+    (block,) = encode(plain(20), 1, NAMER, 3)
+    assert blocks.records_of(77, count, block.body, blocks.checksum(77, 20, 5, block.body)) == 20
+    assert blocks.records_of(77, count, block.body, blocks.checksum(77, 19, 5, block.body)) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"noise", b"\x28\xb5\x2f\xfd" + b"\xff" * 40])

@@ -167,7 +167,7 @@ async def test_noise_in_a_row_of_a_file_put_aside_costs_its_block_and_no_others(
     path = tmp_path / "log.sqlite"
     with closing(sqlite3.connect(path)) as file:
         key, _, lost = middle_block(file)
-        file.execute("UPDATE blocks SET records=? WHERE key=?", (noise, key))
+        file.execute("UPDATE blocks SET records=?, body=x'00' WHERE key=?", (noise, key))
         file.commit()
     put_aside(path)
     async with running(SqliteLog(settings(tmp_path))) as log:

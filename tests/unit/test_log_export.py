@@ -16,12 +16,14 @@ import pytest
 
 from agent.events import Minutes
 from sync.log import SqliteLog
+from sync.log.book import discards
+from sync.log.commit.file import LogFile
 from sync.log.inspect import export
 from sync.log.inspect.export import Selection
 from sync.log.inspect.reader import LogReader
 from sync.values import Lane, NotReady
 from tests.support.days import MovedClock, live_through
-from tests.support.log import LIVE, SetClock, bulky, claim, envelope, envelopes, running, settings, until
+from tests.support.log import LIVE, TOPIC, SetClock, bulky, claim, envelope, envelopes, running, settings, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -166,13 +168,15 @@ async def test_what_was_thinned_is_not_called_settled(tmp_path: Path) -> None:
     given = settings(tmp_path, fold=Minutes())
     async with running(SqliteLog(given, clock)) as log:
         await log.append([envelope("1")])
-    with closing(sqlite3.connect(given.path)) as foreign:
-        (key,) = foreign.execute("SELECT min(key) FROM blocks WHERE records=1").fetchone()
-        foreign.execute(
-            "UPDATE streams SET head=?, checksum=NULL WHERE id=?", ((key & ((1 << 48) - 1)) + 1, key >> 48)
-        )
-        foreign.execute("INSERT INTO discards VALUES(?,?)", (key, key))
-        foreign.commit()
+    file = LogFile(given, clock)
+    book = file.open()
+    book.begin()
+    state = book.stream(Lane.LIVE, TOPIC)
+    discards.add(book, state.id, state.head, state.head)
+    state.take(state.parts[0], state.head, 1)
+    book.touch(state)
+    book.commit()
+    file.close(clean=True)
     entry = next(LogReader(given.path).export(Selection()))
     assert entry.state == "thinned"
 
@@ -184,7 +188,7 @@ async def test_a_damaged_block_is_one_line_and_the_next_are_whole(tmp_path: Path
             await log.append(envelopes(*range(number, number + 5)))
     with closing(sqlite3.connect(tmp_path / "log.sqlite")) as foreign:
         (key,) = foreign.execute("SELECT key FROM blocks WHERE records=5 ORDER BY key LIMIT 1 OFFSET 1").fetchone()
-        foreign.execute("UPDATE blocks SET records=?, at_ms='noise' WHERE key=?", (noise, key))
+        foreign.execute("UPDATE blocks SET records=?, at_ms='noise', body=x'00' WHERE key=?", (noise, key))
         foreign.commit()
     found = of_readings(LogReader(tmp_path / "log.sqlite").export(Selection(since_ms=1)))
     assert values(found) == [str(number) for number in [*range(5), *range(10, 20)]]

@@ -193,7 +193,7 @@ async def test_a_block_whose_count_is_noise_is_passed_over(tmp_path, records):
         await log.append(envelopes(0, 5))
         await log.append(envelopes(5, 5))
     with contextlib.closing(sqlite3.connect(tmp_path / "log.sqlite")) as foreign:
-        foreign.execute("UPDATE blocks SET records=? WHERE key=(SELECT min(key) FROM blocks)", (records,))
+        foreign.execute("UPDATE blocks SET records=?, body=x'00' WHERE key=(SELECT min(key) FROM blocks)", (records,))
         foreign.commit()
     reader = LogReader(tmp_path / "log.sqlite")
     for entries in (reader.tail(100), list(reader.export(Selection()))):

@@ -17,7 +17,7 @@ from sync.log.clock import UNSYNCHRONISED, Stamp, Timeline
 from sync.log.disk import blocks
 from sync.log.disk.blocks import Block, Namer
 from sync.log.disk.names import Names
-from sync.log.disk.schema import PAGE_BYTES, key_of
+from sync.log.disk.schema import MAX_NUMBER, PAGE_BYTES, key_of
 from sync.values import Lane
 
 if TYPE_CHECKING:
@@ -310,6 +310,11 @@ class Book:
         """How many records blocks that begin with numbers from `first` to `last` hold."""
         return rows.records_between(self.connection, key_of(origin, first), key_of(origin, last))
 
+    def records_before(self, origin: int, number: int) -> int:
+        """How many records of a stream were ahead of its first block from a number on."""
+        before = rows.records_before(self.connection, key_of(origin, number), key_of(origin, MAX_NUMBER))
+        return self.streams[origin].end if before is None else before
+
     def delete(self, origin: int, first: int) -> None:
         """Remove one block."""
         self.connection.execute("DELETE FROM blocks WHERE key=?", (key_of(origin, first),))
@@ -319,9 +324,11 @@ class Book:
         """Put blocks in a block's place, with its time, unless another is given."""
         key = key_of(origin, block.first)
         row = self.connection.execute(
-            "SELECT receipts, before, at_ms, run, mono_ms, synced FROM blocks WHERE key=?", (key,)
+            "SELECT records, before, checksum, receipts, at_ms, run, mono_ms, synced FROM blocks WHERE key=?", (key,)
         )
-        carried, before, *found = row.fetchone()
+        records, before, checksum, carried, *found = row.fetchone()
+        if not blocks.counted(key, records, before, checksum):
+            before = self.records_before(origin, block.first)
         self.delete(origin, block.first)
         for piece in pieces:
             self._insert(origin, piece, before, taken or Stamp(*found), carried)
@@ -360,7 +367,7 @@ class Book:
                 block.records,
                 before,
                 *taken,
-                blocks.checksum(key, block.records, block.body),
+                blocks.checksum(key, block.records, before, block.body),
                 block.body,
                 carried,
             ),

@@ -20,6 +20,7 @@ _ROWS: Final = (
     "SELECT key, records, body, checksum, at_ms, run, mono_ms, synced FROM blocks"
     " WHERE key BETWEEN ? AND ? ORDER BY key"
 )
+_COUNTS: Final = "SELECT key, records, before, checksum FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key"
 
 
 def between(
@@ -40,21 +41,34 @@ def first(
 
 def records_between(connection: sqlite3.Connection, first_key: int, last_key: int) -> int:
     """How many records blocks hold that lie side by side: their two ends tell, however many there are."""
-    row = connection.execute(
-        "SELECT (SELECT before+records FROM blocks WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC LIMIT 1)"
-        " - (SELECT before FROM blocks WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT 1)",
-        (first_key, last_key),
-    ).fetchone()
-    return max(int(row[0] or 0), 0)
+    first = records_before(connection, first_key, last_key)
+    if first is None:
+        keys = [row[0] for row in connection.execute(_COUNTS, (first_key, last_key))]
+        return sum(_records(connection, key) for key in keys)
+    behind = 0
+    for key, records, before, checksum in connection.execute(_COUNTS + " DESC", (first_key, last_key)):
+        if blocks.counted(key, records, before, checksum):
+            return int(before) + int(records) + behind - first
+        behind += _records(connection, key)
+    return 0
 
 
-def newest_number(connection: sqlite3.Connection, stream: int) -> int:
-    """The last number of a stream's own blocks, 0 where it has none."""
-    row = connection.execute(
-        "SELECT key, records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
-        (key_of(stream, 0), key_of(stream, MAX_NUMBER)),
+def records_before(connection: sqlite3.Connection, first_key: int, last_key: int) -> int | None:
+    """How many records of a stream were ahead of the first of some blocks; None if no row says it."""
+    passed = 0
+    for key, records, before, checksum in connection.execute(_COUNTS, (first_key, last_key)):
+        if blocks.counted(key, records, before, checksum):
+            return int(before) - passed
+        passed += _records(connection, key)
+    return None
+
+
+def _records(connection: sqlite3.Connection, key: int) -> int:
+    """How many records a block holds, by its body; 0 if that is corrupt."""
+    records, body, checksum = connection.execute(
+        "SELECT records, body, checksum FROM blocks WHERE key=?", (key,)
     ).fetchone()
-    return (row[0] & MAX_NUMBER) + row[1] - 1 if row else 0
+    return blocks.records_of(key, records, body, checksum) or 0
 
 
 def oldest_number(connection: sqlite3.Connection, stream: int) -> int:
@@ -93,16 +107,11 @@ def first_since(
 
 
 def _read(row: tuple[Any, ...], timeline: Timeline) -> tuple[Block, int, bool]:
-    """A row as it is on the disk; where a field is not even of its type, the block is not intact."""
+    """A row as it is on the disk; if a field is not even of its type, the block is not intact."""
     key, records, body, checksum, *stamp = row
     number = key & MAX_NUMBER
-    if not (
-        isinstance(records, int)
-        and isinstance(body, bytes)
-        and 0 < records < 1 << 31
-        and all(isinstance(field, int) for field in stamp)
-    ):
+    held = blocks.records_of(key, records, body, checksum)
+    if held is None or not all(isinstance(field, int) for field in stamp):
         return Block(number, 1, b""), 0, False
     taken = Stamp(*stamp)
-    intact = blocks.checksum(key, records, body) == checksum
-    return Block(number, records, body, taken=taken), timeline.taken_ms(taken), intact
+    return Block(number, held, body, taken=taken), timeline.taken_ms(taken), True

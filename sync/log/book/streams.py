@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _COLUMNS: Final = (
     "id, lane, topic, head, acked, lease_origin, lease_first, lease_last, lease_records, lease_at_ms,"
     " lease_producer, lease_epoch, lease_base, lease_partition, lease_acked, lease_ms, lease_run, lease_mono,"
-    " lease_synced, given, run_producer, run_epoch, run_base, run_next, run_origin, run_first, run_last"
+    " lease_synced, given, total, open_records, run_producer, run_epoch, run_base, run_next, run_origin, run_first,"
+    " run_last"
 )
 ORDER: Final = {Lane.ALERT: 0, Lane.LIVE: 1, Lane.BACKFILL: 2, Lane.BULK: 3}
 
@@ -197,14 +198,15 @@ def load(connection: sqlite3.Connection, timeline: Timeline | None = None) -> di
     streams: dict[int, StreamState] = {}
     for *row, checksum in connection.execute(f"SELECT {_COLUMNS}, checksum FROM streams"):  # noqa: S608 - our own names
         number, lane, topic, head, acked = row[:5]
-        state = StreamState(number, Lane(lane), topic, head=head, acked=acked)
+        total, open_records = row[20:22]
+        state = StreamState(number, Lane(lane), topic, head=head, end=total, open_records=open_records, acked=acked)
         state.lists_checksum = _over_lists(ranges.get(number, []), sent.get(number, []))
-        if checksum is not None and checksum != _over(tuple(row), state.lists_checksum):
+        if checksum != _over(tuple(row), state.lists_checksum):
             raise ValueError(f"corrupt delivery state of {lane}/{topic}")
         if row[5] is not None:
             state.lease = _lease(row[5:19])
-        if row[20] is not None:
-            state.run = _run(row[20:])
+        if row[22] is not None:
+            state.run = _run(row[22:])
         state.ranges = [
             Range(origin, first, last, records, Standing(standing))
             for first, last, origin, records, standing in ranges.pop(number, [])
@@ -214,16 +216,6 @@ def load(connection: sqlite3.Connection, timeline: Timeline | None = None) -> di
     if ranges or sent:
         raise ValueError(f"there is no stream {min([*ranges, *sent])}")
     for state in streams.values():
-        newest = connection.execute(
-            "SELECT before + records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
-            (key_of(state.id, 0), key_of(state.id, MAX_NUMBER)),
-        ).fetchone()
-        state.end = newest[0] if newest else 0
-        head = connection.execute(
-            "SELECT before FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
-            (key_of(state.id, state.head), key_of(state.id, MAX_NUMBER)),
-        ).fetchone()
-        state.open_records = state.end - head[0] if head else 0
         refresh_oldest(connection, state, timeline)
         if state.lease is not None and timeline is not None:
             leased = Range(state.lease.origin, state.lease.first, state.lease.last, state.lease.records)
@@ -251,7 +243,8 @@ def save(connection: sqlite3.Connection, state: StreamState, given: int) -> None
         )
     if state.earlier_changed or state.ranges_changed:
         _save_lists(connection, state)
-    row = (state.id, state.lane.value, state.topic, state.head, state.acked, *leased, given, *_columns(state.run))
+    row = (state.id, state.lane.value, state.topic, state.head, state.acked, *leased, given)
+    row += (state.end, state.open_records, *_columns(state.run))
     connection.execute(
         f"INSERT OR REPLACE INTO streams({_COLUMNS}, checksum) VALUES({','.join('?' * (len(row) + 1))})",
         (*row, _over(row, state.lists_checksum)),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sync.log.book import lineage, numbers, rows
 from sync.log.book.content import Book
-from sync.log.disk import counts
 from sync.log.ledger import entries
 
 if TYPE_CHECKING:
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
     from sync.log.clock import Clock
     from sync.log.disk.names import Names
     from sync.log.settings import LogSettings
-
-_UNCOUNTED: Final = "uncounted"
-"""In `meta` from when a count was made up in place of noise until that is told."""
 
 
 def open_book(
@@ -35,16 +31,9 @@ def open_book(
     cell = connection.execute
     meta = dict(cell("SELECT name, value FROM meta").fetchall())
     _compare_partitions(connection, names)
-    cell("BEGIN IMMEDIATE")
-    if counts.mend(connection, int(meta["clean"]) if "clean" in meta else None):
-        # Whatever ends this run first, the next one tells it.
-        cell("INSERT OR REPLACE INTO meta VALUES(?, 1)", (_UNCOUNTED,))
-    uncounted = cell("SELECT EXISTS(SELECT 1 FROM meta WHERE name=?)", (_UNCOUNTED,)).fetchone()[0]
-    cell("COMMIT")
     book.load()
     given = cell("SELECT max(given) FROM streams UNION ALL SELECT max(first)-1 FROM runs").fetchall()
-    in_blocks = max((rows.newest_number(connection, stream) for stream in book.streams), default=0)
-    book.newest = max(in_blocks, *(int(row[0] or 0) for row in given))
+    book.newest = max(0, *(int(row[0] or 0) for row in given))
     first = int(meta.get("clean") or max(int(meta.get("reserved", 1)), book.newest + 1))
     book.lineage = lineage.opened(meta, names, first, compared=compared)
     names.run = max(names.run, int(meta.get("run", 0))) + 1
@@ -68,11 +57,6 @@ def open_book(
     book.timeline.begin(frozenset(run for (run,) in here), meta.get("clock"))
     book.load()
     book.begin_at(first)
-    if uncounted:
-        book.begin()
-        entries.lose_uncounted(book, "corrupt", book.names.log_id, "corrupt count of a block")
-        cell("DELETE FROM meta WHERE name=?", (_UNCOUNTED,))
-        book.commit()
     return book
 
 

@@ -29,6 +29,8 @@ POSSIBLY_REPEATED: Final = ("possibly_repeated", b"1")
 _HEADER: Final = 61
 _PLAIN_HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _KEYED: Final = struct.Struct(">qi")
+_COUNTED: Final = struct.Struct(">qiq")
+_LOW: Final = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,15 +188,58 @@ def decompress(body: bytes) -> bytes:
     return bytes(cramjam.zstd.decompress(body))
 
 
-def checksum(key: int, records: int, body: bytes) -> int:
-    """What a row's body must still match before it is sent; row and body are covered together."""
-    return zlib.crc32(body, zlib.crc32(_KEYED.pack(key, records)))
+def checksum(key: int, records: int, before: int, body: bytes) -> int:
+    """A row's checksum, of 64 bits: the upper half is over its counts, the lower half over its count and its body.
+
+    So the counts of a row can be believed without its body being read.
+    """
+    counts = zlib.crc32(_COUNTED.pack(key, records, before))
+    return (counts - (1 << 32) if counts >> 31 else counts) << 32 | _over_body(key, records, body)
+
+
+def counted(key: int, records: Any, before: Any, found: Any) -> bool:
+    """Whether a row's counts are as they were written: how many records it holds, and how many were ahead of it."""
+    return (
+        isinstance(records, int)
+        and 0 < records < 1 << 31
+        and isinstance(before, int)
+        and isinstance(found, int)
+        and zlib.crc32(_COUNTED.pack(key, records, before)) == found >> 32 & _LOW
+    )
 
 
 def intact(key: int, records: Any, body: Any, found: Any) -> bool:
-    """Whether a row is as it was written (L6); where noise stands in a field it need not even be of its type."""
-    fits = isinstance(records, int) and 0 < records < 1 << 31 and isinstance(body, bytes)
-    return fits and checksum(key, records, body) == found
+    """Whether a row's count and body are as they were written (L6). A corrupt field need not even be of its type."""
+    return (
+        isinstance(records, int)
+        and 0 < records < 1 << 31
+        and isinstance(body, bytes)
+        and isinstance(found, int)
+        and _over_body(key, records, body) == found & _LOW
+    )
+
+
+def records_of(key: int, records: Any, body: Any, found: Any) -> int | None:
+    """How many records a row holds; if its count is corrupt, what its body holds; None if that is too (L6)."""
+    if intact(key, records, body, found):
+        return int(records)
+    try:
+        held = _count(decompress(body))
+    except Exception:  # noqa: BLE001 - what is corrupt fails in the decompressor's own ways
+        return None
+    return held if intact(key, held, body, found) else None
+
+
+def _over_body(key: int, records: int, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(_KEYED.pack(key, records)))
+
+
+def _count(raw: bytes) -> int:
+    """How many records a section holds."""
+    for index, (_, stop) in enumerate(_bounds(raw, len(raw)), 1):
+        if stop >= len(raw):
+            return index
+    return 0
 
 
 def join(parts: Iterable[tuple[int, bytes]], level: int) -> bytes:

@@ -2,8 +2,10 @@
 
 A block's key holds its stream and its first number, so that a stream's blocks lie side by side and need no
 index: with 1 KiB pages that saves a sixth of the bytes written. `before` counts the stream's records ahead of
-a block; a difference of two is the number of records between them, whatever the length of the backlog. `given`
+a block; a difference of two is the number of records between them, whatever the length of the backlog. A block's
+`checksum` lets both counts be believed without its body (`blocks.checksum`). `given`
 is the highest number that was given out when a stream's row was last written, which each commit does anyway;
+`total` is how many records its own blocks ever held, `open_records` how many of them lie from `head` on;
 its `checksum` is over the row and over the stream's rows in `ranges` and `sent`.
 `spans` says of blocks, from a number on, under which log's numbers their records go (sync/log/book/numbers.py);
 `reported` is the number of the event that told an entry of the ledger, 0 while none did;
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 APPLICATION_ID: Final = 0x54494447  # "TIDG"
 PAGE_BYTES: Final = 1024
 BUSY_MS: Final = 1_000
@@ -39,6 +41,7 @@ _TABLES: Final = (
         lease_records INTEGER, lease_at_ms INTEGER, lease_producer INTEGER, lease_epoch INTEGER,
         lease_base INTEGER, lease_partition INTEGER, lease_acked INTEGER,
         lease_ms INTEGER, lease_run INTEGER, lease_mono INTEGER, lease_synced INTEGER, given INTEGER,
+        total INTEGER NOT NULL, open_records INTEGER NOT NULL,
         run_producer INTEGER, run_epoch INTEGER, run_base INTEGER, run_next INTEGER, run_origin INTEGER,
         run_first INTEGER, run_last INTEGER, checksum INTEGER)""",
     """CREATE TABLE ranges(

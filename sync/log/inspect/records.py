@@ -72,11 +72,12 @@ class Standings:
         """What a row of `COLUMNS` says, as far as its checksum bears it out."""
         key, records, at_ms, checksum, body = row
         origin, number = key >> NUMBER_BITS, key & MAX_NUMBER
-        if not blocks.intact(key, records, body, checksum):
-            records, body = 1, None
+        held = blocks.records_of(key, records, body, checksum)
+        if held is None:
+            held, body = 1, None
         state = self.streams[origin]
         taken_ms = at_ms if isinstance(at_ms, int) and 0 <= at_ms < _NO_TIME_MS else 0
-        return StoredBlock(number, records, state.lane, state.topic, taken_ms, self._state(origin, number), body)
+        return StoredBlock(number, held, state.lane, state.topic, taken_ms, self._state(origin, number), body)
 
     def _state(self, origin: int, number: int) -> str:
         for other in self.streams.values():

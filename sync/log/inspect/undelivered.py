@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from sync.log.book import lineage, rows, streams
+from sync.log.book import lineage, streams
 from sync.log.book.streams import Range
 from sync.log.disk import blocks
 from sync.log.disk.schema import MAX_NUMBER, key_of
@@ -33,10 +33,7 @@ class Undelivered:
 def last_number(connection: sqlite3.Connection) -> tuple[str, int]:
     """The log's id, and the highest number in its file."""
     log_id, _ = lineage.load(connection)
-    found = connection.execute("SELECT id, given FROM streams").fetchall()
-    return log_id, max(
-        (max(rows.newest_number(connection, stream), given or 0) for stream, given in found), default=0
-    )
+    return log_id, int(connection.execute("SELECT max(given) FROM streams").fetchone()[0] or 0)
 
 
 def first_number(connection: sqlite3.Connection) -> int:
@@ -53,11 +50,12 @@ def undelivered(connection: sqlite3.Connection) -> Iterator[Undelivered]:
         if state.lease is not None:
             parts.append(Range(state.lease.origin, state.lease.first, state.lease.last, state.lease.records))
         for part in parts:
-            for key, records, body in connection.execute(
-                "SELECT key, records, body FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key",
+            for key, records, body, checksum in connection.execute(
+                "SELECT key, records, body, checksum FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key",
                 (key_of(part.origin, part.first), key_of(part.origin, part.last)),
             ):
-                found = _named(body, records, state.topic)
+                held = blocks.records_of(key, records, body, checksum)
+                found = None if held is None else _named(body, held, state.topic)
                 renaming = known.renaming(key & MAX_NUMBER, log_id) if part.standing.renamed else None
                 if found is not None:
                     yield found if renaming is None else _renamed(found, renaming)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sync.log.book.rows import first_since
 from sync.log.book.streams import Lease, Range, StreamState
 from sync.log.disk import blocks
-from sync.log.disk.schema import MAX_NUMBER, key_of
+from sync.log.disk.schema import key_of
 from sync.log.leasing import fork, restamp, sent
 from sync.log.ledger import entries
 from sync.log.ledger.entries import Missing
@@ -201,13 +201,8 @@ def hand_to_backfill(book: Book, older_than_s: float) -> int:
         if state.lane is not Lane.LIVE or not state.open_records:
             continue
         border = first_since(book.connection, book.timeline, state, cutoff, book.next_number)
-        row = book.connection.execute(
-            "SELECT before FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
-            (key_of(state.id, border), key_of(state.id, MAX_NUMBER)),
-        ).fetchone()
-        records = state.open_records - (state.end - row[0] if row else 0)
-        if not 0 <= records <= state.open_records:
-            raise ValueError(f"corrupt count before a block of {state.lane}/{state.topic}")
+        records = state.open_records - (state.end - book.records_before(state.id, border))
+        records = min(max(records, 0), state.open_records)
         if not records:
             continue
         target = book.stream(Lane.BACKFILL, state.topic)
@@ -222,10 +217,13 @@ def hand_to_backfill(book: Book, older_than_s: float) -> int:
 
 
 def lose_damaged(book: Book, state: StreamState, part: Range, first: int) -> None:
-    """Remove a part's first block, which is not intact; what is left of the part says how many it held (L5)."""
+    """Remove a part's first block, whose body is corrupt; if its count is too, the rest of the part says it (L5)."""
+    row = book.connection.execute(
+        "SELECT key, records, before, checksum FROM blocks WHERE key=?", (key_of(part.origin, first),)
+    ).fetchone()
     book.delete(part.origin, first)
-    rest = book.records_in(part.origin, first + 1, part.last)
-    lost = max(part.records - rest, 0)
+    lost = row[1] if blocks.counted(*row) else part.records - book.records_in(part.origin, first + 1, part.last)
+    lost = min(max(lost, 0), part.records)
     state.take(part, first, lost)
     book.touch(state)
     entries.lose(book, state, Missing(first, first + max(lost, 1) - 1, lost, "corrupt"))

@@ -105,11 +105,7 @@ def _history(book: Book, state: StreamState) -> tuple[list[Range], int]:
         if first > at:
             parts += _range(book, state.id, at, first - 1)
         at = max(at, last + 1)
-    oldest = book.connection.execute(
-        "SELECT before FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
-        (key_of(state.id, 0), key_of(state.id, MAX_NUMBER)),
-    ).fetchone()
-    return parts, state.end if oldest is None else int(oldest[0])
+    return parts, book.records_before(state.id, 0)
 
 
 def _range(book: Book, origin: int, first: int, last: int) -> list[Range]:

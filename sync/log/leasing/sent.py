@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sync.log.book.streams import Range, Run
+from sync.log.disk import blocks
 from sync.log.disk.schema import MAX_NUMBER, key_of
 from sync.log.ledger import entries
 from sync.log.ledger.entries import Missing
@@ -101,13 +102,15 @@ def _follows(book: Book, run: Run, lease: Lease) -> bool:
 def _newest(book: Book, run: Run, records: int) -> tuple[int, int]:
     """How many of a run's last `records` are still here, and the number of the block that they begin with."""
     found, first = 0, run.last + 1
-    for key, count in book.connection.execute(
-        "SELECT key & ?, records FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC",
-        (MAX_NUMBER, key_of(run.origin, run.first), key_of(run.origin, run.last)),
+    for key, count, before, checksum in book.connection.execute(
+        "SELECT key, records, before, checksum FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC",
+        (key_of(run.origin, run.first), key_of(run.origin, run.last)),
     ):
         if found >= records:
             break
-        found, first = found + count, key
+        number = key & MAX_NUMBER
+        held = count if blocks.counted(key, count, before, checksum) else book.records_in(run.origin, number, number)
+        found, first = found + held, number
     return found, first
 
 

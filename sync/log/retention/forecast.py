@@ -11,6 +11,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from sync.log.disk import blocks
 from sync.log.disk.schema import key_of
 from sync.values import Forecast, Lane
 
@@ -103,10 +104,13 @@ def measured(book: Book, used_bytes: int) -> Sizes:
 def _row(book: Book, stream: int, number: int) -> tuple[int, int, int, int] | None:
     """Number, records, records before and bytes of a stream's first block from a number on."""
     row = book.connection.execute(
-        "SELECT key, records, before, length(body) FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+        "SELECT key, records, before, checksum, length(body) FROM blocks"
+        " WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
         (key_of(stream, number), key_of(stream, book.next_number)),
     ).fetchone()
-    return None if row is None else (row[0] - key_of(stream, 0), *row[1:])
+    if row is None or not blocks.counted(*row[:4]):
+        return None
+    return row[0] - key_of(stream, 0), row[1], row[2], row[4]
 
 
 def forecast(basis: Basis, now_ms: int) -> Forecast:

@@ -196,7 +196,7 @@ class Thinner:
         right_ms = None if taken.synced else book.timeline.right_ms(taken)
         wrong_ms = None if right_ms is None else right_ms - taken.at_ms
         folding = self._fold.begin((taken.at_ms + (wrong_ms or 0)) // MINUTE_MS * MINUTE_MS)
-        before = _before(book, part.origin, first)
+        before = book.records_before(part.origin, first)
         return _Minute(state.id, part, number, taken, wrong_ms, folding, log_id, first, before, first, before)
 
     def _read(self, book: Book, minute: _Minute) -> None:
@@ -212,8 +212,10 @@ class Thinner:
             return
         key, count, before, checksum, body, *stamp = row
         number = key & MAX_NUMBER
-        intact = blocks.intact(key, count, body, checksum)
-        if not intact:
+        if not blocks.counted(key, count, before, checksum):
+            before = book.records_before(origin, number)
+        count = blocks.records_of(key, count, body, checksum)
+        if count is None:
             minute.damaged, minute.at = number, number + 1
         elif (
             (taken := Stamp(*stamp)).at_ms // MINUTE_MS != minute.number
@@ -247,9 +249,9 @@ class Thinner:
         if minute.damaged > minute.last:
             # The minute ends in damage: how many records that were, the next block says.
             origin = minute.part.origin
-            behind = _before(book, origin, minute.damaged + 1)
+            behind = book.records_before(origin, minute.damaged + 1)
             minute.unreadable += max(behind - minute.expected, 1)
-            minute.last = minute.damaged + max(behind - _before(book, origin, minute.damaged), 1) - 1
+            minute.last = minute.damaged + max(behind - book.records_before(origin, minute.damaged), 1) - 1
         minute.aggregates = minute.folding.envelopes(minute.unreadable)
         if minute.records < _LEAST_FOLDED * len(minute.aggregates) and not minute.unreadable:
             # Too few readings a sensor for it to be worth anything.
@@ -330,7 +332,7 @@ def _take_out(book: Book, state: StreamState, minute: _Minute) -> None:
     if part is None:
         return
     gone = minute.records + minute.unreadable
-    ahead = minute.before - _before(book, part.origin, part.first)
+    ahead = minute.before - book.records_before(part.origin, part.first)
     rest = [replace(part, last=minute.first - 1, records=ahead)] if ahead else []
     if part in state.ranges:
         place = state.ranges.index(part)
@@ -344,12 +346,3 @@ def _take_out(book: Book, state: StreamState, minute: _Minute) -> None:
     state.open_records -= ahead + gone
     if rest:
         state.give_back(rest)
-
-
-def _before(book: Book, origin: int, number: int) -> int:
-    """How many records of a stream were ahead of its first block from a number on."""
-    row = book.connection.execute(
-        "SELECT before FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
-        (key_of(origin, number), key_of(origin, MAX_NUMBER)),
-    ).fetchone()
-    return int(row[0]) if row else book.streams[origin].end

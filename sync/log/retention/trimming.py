@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sync.log.book import discards, streams
 from sync.log.clock import Stamp
-from sync.log.disk import counts
+from sync.log.disk import blocks
 from sync.log.disk.schema import MAX_NUMBER, PAGE_BYTES, key_of
 from sync.log.leasing import leases
 from sync.log.ledger import entries
@@ -152,7 +152,7 @@ def _evict(book: Book, oldest_ms: int, *, over: bool) -> bool:
     if part is None:
         return False
     row = book.connection.execute(
-        "SELECT key, records, before FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+        "SELECT key, records, before, checksum FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
         (key_of(part.origin, part.first), key_of(part.origin, part.last)),
     ).fetchone()
     reason = "evicted" if over else "aged"
@@ -162,7 +162,7 @@ def _evict(book: Book, oldest_ms: int, *, over: bool) -> bool:
             _lose(book, state, Missing(part.first, last, part.records, "corrupt"))
         book.touch(state)
         state.take(part, last, part.records)
-    elif counts.believable(book.connection, *row):
+    elif blocks.counted(*row):
         first = row[0] & MAX_NUMBER
         last = first + row[1] - 1
         book.delete(part.origin, first)

@@ -205,10 +205,6 @@ class Salvage:
         if part.records is not None and part.records > self._now.of_part:
             last = min(part.blocks.last, self._wreck.given) if self._wreck.given else None
             lost = part.records - self._now.of_part
-            if last is not None and part.records > last - part.blocks.first + 1:
-                # More than there are numbers: noise said so.
-                self._now = replace(self._now, uncounted=True)
-                return
             missing = Missing(part.blocks.first, last, lost, "corrupt")
             self._lose(book, book.stream(part.lane, part.topic), missing)
 

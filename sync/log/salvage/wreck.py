@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sync.log.book import lineage, losses, streams
 from sync.log.book.streams import Range
 from sync.log.clock import Stamp
-from sync.log.disk import blocks, counts, faults, schema
+from sync.log.disk import blocks, faults, schema
 from sync.log.disk.blocks import Block
 from sync.log.disk.names import SUFFIX, Names
 from sync.log.disk.schema import MAX_NUMBER, key_of
@@ -74,7 +74,6 @@ class Wreck:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > 0 and version != schema.FORMAT:
                 schema.connect(path).close()
-            unknown = _set_right(connection)
             try:
                 states = streams.load(connection)
             except MISREAD as error:
@@ -82,7 +81,7 @@ class Wreck:
                     raise
                 states = {}
             parts = _parts(states) if states else _parts_of(names)
-            uncounted = names.log_id if unknown or (parts and not states) else None
+            uncounted = names.log_id if parts and not states else None
             return Wreck(path, parts, connection, uncounted)
         except (*MISREAD, schema.OtherFormat) as error:
             if connection is not None:
@@ -111,8 +110,9 @@ class Wreck:
                     return None
                 key, records, body, at_ms, synced, checksum = row
                 number = int(key) & MAX_NUMBER
-                if number >= at and blocks.intact(key, records, body, checksum):
-                    return number, Block(number, int(records), body), Stamp(int(at_ms), 0, 0, int(synced))
+                held = blocks.records_of(key, records, body, checksum)
+                if number >= at and held is not None:
+                    return number, Block(number, held, body), Stamp(int(at_ms), 0, 0, int(synced))
                 at = max(at, number) + 1
             except (*MISREAD, BufferError):
                 at += stride
@@ -135,18 +135,6 @@ class Wreck:
             with contextlib.suppress(sqlite3.Error):
                 self.connection.close()
             self.connection = None
-
-
-def _set_right(connection: sqlite3.Connection) -> bool:
-    """Set right what noise did to counts, in a transaction that is never committed: the file stays as it was found.
-
-    True where a count is not known for all that.
-    """
-    try:
-        connection.execute("BEGIN")
-        return counts.mend(connection, None)
-    except MISREAD:
-        return False
 
 
 def _named(connection: sqlite3.Connection | None) -> tuple[str, lineage.Lineage, int]:
