@@ -1,4 +1,4 @@
-"""The seams of the spoke: `Log`, the outbox, and `Sink`, where it is shipped to.
+"""The seams of the spoke: `Log`, the outbox, by its roles, and `Sink`, where it is shipped to.
 
 The rules D1 to D14 that are named here are in docs/DELIVERY.md.
 """
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     )
 
 
-class Log(Protocol):
-    """The outbox. Everything that leaves the gateway is in it first. Its methods belong to the loop's thread."""
+class Appender(Protocol):
+    """Where records come in. Its methods belong to the loop's thread, as those of all roles here do."""
 
     def append(self, records: Sequence[Envelope], receipts: Sequence[tuple[str, bytes]] = ()) -> Awaitable[None]:
         """Take records; the awaitable is done once they are on disk (fsync), in the order given.
@@ -50,8 +50,62 @@ class Log(Protocol):
     def receipts(self, name: str) -> Awaitable[list[bytes]]:
         """The newest receipts kept by a name, oldest first: those of the last thousand blocks of each stream."""
 
+
+class Cursors(Protocol):
+    """Numbers that outlive a restart, under a name: how far something was read, or what was used up."""
+
+    def cursor(self, name: str) -> Awaitable[int | None]:
+        """A number that outlives a restart, under a name; None where none was set."""
+
+    def set_cursor(self, name: str, value: int) -> Awaitable[None]:
+        """Keep a number under a name, of at most 63 bits; the awaitable is done once it is on disk."""
+
+
+class LogFigures(Protocol):
+    """What people, metrics and alerts read; never touches the disk."""
+
     def streams(self) -> Sequence[Pending]:
         """All streams that the log knows, `alert` first; as of the last commit, without touching the disk."""
+
+    def stats(self) -> LogStats:
+        """The figures of the last commit; never touches the disk."""
+
+
+class Partitions(Protocol):
+    """Which partition this gateway's records of a topic go to."""
+
+    async def assign_partition(self, topic: str, count: int) -> int:
+        """The partition that this gateway's records of a topic go to, for ever.
+
+        murmur2(gateway id) modulo `count` when first asked for the topic; later counts change nothing.
+        """
+
+
+class LogIdentity(Partitions, Protocol):
+    """Whose log it is: compared with what upstream knows, renamed if it is a copy (D11)."""
+
+    def origin(self, topic: str) -> Awaitable[Origin]:
+        """Who this log is, before anything is sent in this run; `topic` is where its runs are told."""
+
+    def compared(self) -> Awaitable[None]:
+        """Note on disk that the log is no copy and its records may be sent; done before the first one is."""
+
+    def fork(self, standing: Standing) -> Awaitable[int]:
+        """The log is a copy: new records get a new log id, older ones wait or go marked, as `standing` has it.
+
+        What came in since the copy was started leaves under the new id. Leases are withdrawn. How many records
+        have the standing. For the time before the first is sent, in place of `compared`.
+        """
+
+    def adopt(self) -> Awaitable[int]:
+        """Send what waits, marked `possibly_repeated`; how many records."""
+
+    def discard(self) -> Awaitable[int]:
+        """Give up what waits, counted in the loss ledger as `discarded`; how many records."""
+
+
+class Backlog(LogFigures, Partitions, Protocol):
+    """What the shipper works through: batches leased, settled, cut, and sent again."""
 
     async def changed(self, seen: int) -> int:
         """Sleep until more can be leased than when `changed` last answered `seen`; gives the new figure.
@@ -59,12 +113,6 @@ class Log(Protocol):
         Start with 0, which answers at once after the log is open. A stream new to the log, one that turns
         from empty to pending and blocks that came back by `cut` or `hand_to_backfill` count; what an
         `offer` takes does not, so that a shipper whose offers stand sleeps on.
-        """
-
-    async def assign_partition(self, topic: str, count: int) -> int:
-        """The partition that this gateway's records of a topic go to, for ever.
-
-        murmur2(gateway id) modulo `count` when first asked for the topic; later counts change nothing.
         """
 
     def offer(self, claim: Claim, max_bytes: int) -> Awaitable[Batch]:
@@ -138,25 +186,6 @@ class Log(Protocol):
     def hand_to_backfill(self, older_than_s: float) -> Awaitable[int]:
         """Move pending `live` blocks taken more than `older_than_s` ago to `backfill`; how many records."""
 
-    def origin(self, topic: str) -> Awaitable[Origin]:
-        """Who this log is, before anything is sent in this run; `topic` is where its runs are told."""
-
-    def compared(self) -> Awaitable[None]:
-        """Note on disk that the log is no copy and its records may be sent; done before the first one is."""
-
-    def fork(self, standing: Standing) -> Awaitable[int]:
-        """The log is a copy: new records get a new log id, older ones wait or go marked, as `standing` has it.
-
-        What came in since the copy was started leaves under the new id. Leases are withdrawn. How many records
-        have the standing. For the time before the first is sent, in place of `compared`.
-        """
-
-    def adopt(self) -> Awaitable[int]:
-        """Send what waits, marked `possibly_repeated`; how many records."""
-
-    def discard(self) -> Awaitable[int]:
-        """Give up what waits, counted in the loss ledger as `discarded`; how many records."""
-
     def thin_backfill(self, to_bytes: int) -> Awaitable[int]:
         """Thin what is pending in `backfill`, oldest first, until it holds about so many bytes compressed.
 
@@ -168,14 +197,9 @@ class Log(Protocol):
     def limit_blocks(self, lane: Lane, max_bytes: int) -> None:
         """Bound a lane's new blocks, in bytes before compression; kept within 16 KiB and 512 KiB."""
 
-    def cursor(self, name: str) -> Awaitable[int | None]:
-        """A number that outlives a restart, under a name; None where none was set."""
 
-    def set_cursor(self, name: str, value: int) -> Awaitable[None]:
-        """Keep a number under a name, of at most 63 bits; the awaitable is done once it is on disk."""
-
-    def stats(self) -> LogStats:
-        """The figures of the last commit; never touches the disk."""
+class Log(Appender, Backlog, LogIdentity, Cursors, Protocol):
+    """The outbox in all its roles. Everything that leaves the gateway is in it first."""
 
 
 class Sink(Protocol):

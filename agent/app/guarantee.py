@@ -18,11 +18,16 @@ from sync.values import ClusterChanged, Misconfigured, NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Protocol
 
     from agent.events import Encoder
     from agent.pipeline import Outbox
     from sync.kafka import KafkaSink, TopicAssessment
-    from sync.seams import Log
+    from sync.seams import Cursors, LogFigures
+
+    class Said(Cursors, LogFigures, Protocol):
+        """Of the log, which topics there are, and what was said of them last."""
+
 
 log = logging.getLogger("tidegate.guarantee")
 
@@ -43,7 +48,7 @@ class Guarantee:
 
     def __init__(
         self,
-        durable: Log,
+        durable: Said,
         outbox: Outbox,
         encoder: Encoder,
         connect: Callable[[], KafkaSink],

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agent.events import Encoder
     from agent.pipeline import Outbox
     from sync.kafka import KafkaSink, Newest, NewestOf
-    from sync.seams import Log
+    from sync.seams import LogIdentity
 
 log = logging.getLogger("tidegate.identity")
 
@@ -86,7 +86,7 @@ def judge(own: Origin, machine: str, upstream: GatewayRun | None) -> Judgement:
 class Identity:
     """Asks, judges, acts on it and tells the run, each once a process."""
 
-    def __init__(self, durable: Log, outbox: Outbox, encoder: Encoder, gateway: Gateway) -> None:
+    def __init__(self, durable: LogIdentity, outbox: Outbox, encoder: Encoder, gateway: Gateway) -> None:
         self._log = durable
         self._outbox = outbox
         self._encoder = encoder

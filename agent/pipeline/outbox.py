@@ -11,7 +11,7 @@ from sync.values import LogStalled, NotReady
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sync.seams import Log
+    from sync.seams import Appender
     from sync.values import Envelope
 
 log = logging.getLogger("tidegate.outbox")
@@ -20,7 +20,7 @@ log = logging.getLogger("tidegate.outbox")
 class Outbox:
     """Appends, and turns a stalled log into a loss that is counted instead of an error that spreads."""
 
-    def __init__(self, durable: Log) -> None:
+    def __init__(self, durable: Appender) -> None:
         self._log = durable
         self._pending: set[asyncio.Future[None]] = set()
         self._refused = 0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agent.events import Encoder
     from agent.pipeline.alerts import Alerts
     from agent.pipeline.outbox import Outbox
-    from sync.seams import Log
+    from sync.seams import LogFigures
     from sync.values import LogStats
 
 _EVERY_S: Final = 1.0
@@ -25,7 +25,7 @@ _STALLED, _WAITS, _DEAD_LETTERS = "stalled", "waits", "dead_letters"
 class LogWatch:
     """Looks at the log's figures every second. Reads memory only, so a dead disk cannot hold it up."""
 
-    def __init__(self, durable: Log, outbox: Outbox, alerts: Alerts, encoder: Encoder, site_id: str) -> None:
+    def __init__(self, durable: LogFigures, outbox: Outbox, alerts: Alerts, encoder: Encoder, site_id: str) -> None:
         self._log = durable
         self._conditions = Conditions(alerts, site_id)
         self._events = GatewayEvents(outbox, encoder)

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sync.kafka.connection.client import Client, TopicUnavailable
 from sync.kafka.questions.partition import Partition
@@ -20,18 +20,9 @@ if TYPE_CHECKING:
     from sync.kafka.connection.traffic import Traffic
     from sync.kafka.questions.stored import Stored
     from sync.kafka.settings import KafkaSettings
+    from sync.seams import Cursors
 
 log = logging.getLogger("tidegate.fleet")
-
-
-class Cursors(Protocol):
-    """Where the offset is kept; a `sync.seams.Log` is one."""
-
-    def cursor(self, name: str) -> Awaitable[int | None]:
-        """The value kept under a name, None where there is none."""
-
-    def set_cursor(self, name: str, value: int) -> Awaitable[None]:
-        """Keep a value; done once it is on disk."""
 
 
 @dataclass(frozen=True, slots=True)

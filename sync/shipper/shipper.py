@@ -27,7 +27,7 @@ from sync.values import ClusterChanged, Lane, Misconfigured, NotReady, Stream, T
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sync.seams import Log, Sink
+    from sync.seams import Backlog, Sink
     from sync.shipper.events import ShipperEvent
     from sync.values import Batch
 
@@ -60,7 +60,7 @@ class Shipper:
 
     def __init__(
         self,
-        log: Log,
+        log: Backlog,
         sink: Sink,
         settings: ShipperSettings | None = None,
         on_event: Callable[[ShipperEvent], None] = _ignore_event,

@@ -11,13 +11,15 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from sync.shipper.link.budget import DAY_S, Budget, Days, unpacked
 from sync.values import Lane, NotReady
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
+
+    from sync.seams import Cursors
 
 CONTROL: Final = "control"
 LINES: Final = (*(lane.value for lane in Lane), CONTROL)
@@ -34,16 +36,6 @@ IDLE_AFTER_S: Final = 300.0
 """What moves so soon after a start, or after the link came back, is no sign of what an idle day takes."""
 IDLE_LEAST_S: Final = 3600.0
 """What an idle day takes is not said before so much of the link was measured."""
-
-
-class Cursors(Protocol):
-    """Where the count is kept; a `sync.seams.Log` is one."""
-
-    def cursor(self, name: str) -> Awaitable[int | None]:
-        """The value kept under a name, None where there is none."""
-
-    def set_cursor(self, name: str, value: int) -> Awaitable[None]:
-        """Keep a value; done once it is on disk."""
 
 
 @dataclass(frozen=True, slots=True)

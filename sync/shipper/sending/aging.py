@@ -11,14 +11,14 @@ from sync.shipper.link.circuit import CircuitState
 from sync.values import Lane
 
 if TYPE_CHECKING:
-    from sync.seams import Log
+    from sync.seams import Backlog
     from sync.shipper.link.circuit import Circuit
 
 
 class Aging:
     """Hands over what is older than `after_s` (s), once the link is up."""
 
-    def __init__(self, log: Log, circuit: Circuit, after_s: float) -> None:
+    def __init__(self, log: Backlog, circuit: Circuit, after_s: float) -> None:
         self._log = log
         self._circuit = circuit
         self._after_s = after_s

@@ -35,7 +35,7 @@ from sync.values import Accepted, CannotTell, Lane, NotReady, Refused, Trouble, 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sync.seams import Log, Sink
+    from sync.seams import Backlog, Sink
     from sync.shipper.decisions.moves import Action, Event
     from sync.shipper.events import ShipperEvent
     from sync.shipper.link.circuit import Circuit
@@ -59,7 +59,7 @@ _LEAST_BODY_BYTES = 4 * 1024
 class Link(Protocol):
     """What the couriers of one shipper share."""
 
-    log: Log
+    log: Backlog
     sink: Sink
     circuit: Circuit
     tally: Tally

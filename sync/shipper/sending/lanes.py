@@ -9,7 +9,7 @@ from sync.shipper.link.batch_size import MOST_BYTES, BatchSize
 from sync.values import Lane
 
 if TYPE_CHECKING:
-    from sync.seams import Log, Sink
+    from sync.seams import Backlog, Sink
     from sync.shipper.link.budget import Budget
     from sync.values import Producer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Lanes:
     """The lanes of one shipper."""
 
-    def __init__(self, log: Log, sink: Sink, budget: Budget) -> None:
+    def __init__(self, log: Backlog, sink: Sink, budget: Budget) -> None:
         self._log = log
         self._sink = sink
         self._batch_sizes = {lane: BatchSize(budget.of(lane).bytes_per_s) for lane in Lane}

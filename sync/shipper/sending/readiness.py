@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sync.values import Lane, NotReady, Stream, Unreachable
 
 if TYPE_CHECKING:
-    from sync.seams import Log, Sink
+    from sync.seams import Backlog, Sink
     from sync.shipper.link.circuit import Circuit
     from sync.shipper.stats import Tally
 
@@ -20,7 +20,7 @@ class Readiness:
     `every_s`: how often the connections of `alert` are used (s); 0: never.
     """
 
-    def __init__(self, log: Log, sink: Sink, circuit: Circuit, tally: Tally, every_s: float) -> None:
+    def __init__(self, log: Backlog, sink: Sink, circuit: Circuit, tally: Tally, every_s: float) -> None:
         self._log = log
         self._sink = sink
         self._circuit = circuit

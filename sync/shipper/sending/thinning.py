@@ -10,7 +10,7 @@ from sync.shipper.link.budget import DAY_S
 from sync.values import Lane
 
 if TYPE_CHECKING:
-    from sync.seams import Log
+    from sync.seams import Backlog
     from sync.shipper.link.meter import Meter
     from sync.shipper.stats import Tally
 
@@ -24,7 +24,7 @@ _ENOUGH_RECORDS: Final = 1_000
 class Thinning:
     """Compares, once a minute, what waits in `backfill` with what a day's budget leaves for it."""
 
-    def __init__(self, durable: Log, meter: Meter, tally: Tally) -> None:
+    def __init__(self, durable: Backlog, meter: Meter, tally: Tally) -> None:
         self._log = durable
         self._meter = meter
         self._tally = tally

@@ -12,7 +12,7 @@ from sync.values import NotReady
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sync.seams import Log, Sink
+    from sync.seams import Backlog, Sink
     from sync.shipper.decisions.moves import Recall
     from sync.shipper.events import ShipperEvent
     from sync.shipper.stats import Tally
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Topics:
     """Lets the log know of each topic's id, and of answers that name less than was acknowledged."""
 
-    def __init__(self, log: Log, sink: Sink, tally: Tally, on_event: Callable[[ShipperEvent], None]) -> None:
+    def __init__(self, log: Backlog, sink: Sink, tally: Tally, on_event: Callable[[ShipperEvent], None]) -> None:
         self._log = log
         self._sink = sink
         self._tally = tally
