@@ -3,6 +3,7 @@
 from agent.events.envelopes import Encoder
 from agent.events.minutes import Minutes
 from agent.events.records import (
+    NUMBERS,
     SCHEMAS,
     TOPICS,
     Alert,
@@ -17,6 +18,7 @@ from agent.events.records import (
 from agent.events.restamp import restamp
 
 __all__ = [
+    "NUMBERS",
     "SCHEMAS",
     "TOPICS",
     "Alert",
