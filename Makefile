@@ -132,6 +132,14 @@ bench-versions: $(VENV)/.installed tools ## this tree beside another in interlea
 bench-compression: $(VENV)/.installed ## zstd levels against CPU and bytes, on real readings
 	@$(BIN)/python -m tests.bench.bench_compression $(ARGS)
 
+.PHONY: bench-packs
+bench-packs: $(VENV)/.installed ## an outage as blocks and packed (ARGS="--readings 10000000 --noise 1")
+	@$(BIN)/python -m tests.bench.bench_packs $(ARGS)
+
+.PHONY: bench-month
+bench-month: $(VENV)/.installed ## thirty days at 200/s by the packer alone; goes on where it ended (ARGS="--seconds 600")
+	@$(BIN)/python -m tests.bench.month month.sqlite $(ARGS)
+
 .PHONY: train
 train: $(VENV)/.installed-torch ## train and export the fish detector: ARGS="--frames FOLDER"
 	@$(BIN)/python -m models.training $(ARGS)

@@ -28,6 +28,7 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ROOMS = {
     "sync/log": (
         "clock",
+        "packs",
         "disk",
         "bodies",
         "settings",

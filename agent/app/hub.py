@@ -12,7 +12,7 @@ from agent.app.identity import Identity
 from agent.app.sources import Sources
 from agent.app.uplink import Uplink
 from agent.app.verify import refusals
-from agent.events import Encoder, Minutes, Severity, SystemEventKind, restamp
+from agent.events import NUMBERS, Encoder, Minutes, Severity, SystemEventKind, restamp
 from agent.farm.limits import Limits
 from agent.metrics import Histogram
 from agent.pipeline import (
@@ -224,6 +224,8 @@ def log_settings(config: Config) -> LogSettings:
         restamp=restamp,
         runtime_dir=config.gateway.runtime_dir,
         fold=Minutes(),
+        numbers=NUMBERS,
+        pack_after_s=config.kafka.backfill_after_s,
         newest_only=COMPACTED,
         commit_records=min(_MOST_WAITING, *(_window(connection) for connection in config.mqtt)),
     )

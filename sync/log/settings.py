@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sync.log.bodies import untouched
 from sync.values import Misconfigured
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sync.log.bodies import Fold, Restamp
@@ -24,7 +25,9 @@ class LogSettings:
     and without one nothing is thinned. `runtime_dir`: where a word is kept, off the log's disk, that the log is
     stalled. `min_free_bytes`: where the disk has less free, the log grows no more and gives back what it can; with
     0 nobody looks. Of the topics in `newest_only` nothing old goes again (D15): they are compacted, and an old
-    record would take the place of the newest.
+    record would take the place of the newest. `numbers`: the topics whose old blocks are packed, and what stands in
+    their bodies right before the one number that changes; packed is what was taken `pack_after_s` ago, None packs
+    nothing.
     """
 
     path: Path
@@ -42,6 +45,8 @@ class LogSettings:
     runtime_dir: Path | None = None
     fold: Fold | None = None
     min_free_bytes: int = 0
+    numbers: Mapping[str, bytes] = field(default_factory=dict)
+    pack_after_s: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can only be a mistake.
@@ -53,12 +58,12 @@ class LogSettings:
             raise Misconfigured("the log needs the gateway's id", "gateway.id", "it names every record for ever")
         if self.max_bytes < 4 * 1024**2:
             raise Misconfigured("the log needs at least 4 MiB", "log.max_bytes", "set 4194304 or more")
-        for field, value in (
+        for name, value in (
             ("log.log_stall_s", self.log_stall_s),
             ("log.max_age_days", self.max_age_s),
             ("log.commit_records", self.commit_records),
         ):
             if value <= 0:
-                raise Misconfigured(f"{field} must be above 0, not {value}", field, "remove it for the default")
+                raise Misconfigured(f"{name} must be above 0, not {value}", name, "remove it for the default")
         if self.commit_interval_s < 0:
             raise Misconfigured("a commit interval cannot be negative", "log.commit_interval_ms", "use 0 or more")

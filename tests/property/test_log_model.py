@@ -24,19 +24,15 @@ from sync.log.commit.work import Append, Offer, Request, Work, carry_out
 from sync.log.disk.blocks import decode
 from sync.log.disk.schema import MAX_NUMBER
 from sync.log.leasing import fork, leases
+from sync.log.retention.packing import Packing
 from sync.values import Batch, Lane, Stream
 from tests.support.log import StillClock, claim, envelope, names, opened, settings, values
+from tests.support.model_streams import LEASABLE, LETTERS, PACKED, STREAMS, Where
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sync.log.book.content import Book
-
-Where = tuple[Lane, str]
-
-STREAMS: list[Where] = [(Lane.ALERT, "alerts"), (Lane.LIVE, "data"), (Lane.LIVE, "events"), (Lane.BULK, "pictures")]
-LETTERS: list[Where] = [(Lane.LIVE, "dead-letters"), (Lane.BACKFILL, "dead-letters")]
-LEASABLE: list[Where] = [*STREAMS, (Lane.BACKFILL, "data"), (Lane.BACKFILL, "events")]
 
 
 class LogMachine(RuleBasedStateMachine):
@@ -207,6 +203,18 @@ class LogMachine(RuleBasedStateMachine):
     def lose_or_find_time(self) -> None:
         self.clock.trusted = not self.clock.trusted
 
+    @rule(where=st.sampled_from(STREAMS[1:]), fresh=st.integers(0, 4), done=st.booleans())
+    def pack(self, where: Where, fresh: int, done: bool) -> None:  # noqa: FBT001 - as hypothesis gives it
+        """Z1, Z2: what is old, and so many fresh blocks, is packed, now or after whatever comes next."""
+        for _ in range(fresh):
+            self.append(where, 3, 40)
+            self._commit()
+        self._commit()
+        self.engine.packing.reset()
+        self.engine.between(self.book)
+        if done:
+            self._commit()
+
     @rule()
     def evict(self) -> None:
         """L5, D8."""
@@ -238,6 +246,7 @@ class LogMachine(RuleBasedStateMachine):
         if within:
             self.book.begin()
             carry_out(self.book, self.work, self.engine.standing)
+            self.engine.packing.apply(self.book)
         self._copy_and_open(clean=False)
 
     @rule()
@@ -273,7 +282,7 @@ class LogMachine(RuleBasedStateMachine):
         folder.mkdir(exist_ok=True)
         self.file = LogFile(settings(folder), self.clock)
         self.book = self.file.open()
-        self.engine = Engine(1 << 30)
+        self.engine = Engine(1 << 30, packing=Packing(PACKED, 0.0, threads=False, wait_ms=0, gain=100.0))
         self.engine.opened(self.book)
         self.evicted = 0
         for topic in ("alerts", "data", "events", "pictures"):

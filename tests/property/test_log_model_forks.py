@@ -19,8 +19,9 @@ from sync.log.disk.schema import MAX_NUMBER
 from sync.log.inspect.undelivered import undelivered
 from sync.log.leasing import fork, leases
 from sync.values import Batch, Standing, Stream
-from tests.property.test_log_model import LEASABLE, LogMachine, Where
+from tests.property.test_log_model import LogMachine
 from tests.support.log import claim, names, values
+from tests.support.model_streams import LEASABLE, Where
 
 if TYPE_CHECKING:
     import asyncio

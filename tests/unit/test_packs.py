@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from agent.events import NUMBERS, SCHEMAS, Encoder
 from drivers import Doubt
-from sync.log.blocks import Namer, decompress, encode
+from sync.log.disk.blocks import Namer, decompress, encode
 from sync.log.packs import pack as packs
+from sync.log.packs.pack import Run
 from sync.values import Envelope, Lane
 from tests.support.site import PART, Site
 
@@ -32,7 +33,7 @@ def section(records: Sequence[Envelope], first: int = 1_000) -> bytes:
 
 
 def there_and_back(raw: bytes, records: int) -> bytes:
-    packed = packs.pack(raw, [(records, 0)], VALUE)
+    packed = packs.pack(raw, [Run(records)], VALUE)
     assert packed is not None
     assert packs.unpack(packed) == raw
     return packed
@@ -101,7 +102,7 @@ RECORDS = st.lists(
 @given(records=RECORDS, first=st.integers(0, 10**13))
 def test_whatever_is_packed_comes_back(records, first):
     raw = section(records, first)
-    packed = packs.pack(raw, [(len(records), 0)], VALUE)
+    packed = packs.pack(raw, [Run(len(records))], VALUE)
     assert packed is None or packs.unpack(packed) == raw
 
 
@@ -124,11 +125,12 @@ PACKED = there_and_back(RAW, 300)
 
 
 def test_a_pack_says_which_numbers_are_its_own():
-    runs = [(100, 3), (150, 1), (50, 0)]
+    runs = [Run(100, 3), Run(150, 1, 200), Run(50, 0, -7)]
     packed = packs.pack(RAW, runs, VALUE)
     assert packed is not None
     assert packs.is_pack(packed)
     assert packs.runs_of(packed) == runs
     assert packs.gap_of(packed[: packs.HEADER_BYTES]) == 4
+    assert packs.span_ms(packed[: packs.HEADER_BYTES]) == 200
     assert not packs.is_pack(b"\x28\xb5\x2f\xfd")
     assert packs.gap_of(b"\x28\xb5\x2f\xfd") == 0

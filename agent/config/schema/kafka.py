@@ -72,7 +72,8 @@ class Kafka(Section):
     backfill_after_s: float = Field(
         default=60.0,
         ge=0,
-        description="After an outage, records older than this are sent in the background; fresh records go first.",
+        description="After an outage, records older than this are sent in the background; fresh records go first. "
+        "Records older than this are packed in the log; for that a change takes a restart.",
     )
     backfill_spread_s: float = Field(
         default=60.0,

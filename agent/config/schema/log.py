@@ -33,7 +33,7 @@ class Log(Section):
         ge=4 * 1024**2,
         description="Largest size of the log, delivered history included. Undelivered records are removed "
         "last. At 200 "
-        "readings a second 2 GiB hold three days of them; then old readings become one-minute values.",
+        "readings a second 2 GiB hold forty days of them; then old readings become one-minute values.",
     )
     max_age_days: float = Field(
         default=30.0, gt=0, description="Records in the log that are older are removed, delivered or not."

@@ -85,6 +85,7 @@ class Book:
         self.delivered: Counter[Lane] = Counter()
         self.lost: Counter[str] = Counter()
         self.came: Counter[Lane] = Counter()
+        self.packed_share: dict[int, float] = {}
         self.body_bytes = self.corrected = self.pages_touched = 0
         self.more = False
         self.names_changed = False
@@ -258,7 +259,7 @@ class Book:
             self.add(state, block, taken)
             self.body_bytes += block.raw_bytes
             if taken is None:
-                self.came[lane] += len(block.body)
+                self.came[lane] += int(len(block.body) * self.packed_share.get(state.id, 1.0))
 
     def keep_receipts(self, given: list[tuple[str, bytes]]) -> None:
         """Let the first block of this transaction carry receipts: a row of their own would cost a page a commit."""
@@ -334,6 +335,15 @@ class Book:
             self._insert(origin, piece, before, taken or Stamp(*found), carried)
             before += piece.records
             carried = None
+
+    def pack(self, origin: int, firsts: Sequence[int], pack: Block) -> None:
+        """Put a pack in the place of blocks, with the time of the first of them."""
+        row = "SELECT before, at_ms, run, mono_ms, synced FROM blocks WHERE key=?"
+        before, *taken = self.connection.execute(row, (key_of(origin, firsts[0]),)).fetchone()
+        self.connection.executemany("DELETE FROM blocks WHERE key=?", [(key_of(origin, first),) for first in firsts])
+        # Pages that become free are not written: only what says that they are.
+        self.pages_touched += len(firsts) // 8
+        self._insert(origin, pack, before, Stamp(*taken), None)
 
     def assign_partition(self, topic: str, count: int) -> int:
         """The topic's partition, chosen when first asked (L7).

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sync.log.disk.blocks import decode
+from sync.log.disk.blocks import first_of
 
 if TYPE_CHECKING:
     from sync.log.book.content import Book
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def brought(book: Book, block: Block) -> None:
     """Note of a block that was added with the names that its records had: by those a loss of it is told."""
-    name = dict(decode(block.body, block.records)[0].headers).get("ce_id") or b""
+    name = dict(first_of(block.body).headers).get("ce_id") or b""
     log_id, _, number = name.decode(errors="replace").rpartition("-")
     if not number.isdigit():
         return
@@ -42,6 +42,13 @@ def names_of(book: Book, first: int, last: int) -> tuple[str, int | None, int | 
     if begins[0] != ends[0]:
         return ours, None, None
     return begins[0] or ours, first - begins[1], last - ends[1]
+
+
+def side_by_side(book: Book, first: int, last: int) -> bool:
+    """Whether records of blocks go under numbers of one log that are as far apart as those of the blocks."""
+    log_id, first_name, last_name = names_of(book, first, last)
+    apart = None if first_name is None or last_name is None else last_name - first_name
+    return log_id == names_of(book, first, first)[0] and apart == last - first
 
 
 def forget_spans(book: Book, oldest: int) -> None:

@@ -62,6 +62,15 @@ def newest(connection: sqlite3.Connection, streams: Iterable[int], name: str) ->
     return found[::-1]
 
 
+def oldest_number(connection: sqlite3.Connection, stream: int) -> int:
+    """From which number on a stream's blocks are among the newest, whose receipts are looked at."""
+    row = connection.execute(
+        "SELECT key FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1 OFFSET ?",
+        (key_of(stream, 0), key_of(stream, MAX_NUMBER), _MOST_BLOCKS - 1),
+    ).fetchone()
+    return row[0] & MAX_NUMBER if row else 0
+
+
 def _unpack(packed: bytes, wanted: bytes) -> bytes | None:
     """The receipt of a name among those of a commit, empty where there is none; None where they are damaged."""
     if len(packed) < _CHECK.size or _CHECK.unpack_from(packed)[0] != zlib.crc32(packed[_CHECK.size :]):

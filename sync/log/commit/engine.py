@@ -13,6 +13,7 @@ from sync.log.commit.work import Offer, Unreadable, Work, carry_out
 from sync.log.ledger import entries
 from sync.log.retention import forecast, trimming
 from sync.log.retention.forecast import Basis, Inflow, Sizes
+from sync.log.retention.packing import Packing
 from sync.log.retention.thinning import Thinner
 from sync.values import Lane, LogStats, Pending
 
@@ -67,10 +68,11 @@ EMPTY: Final = Figures(
 class Engine:
     """Carries work out on the book that is open. Counts go on when the file is opened anew."""
 
-    def __init__(self, max_bytes: int, fold: Fold | None = None) -> None:
+    def __init__(self, max_bytes: int, fold: Fold | None = None, packing: Packing | None = None) -> None:
         self.max_bytes = max_bytes
         self.short = False
         self.thinner = Thinner(fold)
+        self.packing = packing or Packing({}, None)
         self.standing: dict[tuple[str, str], Offer] = {}
         self.figures = EMPTY
         self._delivered: Counter[Lane] = Counter()
@@ -90,6 +92,7 @@ class Engine:
     def opened(self, book: Book) -> None:
         """A file is open: what waits in it can be leased."""
         self.thinner.reset()
+        self.packing.reset()
         self._version += 1
         self._waiting = frozenset(state.id for state in book.streams.values() if state.pending)
         self._publish(book, trim_more=False)
@@ -119,6 +122,8 @@ class Engine:
             if salvage is not None:
                 salvage.step(book)
             answers += self.thinner.apply(book)
+            if not self.thinner.busy:
+                self.packing.apply(book)
             # A large minute's aggregates are work enough for one commit. The next one removes what they stand for,
             # ahead of another such minute: none is thinned for want of the space that this frees.
             trim_more = self.thinner.laden or self._trim(book)
@@ -134,6 +139,8 @@ class Engine:
         if salvage is not None:
             salvage.keep()
         self.thinner.keep()
+        self.packing.keep()
+        self.packing.look(book)
         if book.connection.total_changes != changes:
             self._count_commit(time.monotonic() - began_s)
         self._count(book)
@@ -159,6 +166,8 @@ class Engine:
         """
         if self.thinner.busy:
             self.thinner.prepare(book)
+        else:
+            self.packing.prepare(book)
         if self._measured_ms is None or book.mono_ms - self._measured_ms >= _MEASURE_EVERY_MS:
             self._measured_ms = book.mono_ms
             self._sizes = forecast.measured(book, trimming.bytes_used(book))

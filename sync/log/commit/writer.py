@@ -19,6 +19,7 @@ from sync.log.disk.schema import OtherFormat
 from sync.log.disk.stall import Stall
 from sync.log.ledger import entries
 from sync.log.retention import trimming
+from sync.log.retention.packing import Packing
 from sync.log.salvage.transfer import Salvage
 from sync.values import NotReady
 
@@ -37,6 +38,7 @@ log = logging.getLogger("tidegate.log")
 _IDLE_S: Final = 60.0
 _MORE_S: Final = 0.01
 _REPORT_S: Final = 5.0
+_PACKING_S: Final = 1.0
 _RETRY_MOST_S: Final = 1.0
 _MOST_DOUBLINGS: Final = 10
 """Past the longest pause: 1,024 of them, after a quarter of an hour, are more than a float holds."""
@@ -77,7 +79,7 @@ class Writer:
         self._settings = settings
         self._inbox = inbox
         self._deliver = deliver
-        self._engine = Engine(settings.max_bytes, settings.fold)
+        self._engine = Engine(settings.max_bytes, settings.fold, Packing(settings.numbers, settings.pack_after_s))
         self.space = Space(settings)
         self._full_bytes: int | None = None
         self._salvage: Salvage | None = None
@@ -124,6 +126,8 @@ class Writer:
             return _MORE_S
         if self._look_aside_at_s < math.inf:
             return _LOOK_ASIDE_S
+        if self._engine.packing.under_way:
+            return _PACKING_S
         book = self.file.book
         return _REPORT_S if book is None or book.losses or book.unreadable_losses else _IDLE_S
 
@@ -316,6 +320,7 @@ class Writer:
         gone = NotReady("the log was closed before these records were on disk")
         self._deliver([Answer(append.done, error=gone) for append in left], self._engine.figures, committed=False)
         self.file.close(clean=not left)
+        self._engine.packing.close()
         self._end_salvage()
 
 

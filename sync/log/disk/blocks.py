@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import cramjam
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
+from sync.log.packs import pack as packs
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
     from sync.values import Envelope
 
 MAX_RECORDS: Final = 4_000
+"""In a block as it is taken; a pack may hold `MOST_RECORDS`."""
+MOST_RECORDS: Final = max(MAX_RECORDS, packs.MOST_RECORDS)
 MAX_BYTES: Final = 512 * 1024
 MIN_BYTES: Final = 16 * 1024
 POSSIBLY_REPEATED: Final = ("possibly_repeated", b"1")
 
+ZSTD: Final = b"\x28\xb5\x2f\xfd"
+"""How a body begins that is no pack."""
 _HEADER: Final = 61
 _PLAIN_HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _KEYED: Final = struct.Struct(">qi")
@@ -35,7 +41,9 @@ _LOW: Final = (1 << 32) - 1
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Consecutive records of one lane and topic: `first` to `first + records - 1`, compressed in `body`.
+    """Records of one lane and topic, compressed in `body`: their numbers are `first` to `last`.
+
+    Only between the numbers of a pack there may be those of other streams.
 
     `raw_bytes` is the size of the section before compression, 0 where the block came from the disk; `taken` is
     what its row says of when, None where it has none yet.
@@ -50,7 +58,7 @@ class Block:
     @property
     def last(self) -> int:
         """The last record's number."""
-        return self.first + self.records - 1
+        return self.first + self.records - 1 + packs.gap_of(self.body)
 
 
 Header = tuple[str, bytes | None]
@@ -184,7 +192,13 @@ def compress(raw: bytes | memoryview, level: int) -> bytes:
 
 
 def decompress(body: bytes) -> bytes:
-    """The records section as it was encoded."""
+    """The records section as it was encoded.
+
+    Raises:
+        ValueError, cramjam.DecompressionError: the body is damaged.
+    """
+    if packs.is_pack(body):
+        return packs.unpack(body)
     return bytes(cramjam.zstd.decompress(body))
 
 
@@ -244,12 +258,17 @@ def _count(raw: bytes) -> int:
 
 def join(parts: Iterable[tuple[int, bytes]], level: int) -> bytes:
     """One body of several, each given with its count of records."""
+    return compress(joined(parts), level)
+
+
+def joined(parts: Iterable[tuple[int, bytes]]) -> bytes:
+    """One section of several bodies, each given with its count of records."""
     out: list[bytes] = []
     base = 0
     for records, body in parts:
         out.extend(_renumbered(decompress(body), records, base))
         base += records
-    return compress(b"".join(out), level)
+    return b"".join(out)
 
 
 def split(block: Block, sizes: Sequence[int], level: int) -> list[Block]:
@@ -283,11 +302,28 @@ def decode(body: bytes, records: int) -> list[Record]:
         ValueError: the body is no section of so many records.
     """
     try:
-        raw = decompress(body)
-        header = _PLAIN_HEADER.pack(0, len(raw) + _HEADER - 12, -1, 2, 0, 0, records - 1, 0, 0, -1, -1, -1, records)
-        return [Record(found.key, found.value, tuple(found.headers)) for found in DefaultRecordBatch(header + raw)]
+        return _records(decompress(body), records)
     except Exception as error:  # the decoders' own errors are of many unrelated kinds
         raise ValueError(f"no records can be read from this block: {error}") from error
+
+
+def first_of(body: bytes) -> Record:
+    """The first record of a body.
+
+    Raises:
+        ValueError: the body is no section.
+    """
+    try:
+        raw = decompress(body)
+        ((_, stop),) = _bounds(raw, 1)
+        return _records(raw[:stop], 1)[0]
+    except Exception as error:  # as above
+        raise ValueError(f"no record can be read from this block: {error}") from error
+
+
+def _records(raw: bytes, records: int) -> list[Record]:
+    header = _PLAIN_HEADER.pack(0, len(raw) + _HEADER - 12, -1, 2, 0, 0, records - 1, 0, 0, -1, -1, -1, records)
+    return [Record(found.key, found.value, tuple(found.headers)) for found in DefaultRecordBatch(header + raw)]
 
 
 def mark_repeated(block: Block, level: int) -> Block:

@@ -117,13 +117,13 @@ class LogReader:
         identity = self._identity()
         with self._open() as connection:
             wanted = replace(wanted, last=min(wanted.last, undelivered.last_number(connection)[1]))
-            at: int | None = export.begin(connection, wanted)
+        at: int | None = wanted.first
         while at is not None:
             with self._open() as connection:
                 if self._identity() != identity:
                     raise NotReady(f"{self._path} was replaced by another file", "start again")
                 found = export.piece(connection, wanted, at)
-            yield from wanted.entries(found.blocks)
+            yield from wanted.entries(found)
             at = found.next_number
 
     def last_number(self) -> tuple[str, int]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sync.log.book import discards, streams
-from sync.log.disk import blocks
+from sync.log.disk import blocks, packed
 from sync.log.disk.schema import MAX_NUMBER, NUMBER_BITS, key_of
+from sync.log.packs import pack as packs
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,8 +52,24 @@ class StoredBlock:
 
     def entries(self) -> Iterator[Entry]:
         """Its records; of a damaged block one without content."""
-        for index, record in enumerate(_decoded(self.body, self.records)):
-            yield Entry(self.first + index, self.lane, self.topic, self.at_ms, self.state, record)
+        if self.body is not None:
+            try:
+                runs, found = packed.runs_of(self.records, self.body), iter(blocks.decode(self.body, self.records))
+            except (ValueError, TypeError):
+                pass
+            else:
+                first = self.first
+                for run in runs:
+                    for number, record in zip(range(first, first + run.records), found, strict=False):
+                        yield Entry(number, self.lane, self.topic, self.at_ms + run.later_ms, self.state, record)
+                    first += run.records + run.gap
+                return
+        yield Entry(self.first, self.lane, self.topic, self.at_ms, self.state, None)
+
+    @property
+    def last(self) -> int:
+        """Its last number."""
+        return self.first + self.records - 1 + packs.gap_of(self.body or b"")
 
 
 class Standings:
@@ -88,12 +105,3 @@ class Standings:
             return "pending"
         key = key_of(origin, number)
         return "thinned" if any(first <= key <= last for first, last in self._discards) else "settled"
-
-
-def _decoded(body: bytes | None, records: int) -> list[Record | None]:
-    if body is not None:
-        try:
-            return list(blocks.decode(body, records))
-        except (ValueError, TypeError):
-            pass
-    return [None]

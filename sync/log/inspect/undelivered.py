@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sync.log.book import lineage, streams
 from sync.log.book.streams import Range
-from sync.log.disk import blocks
+from sync.log.disk import blocks, packed
 from sync.log.disk.schema import MAX_NUMBER, key_of
 from sync.log.ledger import notices
 
@@ -55,9 +55,10 @@ def undelivered(connection: sqlite3.Connection) -> Iterator[Undelivered]:
                 (key_of(part.origin, part.first), key_of(part.origin, part.last)),
             ):
                 held = blocks.records_of(key, records, body, checksum)
-                found = None if held is None else _named(body, held, state.topic)
+                if held is None:
+                    continue
                 renaming = known.renaming(key & MAX_NUMBER, log_id) if part.standing.renamed else None
-                if found is not None:
+                for found in _named(body, held, state.topic):
                     yield found if renaming is None else _renamed(found, renaming)
 
 
@@ -72,13 +73,21 @@ def _renamed(found: Undelivered, renaming: Renaming) -> Undelivered:
     return replace(found, records=tuple(told))
 
 
-def _named(body: bytes, records: int, topic: str) -> Undelivered | None:
-    """A block under its records' own names, which a salvage does not change; None where it does not read."""
+def _named(body: bytes, records: int, topic: str) -> Iterator[Undelivered]:
+    """A block under its records' own names, which a salvage does not change; nothing if it does not read.
+
+    A pack as several, if numbers of other streams lie between its own.
+    """
     try:
         found = blocks.decode(body, records)
+        runs = packed.runs_of(records, body)
         ce_id = dict(found[0].headers).get("ce_id") or b""
         log_id, _, number = ce_id.decode().rpartition("-")
         first = int(number)
     except (ValueError, TypeError, IndexError):
-        return None
-    return Undelivered(log_id, first, first + records - 1, topic, tuple(found))
+        return
+    taken = 0
+    for run in runs:
+        last = first + run.records - 1
+        yield Undelivered(log_id, first, last, topic, tuple(found[taken : taken + run.records]))
+        taken, first = taken + run.records, last + 1 + run.gap

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from sync.log.book.rows import first_since
 from sync.log.book.streams import Lease, Range, StreamState
-from sync.log.disk import blocks
+from sync.log.disk import blocks, packed
 from sync.log.disk.schema import key_of
 from sync.log.leasing import fork, restamp, sent
 from sync.log.ledger import entries
 from sync.log.ledger.entries import Missing
+from sync.log.packs import pack as packs
 from sync.values import Lane, Standing
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def lease(book: Book, claim: Claim, max_bytes: int) -> Batch | None:
         if not found:
             continue
         first, at_ms = found[0]
-        if len(first.body) > max_bytes and first.records > 1:
-            _divide(book, part.origin, first, max_bytes)
+        body = _first_body(book, state, part, first, max_bytes)
+        if body is None:
             continue
         if part.standing.renamed or part.standing.marked:
             found = [(_as_it_leaves(book, part, state.topic, block), at_ms) for block, at_ms in found]
@@ -74,7 +75,7 @@ def lease(book: Book, claim: Claim, max_bytes: int) -> Batch | None:
             book.timeline.now,
         )
         book.touch(state)
-        return state.batch(_body(book, [block for block, _ in found]), book.timeline, attempted=False)
+        return state.batch(_body(book, [block for block, _ in found], body), book.timeline, attempted=False)
     return None
 
 
@@ -91,9 +92,14 @@ def leased_batch(book: Book, state: StreamState) -> Batch | None:
     intact = [block for block, _, whole in rows if whole]
     left = sum(block.records for block in intact)
     if left == lease.records:
-        return state.batch(_body(book, intact), book.timeline, attempted=True)
-    for block, _, whole in rows:
-        if not whole:
+        try:
+            return state.batch(_body(book, intact), book.timeline, attempted=True)
+        except ValueError:
+            # A pack that does not come back as it was made: a batch holds no other block beside it.
+            intact, left = [], 0
+    kept = {block.first for block in intact}
+    for block, _, _ in rows:
+        if block.first not in kept:
             book.delete(lease.origin, block.first)
     parts = [Range(lease.origin, block.first, block.first, block.records, Standing.MARKED) for block in intact]
     _withdraw(book, state, parts)
@@ -148,8 +154,13 @@ def cut(book: Book, batch: Batch, reason: str) -> None:
         state.holder = None
         book.touch(state)
         return
-    if len(found) == 1:
-        halves = blocks.halve(found[0], book.settings.compression_level)
+    level = book.settings.compression_level
+    if packs.is_pack(found[0].body):
+        pack, found = found[0], packed.unpacked(found[0], -(-lease.records // 2), level)
+        book.replace(lease.origin, pack, found)
+        parts = _halve_blocks(lease, found)
+    elif len(found) == 1:
+        halves = blocks.halve(found[0], level)
         book.replace(lease.origin, found[0], halves)
         parts = [Range(lease.origin, half.first, half.first, half.records) for half in halves]
     else:
@@ -221,12 +232,24 @@ def lose_damaged(book: Book, state: StreamState, part: Range, first: int) -> Non
     row = book.connection.execute(
         "SELECT key, records, before, checksum FROM blocks WHERE key=?", (key_of(part.origin, first),)
     ).fetchone()
+    last = _last_possible(book, part, first)
     book.delete(part.origin, first)
     lost = row[1] if blocks.counted(*row) else part.records - book.records_in(part.origin, first + 1, part.last)
     lost = min(max(lost, 0), part.records)
     state.take(part, first, lost)
     book.touch(state)
-    entries.lose(book, state, Missing(first, first + max(lost, 1) - 1, lost, "corrupt"))
+    entries.lose(book, state, Missing(first, max(last, first + max(lost, 1) - 1), lost, "corrupt"))
+
+
+def _last_possible(book: Book, part: Range, first: int) -> int:
+    """The last number that a damaged block may have had: a pack may have had any ahead of the next block."""
+    (beginning,) = book.connection.execute(
+        "SELECT substr(body, 1, 4) FROM blocks WHERE key=?", (key_of(part.origin, first),)
+    ).fetchone()
+    if beginning == blocks.ZSTD:
+        return first
+    following = book.next_row(part.origin, first + 1, part.last)
+    return min(part.last, book.next_number - 1) if following is None else following[0].first - 1
 
 
 def leased(book: Book, batch: Batch) -> StreamState | None:
@@ -264,17 +287,14 @@ def _gather(book: Book, state: StreamState, part: Range, max_bytes: int) -> list
                 lose_damaged(book, state, part, block.first)
                 return []
             break
-        if found and (
-            block.records >= _JOIN_BELOW_RECORDS
-            or total + len(block.body) > max_bytes
-            or records + block.records > _JOIN_RECORDS
-        ):
+        alone = block.records >= _JOIN_BELOW_RECORDS or packs.is_pack(block.body)
+        if found and (alone or total + len(block.body) > max_bytes or records + block.records > _JOIN_RECORDS):
             break
         found.append((block, at_ms))
         total += len(block.body)
         records += block.records
         at = block.last + 1
-        if block.records >= _JOIN_BELOW_RECORDS:
+        if alone:
             break
     if not found:
         # The stream says that there are records, the table has none: somebody removed them.
@@ -301,6 +321,37 @@ def _as_it_leaves(book: Book, part: Range, topic: str, block: Block) -> Block:
     return fresh
 
 
+def _first_body(book: Book, state: StreamState, part: Range, block: Block, max_bytes: int) -> bytes | None:
+    """A block's body as it leaves; None if other blocks were put in its place, to be looked at again.
+
+    That is what becomes of one that is too large for the link, and of a pack whose records leave changed.
+    """
+    if not packs.is_pack(block.body):
+        if len(block.body) <= max_bytes or block.records == 1:
+            return block.body
+        _divide(book, part.origin, block, max_bytes)
+        return None
+    return _pack_body(book, state, part, block, max_bytes)
+
+
+def _pack_body(book: Book, state: StreamState, part: Range, pack: Block, max_bytes: int) -> bytes | None:
+    level = book.settings.compression_level
+    try:
+        body = packed.as_batch(pack.body, level)
+    except ValueError:
+        lose_damaged(book, state, part, pack.first)
+        return None
+    changes = part.standing.renamed or part.standing.marked or restamp.due(book, pack)
+    if not changes and (len(body) <= max_bytes or pack.records == 1):
+        return body
+    pieces = -(-len(body) // max_bytes)
+    most = max(pack.records // pieces, 1)
+    if changes:
+        most = min(most, restamp.MOST_RECORDS)
+    book.replace(part.origin, pack, packed.unpacked(pack, most, level))
+    return None
+
+
 def _divide(book: Book, origin: int, block: Block, max_bytes: int) -> None:
     """Cut a block that is too large for the link into equal pieces."""
     pieces = min(block.records, -(-len(block.body) // max_bytes))
@@ -319,7 +370,10 @@ def _halve_blocks(lease: Lease, found: list[Block]) -> list[Range]:
     return [left, replace(left, first=found[border].first, last=lease.last, records=lease.records - count)]
 
 
-def _body(book: Book, found: list[Block]) -> bytes:
+def _body(book: Book, found: list[Block], pack_body: bytes | None = None) -> bytes:
+    """Blocks as one body; a pack's own if it is made already."""
+    if len(found) == 1 and pack_body is not None and packs.is_pack(found[0].body):
+        return pack_body
     if len(found) == 1:
-        return found[0].body
+        return packed.as_batch(found[0].body, book.settings.compression_level)
     return blocks.join(((block.records, block.body) for block in found), book.settings.compression_level)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sync.log.book.content import Book
     from sync.log.disk.blocks import Block, Record
 
-_CORRECT_RECORDS: Final = 1_000
+MOST_RECORDS: Final = 1_000
 """Correcting holds up the writer for about 15 microseconds a record."""
 
 
@@ -28,10 +28,16 @@ def correct(book: Book, origin: int, topic: str, found: list[tuple[Block, int]])
     ready: list[tuple[Block, int]] = []
     before = book.corrected
     for block, taken_ms in found:
-        if book.corrected - before >= _CORRECT_RECORDS:
+        if book.corrected - before >= MOST_RECORDS:
             break
         ready.append((_corrected(book, origin, topic, block), taken_ms))
     return ready
+
+
+def due(book: Book, block: Block) -> bool:
+    """Whether a block's times are to be set right before it leaves."""
+    taken = block.taken
+    return taken is not None and not taken.synced and book.timeline.right_ms(taken) is not None
 
 
 def corrected(book: Book, topic: str, record: Record, at_ms: int, right_ms: int) -> Record:

@@ -7,14 +7,16 @@ Runs of an id are kept until the first batch under the next one is leased: nothi
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sync.log.book.streams import Range, Run
-from sync.log.disk import blocks
+from sync.log.disk import blocks, packed
 from sync.log.disk.schema import MAX_NUMBER, key_of
 from sync.log.ledger import entries
 from sync.log.ledger.entries import Missing
+from sync.log.packs import pack as packs
 from sync.values import WRAP, Standing
 
 if TYPE_CHECKING:
@@ -102,15 +104,28 @@ def _follows(book: Book, run: Run, lease: Lease) -> bool:
 def _newest(book: Book, run: Run, records: int) -> tuple[int, int]:
     """How many of a run's last `records` are still here, and the number of the block that they begin with."""
     found, first = 0, run.last + 1
-    for key, count, before, checksum in book.connection.execute(
+    newest = book.connection.execute(
         "SELECT key, records, before, checksum FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC",
         (key_of(run.origin, run.first), key_of(run.origin, run.last)),
-    ):
+    )
+    for key, count, before, checksum in newest:
         if found >= records:
             break
         number = key & MAX_NUMBER
         held = count if blocks.counted(key, count, before, checksum) else book.records_in(run.origin, number, number)
         found, first = found + held, number
+    newest.close()
+    if found > records:
+        row = book.next_row(run.origin, first, first)
+        if row is not None and row[2] and packs.is_pack(row[0].body):
+            # A pack may hold several batches: of the first of them only the end is wanted.
+            border = found - records
+            with contextlib.suppress(ValueError):
+                pieces = packed.unpacked(row[0], blocks.MAX_RECORDS, book.settings.compression_level, border=border)
+                book.replace(run.origin, row[0], pieces)
+                while border > 0:
+                    border -= pieces.pop(0).records
+                found, first = records, pieces[0].first
     return found, first
 
 

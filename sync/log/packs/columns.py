@@ -54,7 +54,10 @@ class Cursor:
     def compressed(self) -> bytes:
         """A compressed part."""
         whole = self.part()
-        return bytes(cramjam.zstd.decompress(whole)) if whole else b""
+        try:
+            return bytes(cramjam.zstd.decompress(whole)) if whole else b""
+        except cramjam.DecompressionError as error:
+            raise ValueError(f"a part of a pack does not read: {error}") from error
 
     def integers(self, count: int) -> Integers:
         """A column of so many integers."""

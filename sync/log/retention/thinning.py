@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from sync.log.answers import Answer
 from sync.log.book import discards, numbers
 from sync.log.clock import Stamp
-from sync.log.disk import blocks
+from sync.log.disk import blocks, packed
 from sync.log.disk.schema import MAX_NUMBER, key_of
 from sync.log.leasing import restamp
 from sync.log.ledger import entries
@@ -215,7 +215,8 @@ class Thinner:
         if not blocks.counted(key, count, before, checksum):
             before = book.records_before(origin, number)
         count = blocks.records_of(key, count, body, checksum)
-        if count is None:
+        found = None if count is None else _decoded(body, count)
+        if count is None or found is None:
             minute.damaged, minute.at = number, number + 1
         elif (
             (taken := Stamp(*stamp)).at_ms // MINUTE_MS != minute.number
@@ -225,10 +226,11 @@ class Thinner:
             or not book.lineage.together(number, minute.first)
         ):
             self._end(book, minute)
-        elif minute.folding.add(self._records(book, minute, taken, blocks.decode(body, count))):
+        elif minute.folding.add(self._records(book, minute, taken, found)):
             minute.taken = taken
             minute.unreadable += max(before - minute.expected, 0)
-            minute.expected, minute.last, minute.at = before + count, number + count - 1, number + count
+            minute.expected, minute.last = before + count, packed.last_number(number, count, body)
+            minute.at = minute.last + 1
             minute.records += count
         elif minute.records or minute.damaged:
             self._end(book, minute)
@@ -311,10 +313,18 @@ def pending_bytes(book: Book, lane: Lane) -> int:
                     "SELECT records, length(body) FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
                     (key_of(part.origin, part.first + span * sample // _SAMPLES), key_of(part.origin, part.last)),
                 ).fetchone()
-                if row is not None and isinstance(row[0], int) and 0 < row[0] <= blocks.MAX_RECORDS:
+                if row is not None and isinstance(row[0], int) and 0 < row[0] <= blocks.MOST_RECORDS:
                     records, length = records + row[0], length + row[1]
             total += part.records * length / max(records, 1)
     return int(total)
+
+
+def _decoded(body: bytes, count: int) -> list[Record] | None:
+    """A block's records; None of a pack that does not come back as it was made."""
+    try:
+        return blocks.decode(body, count)
+    except ValueError:
+        return None
 
 
 def _holding(state: StreamState, minute: _Minute) -> Range | None:

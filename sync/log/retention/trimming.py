@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from sync.log.book import discards, streams
 from sync.log.clock import Stamp
-from sync.log.disk import blocks
+from sync.log.disk import blocks, packed
 from sync.log.disk.schema import MAX_NUMBER, PAGE_BYTES, key_of
 from sync.log.leasing import leases
 from sync.log.ledger import entries
 from sync.log.ledger.entries import Missing
+from sync.log.packs import pack as packs
 from sync.log.retention.forecast import THIN_AT
 from sync.values import Lane, Standing
 
@@ -152,8 +153,9 @@ def _evict(book: Book, oldest_ms: int, *, over: bool) -> bool:
     if part is None:
         return False
     row = book.connection.execute(
-        "SELECT key, records, before, checksum FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
-        (key_of(part.origin, part.first), key_of(part.origin, part.last)),
+        "SELECT key, records, before, checksum, substr(body, 1, ?) FROM blocks WHERE key BETWEEN ? AND ?"
+        " ORDER BY key LIMIT 1",
+        (packs.HEADER_BYTES, key_of(part.origin, part.first), key_of(part.origin, part.last)),
     ).fetchone()
     reason = "evicted" if over else "aged"
     if row is None:
@@ -162,9 +164,10 @@ def _evict(book: Book, oldest_ms: int, *, over: bool) -> bool:
             _lose(book, state, Missing(part.first, last, part.records, "corrupt"))
         book.touch(state)
         state.take(part, last, part.records)
-    elif blocks.counted(*row):
+    elif blocks.counted(*row[:4]):
         first = row[0] & MAX_NUMBER
-        last = first + row[1] - 1
+        # Noise may say of a corrupt pack that it ends past its part.
+        last = min(packed.last_number(first, row[1], row[4]), max(part.last, first + row[1] - 1))
         book.delete(part.origin, first)
         state.take(part, last, row[1])
         _lose(book, state, Missing(first, last, row[1], reason, (part.origin, row[2])))

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 from sync.log.book import numbers
 from sync.log.book.streams import Range
-from sync.log.disk import aside, blocks, schema
+from sync.log.disk import aside, blocks, packed, schema
 from sync.log.disk.schema import MAX_NUMBER
-from sync.log.leasing import fork
+from sync.log.leasing import fork, restamp
 from sync.log.ledger import entries
 from sync.log.ledger.entries import Missing
 from sync.log.salvage.wreck import MISREAD, Wreck
@@ -167,12 +167,13 @@ class Salvage:
             return False
         number, block, taken = found
         known, log_id, renamed = self._wreck.lineage, self._wreck.log_id, part.blocks.standing.renamed
-        block = fork.as_it_leaves(book.settings, part.topic, block, known, log_id, renamed=renamed, mark=part.mark)
         lane = Lane.BACKFILL if part.lane is Lane.LIVE else part.lane
-        self._add(book, book.stream(lane, part.topic), block, taken)
+        for piece in _pieces(book, block, changes=renamed or part.mark):
+            kept = fork.as_it_leaves(book.settings, part.topic, piece, known, log_id, renamed=renamed, mark=part.mark)
+            self._add(book, book.stream(lane, part.topic), kept, taken)
         self._now = replace(
             self._now,
-            at=number + block.records,
+            at=number + block.last - block.first + 1,
             of_part=self._now.of_part + block.records,
             saved=self._now.saved + block.records,
         )
@@ -184,7 +185,7 @@ class Salvage:
         at = lease.first
         while (row := self._wreck.read(lease.origin, at, lease.last)) is not None:
             found.append((row[1], row[2]))
-            at = row[0] + row[1].records
+            at = row[0] + row[1].last - row[1].first + 1
         left = sum(block.records for block, _ in found)
         state = book.stream(part.lane, part.topic)
         if part.lane is Lane.LIVE and state.depth:
@@ -192,8 +193,9 @@ class Salvage:
         whole = left == lease.records and not state.depth
         first = book.next_number
         for block, taken in found:
-            kept = block if whole else blocks.mark_repeated(block, book.settings.compression_level)
-            self._add(book, state, kept, taken)
+            for piece in _pieces(book, block, changes=not whole):
+                kept = piece if whole else blocks.mark_repeated(piece, book.settings.compression_level)
+                self._add(book, state, kept, taken)
         if whole:
             state.take(Range(state.id, state.head, MAX_NUMBER, left), book.next_number - 1, left)
             state.lease = replace(lease, origin=state.id, first=first, last=book.next_number - 1)
@@ -227,6 +229,11 @@ class Salvage:
         number = self._now.part + 1
         at = self._parts[number].blocks.first if number < len(self._parts) else 0
         self._now = replace(self._now, part=number, at=at, of_part=0)
+
+
+def _pieces(book: Book, block: Block, *, changes: bool) -> list[Block]:
+    """A pack goes over as it is, unless its records change."""
+    return packed.unpacked(block, restamp.MOST_RECORDS, book.settings.compression_level) if changes else [block]
 
 
 def _progress(note: str) -> Progress:

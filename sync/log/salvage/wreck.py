@@ -17,6 +17,7 @@ from sync.log.disk import blocks, faults, schema
 from sync.log.disk.blocks import Block
 from sync.log.disk.names import SUFFIX, Names
 from sync.log.disk.schema import MAX_NUMBER, key_of
+from sync.log.packs import pack as packs
 from sync.values import Lane, Standing
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ class Wreck:
                 number = int(key) & MAX_NUMBER
                 held = blocks.records_of(key, records, body, checksum)
                 if number >= at and held is not None:
+                    if packs.is_pack(body):
+                        packs.unpack(body)
                     return number, Block(number, held, body), Stamp(int(at_ms), 0, 0, int(synced))
                 at = max(at, number) + 1
             except (*MISREAD, BufferError):
