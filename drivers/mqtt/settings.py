@@ -18,14 +18,36 @@ class CertificateDates(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class LayoutField:
+    """One value in the raw bytes of an uplink: value = number * scale + offset.
+
+    `type` is u or i with 8, 16, 24 or 32 bits, or f32; `at` is its first byte, from the end if negative. With
+    `little` the low byte comes first. `port` is the uplink's port, any if not set.
+    """
+
+    channel: str
+    type: str
+    at: int
+    scale: float = 1.0
+    offset: float = 0.0
+    little: bool = False
+    unit: str | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PayloadSettings:
     """How a payload is read. Paths are those of `drivers.mqtt.codecs`; `at`, `unit`, `counter` are for JSON only.
 
     `at_zone` is the time zone of times that state none. With `decimal_comma` 7,25 is a number, with `switch` words
     such as ON and OFF are 1 and 0.
+
+    For codecs that give several measurements a message: `each` is the path of a list or object whose members are one
+    measurement each; `value`, `unit`, `at` and `name` are paths in a member then, and `name` is its channel. `device`
+    is the path of the device's name. `columns` and `delimiter` are those of CSV, `layout` that of raw bytes.
     """
 
-    format: Literal["json", "number"] = "number"
+    format: str = "number"
     value: str = "value"
     at: str | None = None
     unit: str | None = None
@@ -33,6 +55,12 @@ class PayloadSettings:
     at_zone: str | None = None
     decimal_comma: bool = False
     switch: bool = False
+    each: str | None = None
+    name: str | None = None
+    device: str | None = None
+    columns: tuple[str, ...] = ()
+    delimiter: str | None = None
+    layout: tuple[LayoutField, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ stand for those characters in a key that would otherwise look like another way o
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from drivers.spelling import Misspelt
 
@@ -49,3 +50,27 @@ def _plainly(path: str) -> str:
     plain = re.sub(taken, lambda found: "." + (found[1] or found[2] or found[3] or "").replace(".", r"\."), path)
     plain = plain.removeprefix("$").removeprefix(".")
     return "" if _ELSEWHERE.search(plain) or not all(plain.split(".")) or "*" in plain else plain
+
+
+def followed(document: Any, way: Levels) -> Any:
+    """What a document holds at a path; None if there is nothing.
+
+    In a list the level `id=do1` is the element whose id is do1.
+    """
+    for level in way:
+        if isinstance(document, dict):
+            document = document.get(str(level))
+        elif isinstance(document, list):
+            document = _element(document, level)
+        else:
+            return None
+    return document
+
+
+def _element(found: list[Any], level: str | int) -> Any:
+    if isinstance(level, int):
+        return found[level] if level < len(found) else None
+    key, sign, wanted = level.partition("=")
+    if not sign:
+        return None
+    return next((one for one in found if isinstance(one, dict) and str(one.get(key)) == wanted), None)
