@@ -140,6 +140,10 @@ bench-packs: $(VENV)/.installed ## an outage as blocks and packed (ARGS="--readi
 bench-month: $(VENV)/.installed ## thirty days at 200/s by the packer alone; goes on where it ended (ARGS="--seconds 600")
 	@$(BIN)/python -m tests.bench.month month.sqlite $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.installed ## a million mutated messages for each payload codec: ARGS="senml --inputs 20000"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 .PHONY: train
 train: $(VENV)/.installed-torch ## train and export the fish detector: ARGS="--frames FOLDER"
 	@$(BIN)/python -m models.training $(ARGS)

@@ -117,7 +117,10 @@ class Leaves:
             number, behind = value(found, "it", self.written)
         except Unread as reason:
             return Measurement(device, dotted(path), None, unit, at, str(reason))
-        return Measurement(device, dotted(path), number, unit or behind or self.unit_of(path), at)
+        unit = unit or behind
+        if unit is None and type(found) is not bool and not (type(found) is str and found.lstrip()[:1].isalpha()):
+            unit = self.unit_of(path)
+        return Measurement(device, dotted(path), number, unit, at)
 
 
 def document_of(payload: bytes) -> Any:

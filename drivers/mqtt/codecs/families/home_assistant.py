@@ -25,7 +25,8 @@ _MOST: Final = 4_096
 """Descriptions remembered, each of at most 64 components."""
 _MOST_COMPONENTS: Final = 64
 _LONGEST: Final = 256
-_MEASURING: Final = frozenset({"sensor", "binary_sensor", "number", "switch"})
+_MEASURING: Final = ("sensor", "binary_sensor", "number", "switch")
+_SWITCHED: Final = ("binary_sensor", "switch")
 _SHORT: Final = {
     "stat_t": "state_topic", "val_tpl": "value_template", "unit_of_meas": "unit_of_measurement",
     "uniq_id": "unique_id", "dev": "device", "ids": "identifiers",
@@ -153,7 +154,7 @@ def _entity(name: str, levels: list[str], part: dict[str, Any]) -> _Entity:
         channel=(_text(part.get("unique_id")) or name)[:_LONGEST],
         unit=_text(part.get("unit_of_measurement")) or None,
         way=() if template is None else _way(template),
-        on=(_text(part.get("payload_on")) or "ON") if part.get("platform") in {"binary_sensor", "switch"} else "",
+        on=(_text(part.get("payload_on")) or "ON") if part.get("platform") in _SWITCHED else "",
         off=_text(part.get("payload_off")) or "OFF",
     )
 

@@ -25,7 +25,7 @@ _UNITS: Final = {
     "ext_temperature": "degC", "ext_humidity": "%", "temperature_f": "degF", "total": "Wh",
 }  # fmt: skip
 _SKIP: Final = frozenset({"id", "source", "by_minute", "minute_ts", "wake_period", "uptime", "errors", "hwID"})
-_READ_METHODS: Final = frozenset({"NotifyStatus", "NotifyFullStatus"})
+_READ_METHODS: Final = ("NotifyStatus", "NotifyFullStatus")
 _INVALID_C: Final = 999.0
 """What the first generation writes for a probe that is not there."""
 

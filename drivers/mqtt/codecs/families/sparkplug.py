@@ -38,8 +38,8 @@ _INTEGERS: Final = {1: (8, True), 2: (16, True), 3: (32, True), 4: (64, True), 5
 _FLOATS: Final = frozenset({9, 10})
 _BOOLEAN: Final = 11
 _TEMPLATE: Final = 19
-_SURELY_POSITIVE: Final = 2**15
-"""An integer of unknown type below it is what it seems: negative ones are written in 16, 32 or 64 bits."""
+_SURELY_POSITIVE: Final = {10: 2**7, 11: 2**31}
+"""By field: an integer of unknown type below it is what it seems, for negative ones have 8 to 64 bits."""
 _UNITS: Final = frozenset({"engunit", "engineering units", "engineeringunits", "unit", "units"})
 _GOOD: Final = 192
 _CONTROL: Final = ("Node Control/", "Device Control/")
@@ -284,7 +284,7 @@ def _value(metric: _Metric) -> float:
         bits, signed = _INTEGERS[datatype]
         content &= (1 << bits) - 1
         return float(content - (1 << bits) if signed and content >> (bits - 1) else content)
-    if datatype in _FLOATS or content < _SURELY_POSITIVE:
+    if datatype in _FLOATS or (datatype == 0 and content < _SURELY_POSITIVE[metric.held]):
         return float(content)
     raise Unread(
         "its type is not known before a birth, and it may be negative" if datatype == 0 else "it is no number"
