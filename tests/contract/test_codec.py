@@ -14,7 +14,8 @@ from drivers.mqtt.codecs import registry
 from drivers.mqtt.codecs.measurements import MORE_THAN_MOST, MOST, Kind, Message
 from drivers.mqtt.codecs.registry import FAMILIES, family
 from drivers.mqtt.codecs.unread import Unread
-from drivers.mqtt.settings import LayoutField, Misspelt, PayloadSettings
+from drivers.mqtt.settings import LayoutField, PayloadSettings
+from drivers.spelling import Misspelt
 from tests.fuzz.mutations import NOW, PAYLOADS, attack, cases, corpus, made, payload
 
 ALL = [pytest.param(name, case, id=f"{name}: {case['name']}") for name in FAMILIES for case in cases(name)]

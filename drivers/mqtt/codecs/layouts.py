@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from drivers.mqtt.codecs.measurements import Measurement
 from drivers.mqtt.codecs.unread import Unread
-from drivers.mqtt.settings import Misspelt
+from drivers.spelling import Misspelt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

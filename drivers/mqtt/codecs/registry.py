@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
-from drivers.mqtt.settings import Misspelt
+from drivers.spelling import Misspelt
 
 if TYPE_CHECKING:
     from drivers.mqtt.codecs.measurements import Family

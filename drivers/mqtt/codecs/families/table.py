@@ -11,7 +11,7 @@ from drivers.mqtt.codecs.measurements import Kind, Measurement, Read, is_empty, 
 from drivers.mqtt.codecs.numbers import Written, value
 from drivers.mqtt.codecs.times import time_from
 from drivers.mqtt.codecs.unread import Unread
-from drivers.mqtt.settings import Misspelt
+from drivers.spelling import Misspelt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
