@@ -62,13 +62,17 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A message that no codec of its subscription could read. `sample` is at most 200 characters of it."""
+    """A message, or a value in it, that could not be read. `sample` is at most 200 characters of the message.
+
+    `sensor_id` is the sensor whose value is missing, if that is known.
+    """
 
     source: str
     topic: str
     reason: str
     sample: str
     at: datetime
+    sensor_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,17 @@ ROOMS = {
     "agent/config": ("problems", "document", "schema", "wording", "rules", "load", "docs"),
     "sync/shipper": ("events", "decisions", "link", "settings", "stats", "sending", "shipper"),
     "sync/kafka": ("settings", "errors", "connection", "questions", "sink"),
-    "drivers/mqtt": ("settings", "packets", "codecs", "connection", "topics", "delivery", "probes", "readings"),
+    "drivers/mqtt": (
+        "settings",
+        "packets",
+        "codecs",
+        "connection",
+        "answers",
+        "topics",
+        "delivery",
+        "probes",
+        "readings",
+    ),
 }
 LONGEST_FILE_LINES = 400
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "managers", "service", "services"}

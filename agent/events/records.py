@@ -46,8 +46,10 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-AtProblem = Literal["missing", "not_a_time", "no_zone", "not_set", "queued", "ahead", "behind", "wrong_clock"]
-"""Why `at` is not the device's time (`missing` to `queued`), or what is wrong with it."""
+AtProblem = Literal[
+    "missing", "not_a_time", "no_zone", "not_set", "queued", "age_unknown", "ahead", "behind", "wrong_clock"
+]
+"""Why `at` is not the device's time (`missing` to `age_unknown`), or what is wrong with it."""
 
 
 class SensorData(Record):

@@ -6,7 +6,7 @@ J2  If it cannot be known when a reading was measured, it may raise an alarm, wh
     a device's time is far off, or a message without a usable time waited at the broker.
 J3  A device's time that stays at one distance from ours is a wrong clock: its readings are of now (J1 holds again).
 J4  A live message whose device gives no usable time is of now.
-J5  A retained message is judged by its own time only (J1), never by J2 to J4.
+J5  A retained message is judged by its own time only (J1), never by J2 to J4; without a time it is only recorded.
 J6  While the gateway's own clock is not trusted, a reading that is too old by it is not passed over: J2 holds.
 J7  Nor is it if all that a sensor sends has been too old for a while and does not come nearer to now, as a backlog
     does: the device's clock is stuck or jumps, and J2 holds.
@@ -38,7 +38,7 @@ class Judged(NamedTuple):
     """What was found out about its time on the way."""
 
 
-def judged(  # noqa: PLR0911 - a rule, an answer
+def judged(  # noqa: C901, PLR0911 - a rule, an answer
     reading: Reading, now: datetime, newest: datetime, max_age: timedelta, times: DeviceTimes
 ) -> Judged | str:
     """How a reading is judged that is not plainly of now; else the word for why it is not."""
@@ -46,6 +46,8 @@ def judged(  # noqa: PLR0911 - a rule, an answer
     if doubt.steady:
         return Judged(now, clears=True, note=_wrong(reading, now))
     if not reading.at_device:
+        if doubt.retained:
+            return "retained"
         if doubt.queued:
             return Judged(now, clears=False, note="it was queued at the MQTT broker and may be older")
         return Judged(now, clears=True)

@@ -11,6 +11,7 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
+from drivers.mqtt.answers import Answers
 from drivers.mqtt.connection.client import SessionClient
 from drivers.mqtt.connection.lifetimes import Lifetimes
 from drivers.mqtt.connection.refusals import where
@@ -82,6 +83,7 @@ class MqttDriver:
         self._emit: Emit | None = None
         self._failed: asyncio.Future[None] | None = None
         self._subscriptions_stand = False
+        self._answers = Answers()
         self._lifetimes = Lifetimes(settings)
         self._changing = asyncio.Lock()
         self.stats = MqttStats()
@@ -169,7 +171,7 @@ class MqttDriver:
         old = self._settings
         if dataclasses.replace(settings, subscriptions=old.subscriptions, sensors=old.sensors) != old:
             return False
-        routes = Routes(settings, self._routes.tallies)
+        routes = Routes(settings, self._routes.tallies, self._routes.codecs)
         async with self._changing:
             leaving = tuple(gone for gone in self._settings.subscriptions if gone not in settings.subscriptions)
             self._settings = settings
@@ -179,7 +181,7 @@ class MqttDriver:
                 return True
             # Until the broker has let go of what is removed, its messages are still readings.
             both = dataclasses.replace(settings, subscriptions=settings.subscriptions + leaving)
-            self._routes = Routes(both, {**self._routes.tallies, **routes.tallies})
+            self._routes = Routes(both, {**self._routes.tallies, **routes.tallies}, routes.codecs)
             try:
                 await self._match(session, routes.filters)
             except NotReady as lost:
@@ -259,6 +261,7 @@ class MqttDriver:
                 self._settings.name,
             )
         self.stats.sessions_lost += 1
+        self._routes.forget()
         if self.on_session_lost is not None:
             self.on_session_lost()
 
@@ -279,9 +282,7 @@ class MqttDriver:
         session, emit, stats = self._session, self._emit, self.stats
         if session is None or emit is None:
             return
-        for qos, count in enumerate(received.by_qos):
-            stats.received[qos] += count
-        stats.redelivered += received.redelivered
+        stats.receive(received.by_qos, received.redelivered)
         self._begin(session)
         if received.retained and session.kept and not session.asked:
             self._backlog.take_retain_off(received)
@@ -290,11 +291,11 @@ class MqttDriver:
             return
         name = f"mqtt:{self._settings.name}"
         batch, unreadable = observe(received.messages, self._routes, name, queued=session.backlog)
-        stats.unreadable += unreadable
-        stats.readings += len(batch) - unreadable
+        stats.observe(len(batch), unreadable)
         if receipt or received.earlier:
             earlier, _ = observe(received.earlier, self._routes, name, queued=True)
             batch = Receipted(batch, (self._subscribed.name, receipt) if receipt else None, earlier)
+        stats.answers += self._answers.publish(session, self._routes.answers)
         if batch or received.earlier:
             stats.batches += 1
             try:
@@ -305,8 +306,8 @@ class MqttDriver:
         else:
             done = asyncio.get_running_loop().create_future()
             done.set_result(None)
-        count = len(received.messages)
         under_way = received.by_qos[1] + received.by_qos[2]
+        count = len(received.messages)
         self._outstanding.add(Batch(done, session, received.acknowledgements, count, taken, known > 0, under_way))
         stats.outstanding = self._outstanding.messages
         done.add_done_callback(self._settle)

@@ -64,10 +64,21 @@ class PayloadSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """Which sensor a channel is: of the device of this name, or of whichever device the subscription brings."""
+
+    channel: str
+    sensor_id: str
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SubscriptionSettings:
     """One topic pattern, and what its messages are. In the other fields `{x}` is the level of that name.
 
-    In `sensor_id`, `sensor_type` and `tank` of a JSON payload `{x}` is its field x if the topic has no such level.
+    A message with several measurements has them by device and channel: `channels` says which sensors they are, and in
+    the other fields `{device}` and `{channel}` are their names. What neither names is left out. If a payload is JSON
+    with a single value, `{x}` is its field x in `sensor_id`, `sensor_type` and `tank` if the topic has no such level.
     """
 
     topic: str
@@ -78,16 +89,30 @@ class SubscriptionSettings:
     tank: str = "{tank}"
     site: str = "{site}"
     unit: str | None = None
+    channels: tuple[ChannelSettings, ...] = ()
+
+    @property
+    def by_channel(self) -> bool:
+        """Whether a message has several measurements, each with a device and a channel."""
+        payload = self.payload
+        return payload.format not in {"json", "number"} or bool(self.channels) or payload.each is not None
 
 
 @dataclass(frozen=True, slots=True)
 class KnownSensor:
-    """A sensor that config knows by name: what it says goes before what a topic or payload says."""
+    """A sensor that config knows by name: what it says goes before what a topic or payload says.
+
+    `maker` is a kind of device and `sentinels` are numbers that stand for no value (`drivers.mqtt.codecs.sentinels`);
+    `bounds` are the lowest and the highest value that it can measure.
+    """
 
     id: str
     type: str
     unit: str
     tank: str
+    maker: str = ""
+    sentinels: tuple[float, ...] = ()
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

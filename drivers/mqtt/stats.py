@@ -27,8 +27,21 @@ class MqttStats:
     """Connects at which the broker no longer had the session, also one of an earlier run: what it held is gone."""
     pauses: int = 0
     outstanding: int = 0
+    answers: int = 0
+    """Messages published in answer to devices, such as a request for a birth."""
     refused: tuple[str, ...] = ()
     """Topic filters that the broker does not let this client subscribe to."""
+
+    def receive(self, by_qos: list[int], redelivered: int) -> None:
+        """Count what one read of the socket brought."""
+        for qos, count in enumerate(by_qos):
+            self.received[qos] += count
+        self.redelivered += redelivered
+
+    def observe(self, count: int, unreadable: int) -> None:
+        """Count what was made of messages: so many observations, of which some could not be read."""
+        self.unreadable += unreadable
+        self.readings += count - unreadable
 
     @property
     def reconnects(self) -> int:

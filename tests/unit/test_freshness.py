@@ -13,7 +13,7 @@ from agent.events.records import SensorData
 from agent.farm.clocks import ProbeClock
 from agent.farm.limits import Limits
 from agent.pipeline import Alerts, Intake, Outbox, SensorLimits, times
-from drivers import Doubt, Reading, Unreadable
+from drivers import Doubt, Reading
 from drivers.mqtt import KnownSensor, MqttSettings, PayloadSettings, SubscriptionSettings
 from drivers.mqtt.delivery.marks import Marks
 from drivers.mqtt.packets import RETAINED, Received
@@ -268,15 +268,14 @@ async def test_j3_a_backlog_read_out_is_no_clock():
 
 async def test_j5_a_retained_message_is_judged_by_its_own_time_only():
     gateway = Gateway()
-    assert isinstance(await gateway.take(LOW, None, retained=True), Unreadable)
-    assert isinstance(await gateway.take(LOW, ..., retained=True), Unreadable)
-    assert isinstance(await gateway.take(LOW, 7, retained=True), Unreadable)
+    for at in (None, ..., 7):
+        assert (await gateway.take(LOW, at, retained=True)).doubt == Doubt("age_unknown", retained=True)
     for at in (-float(YEAR), -3_600.0, float(YEAR)):
         for _ in range(4):
             await gateway.take(LOW, at, retained=True, after_s=6)
     assert gateway.alerts._newest == {}
-    assert [record.at_problem for record in gateway.told] == [None] * 8 + ["ahead"] * 4
-    assert gateway.intake.stats.not_judged == {"retained": 12}
+    assert [record.at_problem for record in gateway.told] == ["age_unknown"] * 3 + [None] * 8 + ["ahead"] * 4
+    assert gateway.intake.stats.not_judged == {"retained": 15}
     await gateway.take(LOW, -60.0, retained=True)
     assert gateway.raised == [f"{SENSOR}/low"]
 

@@ -79,6 +79,12 @@ def range_of(sensor_type: str, unit: str) -> tuple[float, float] | None:
     return RANGES.get((_ALIASES.get(kind, kind), unit))
 
 
+def is_temperature(sensor_type: str, unit: str) -> bool:
+    """Whether a kind of sensor measures temperature, by its name or its unit."""
+    kind = sensor_type.lower()
+    return unit in _TEMPERATURES or _ALIASES.get(kind, kind) == "temperature"
+
+
 def verdict(  # noqa: PLR0911 - a rule a line
     value: float,
     sensor_type: str,
@@ -96,18 +102,17 @@ def verdict(  # noqa: PLR0911 - a rule a line
     """
     if _any(value, sentinels) or _any(value, MAKERS.get(maker, ())):
         return FAULT
-    kind = sensor_type.lower()
-    is_temperature = unit in _TEMPERATURES or _ALIASES.get(kind, kind) == "temperature"
+    temperature = is_temperature(sensor_type, unit)
     within = bounds or range_of(sensor_type, unit)
     outside = within is not None and not within[0] <= value <= within[1]
     if _near(value, _POWER_UP_BY_UNIT.get(unit, _POWER_UP)):
         # As a temperature only, and only where a probe has just come up.
-        if not is_temperature or not first:
+        if not temperature or not first:
             return ""
         return FAULT if outside or maker == "ds18b20" else SUSPECT
     if _near(value, _FAULT_BY_UNIT.get(unit, -127.0)):
-        return FAULT if is_temperature else ""
-    if _SIGN_LOST[0] < value <= _SIGN_LOST[1] and (is_temperature or maker == "uint16_by_10"):
+        return FAULT if temperature else ""
+    if _SIGN_LOST[0] < value <= _SIGN_LOST[1] and (temperature or maker == "uint16_by_10"):
         return FAULT if outside or maker == "uint16_by_10" else SUSPECT
     if not _any(value, _ANYWHERE):
         return ""
