@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from agent.supervisor import Stage, State, Unit
 from drivers import Misconfigured, units
 from drivers.camera import CameraDriver, CameraSettings
 from drivers.mqtt import (
+    ChannelSettings,
     KnownSensor,
+    LayoutField,
     MqttDriver,
     MqttSettings,
     PayloadSettings,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from agent.app.certificates import CertificateDates
     from agent.config import Config
     from agent.config.schema import Mqtt, Subscription
+    from agent.config.schema.sensors import Range
     from agent.events import Encoder
     from agent.pipeline import Alerts, Intake, Outbox
     from agent.supervisor import UnitReport
@@ -255,11 +259,28 @@ def mqtt_settings(connection: Mqtt, config: Config, dates: CertificateDates | No
         receive_maximum=connection.receive_maximum,
         subscriptions=tuple(_subscription(item) for item in connection.subscriptions),
         sensors=tuple(
-            KnownSensor(known.id, known.type, units.name_of(known.unit, known.type) or known.unit, known.tank)
+            KnownSensor(
+                known.id,
+                known.type,
+                units.name_of(known.unit, known.type) or known.unit,
+                known.tank,
+                known.device_kind or "",
+                tuple(known.sentinels),
+                _bounds(known.range),
+            )
             for known in config.sensors
         ),
         subscriptions_file=config.gateway.state_dir / f"mqtt-{connection.name}.subscriptions",
         gather_s=min(config.log.commit_interval_ms / 1_000 * _GATHERED_SHARE, _GATHERED_MOST_S),
+    )
+
+
+def _bounds(measured: Range) -> tuple[float, float] | None:
+    if measured.low is None and measured.high is None:
+        return None
+    return (
+        -math.inf if measured.low is None else measured.low,
+        math.inf if measured.high is None else measured.high,
     )
 
 
@@ -278,10 +299,15 @@ def _subscription(item: Subscription) -> SubscriptionSettings:
     return SubscriptionSettings(
         topic=item.topic,
         qos=item.qos,
-        payload=PayloadSettings(**item.payload.model_dump()),
+        payload=PayloadSettings(
+            **item.payload.model_dump(exclude={"columns", "layout"}),
+            columns=tuple(item.payload.columns),
+            layout=tuple(LayoutField(**field.model_dump()) for field in item.payload.layout),
+        ),
         sensor_id=item.sensor_id,
         sensor_type=item.sensor_type,
         tank=item.tank,
         site=item.site,
         unit=None if item.unit is None else units.name_of(item.unit, item.sensor_type) or item.unit,
+        channels=tuple(ChannelSettings(one.channel, one.sensor_id, one.device) for one in item.channels),
     )

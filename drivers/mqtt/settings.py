@@ -22,7 +22,7 @@ class LayoutField:
     """One value in the raw bytes of an uplink: value = number * scale + offset.
 
     `type` is u or i with 8, 16, 24 or 32 bits, or f32; `at` is its first byte, from the end if negative. With
-    `little` the low byte comes first. `port` is the uplink's port, any if not set.
+    `little` the low byte comes first. `f_port` is the uplink's FPort, any if not set.
     """
 
     channel: str
@@ -32,7 +32,7 @@ class LayoutField:
     offset: float = 0.0
     little: bool = False
     unit: str | None = None
-    port: int | None = None
+    f_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,13 @@ DOCUMENT: dict[str, Any] = {
             "local": True,
             **LOGIN,
             "tls": {"ca_file": "ca.pem"},
-            "subscriptions": [{"topic": "farm/{site}/{tank}/{metric}", "payload": {"format": "json"}}],
+            "subscriptions": [
+                {
+                    "topic": "application/+/device/+/event/+",
+                    "payload": {"format": "chirpstack", "layout": [{"channel": "do", "type": "u16", "at": 4}]},
+                    "channels": [{"channel": "do", "sensor_id": "t_oxygen"}],
+                }
+            ],
         },
         {"name": "shed", "host": "10.0.0.9"},
     ],

@@ -23,6 +23,28 @@ if TYPE_CHECKING:
 
 _LONGEST_TEXT: Final = 1024
 _LONGEST_LABEL: Final = 63
+_OF_SOME: Final = frozenset({"each", "name", "device", "columns", "delimiter", "layout"})
+_USED: Final = {
+    "number": frozenset[str](),
+    "json": frozenset({"each", "name", "device"}),
+    "csv": frozenset({"device", "columns", "delimiter"}),
+    "chirpstack": frozenset({"layout"}),
+    "things_stack": frozenset({"layout"}),
+    **{
+        name: frozenset[str]()
+        for name in (
+            "senml",
+            "sparkplug",
+            "zigbee2mqtt",
+            "tasmota",
+            "shelly",
+            "esphome",
+            "home_assistant",
+            "thin_edge",
+        )
+    },
+}
+"""Which of the keys that only some formats have each of ours uses; those of other packages may use any."""
 _TEMPLATES: Final = {"sensor_id": "{tank}_{metric}", "sensor_type": "{metric}", "tank": "{tank}"}
 
 
@@ -55,12 +77,44 @@ def _topic(
     except Misspelt as fault:
         _misspelt(findings.say, findings, place, fault)
         return
+    if _by_channel(item):
+        _channels(findings, location, item)
+        return
     # A payload with three values takes three subscriptions of one topic, each with a sensor of its own.
     same = first.setdefault((pattern.filter, str(item.get("sensor_id"))), location)
     if same is not location:
         message = f"brings the same sensors as {path_text(same)}"
         findings.say(place, message, "give each a sensor_id of its own, or remove one")
     _templates(findings, location, item, pattern.names)
+
+
+def _by_channel(item: dict[str, Any]) -> bool:
+    """Whether its messages bring several values, each with a device and a channel."""
+    payload = item.get("payload")
+    written = payload if isinstance(payload, dict) else {}
+    is_single = (written.get("format") or "number") in {"json", "number"} and written.get("each") is None
+    return not is_single or bool(item.get("channels"))
+
+
+def _channels(findings: Findings, location: Location, item: dict[str, Any]) -> None:
+    """Each channel belongs to one sensor that is known by name."""
+    known = {sensor.get("id") for _, sensor in findings.items("sensors")}
+    first: dict[tuple[Any, Any], Location] = {}
+    for at, one in findings.items("channels", item, location):
+        same = first.setdefault((one.get("device"), one.get("channel")), at)
+        if same is not at:
+            findings.say((*at, "channel"), f"is also that of {path_text(same)}", "remove one of them")
+        if isinstance(one.get("sensor_id"), str) and one["sensor_id"] not in known:
+            message = f"there is no sensor {findings.written((*at, 'sensor_id'))}"
+            findings.say((*at, "sensor_id"), message, "add it to sensors, with its type, unit and tank")
+    template = item.get("sensor_id")
+    used = Template(template if isinstance(template, str) else "").fields
+    if not first and not {"device", "channel"}.intersection(used):
+        message = "brings several values a message, and none has a sensor"
+        hint = (
+            "list channels with their sensor_id (tidegate probe shows them), or set sensor_id: '{device}_{channel}'"
+        )
+        findings.say((*location, "topic"), message, hint)
 
 
 def _templates(findings: Findings, location: Location, item: dict[str, Any], given: Sequence[str]) -> None:
@@ -106,21 +160,43 @@ def _is_json(item: dict[str, Any]) -> bool:
     return isinstance(payload, dict) and payload.get("format") == "json"
 
 
+def _format(findings: Findings, location: Location, payload: dict[str, Any]) -> str | None:
+    """The format if there is one of this name; keys that it does not use are reported."""
+    from drivers.mqtt.codecs.registry import family  # noqa: PLC0415 - as in _templates
+
+    kind = payload.get("format") or "number"
+    if not isinstance(kind, str):
+        return None
+    try:
+        family(kind)
+    except Misspelt as fault:
+        _misspelt(findings.say, findings, (*location, "format"), fault)
+        return None
+    for key in sorted(_OF_SOME.difference(_USED.get(kind, _OF_SOME))):
+        if payload.get(key) is not None:
+            formats = " or ".join(name for name, keys in _USED.items() if key in keys)
+            findings.say((*location, key), f"has no effect with format: {kind}", f"it is for {formats}")
+    return kind
+
+
 def _payload(findings: Findings, location: Location, payload: Any) -> None:
     from drivers.mqtt.codecs import codec, look_at_spelling  # noqa: PLC0415 - as in _templates
     from drivers.mqtt.settings import PayloadSettings  # noqa: PLC0415 - the same
 
     if not isinstance(payload, dict):
         return
-    if payload.get("at_zone") is not None and payload.get("at") is None:
+    kind = _format(findings, location, payload)
+    if kind is None:
+        return
+    if payload.get("at_zone") is not None and kind in {"json", "number"} and payload.get("at") is None:
         findings.say((*location, "at_zone"), "has no effect without at", "name the field of the time in at")
     for key in ("value", "at", "unit", "counter"):
         path = payload.get(key)
         if path is None:
             continue
-        if (payload.get("format") or "number") == "number":
+        if kind == "number":
             findings.say((*location, key), "has no effect on plain numbers", "set format: json")
-        elif isinstance(path, str):
+        elif isinstance(path, str) and kind == "json":
             try:
                 codec(PayloadSettings(format="json", value=path))
             except Misspelt as fault:
@@ -201,10 +277,16 @@ def _brought(findings: Findings, location: Location, sensor: dict[str, Any]) -> 
     all_templates = [
         {key: Template(str(item.get(key) or default)) for key, default in _TEMPLATES.items()}
         for _, item in findings.subscriptions()
+        if not _by_channel(item) or isinstance(item.get("sensor_id"), str)
     ]
+    channels = (one for at, item in findings.subscriptions() for _, one in findings.items("channels", item, at))
+    if any(one.get("sensor_id") == name for one in channels):
+        return
     if any(templates["sensor_id"].can_make(name) for templates in all_templates):
         return
-    hint = "there are no subscriptions"
+    hint = (
+        "list a channel that is this sensor in channels" if findings.subscriptions() else "there are no subscriptions"
+    )
     if all_templates:
         written = {key: findings.raw((*location, key)) for key in ("tank", "type")}
         wanted = all_templates[0]["sensor_id"].fill({"tank": written["tank"], "metric": written["type"]})

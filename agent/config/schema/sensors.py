@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
-from agent.config.schema.values import Name, Section, Text
+from agent.config.schema.values import Label, Name, Section, Text
 
 
 class Limits(Section):
@@ -26,11 +28,42 @@ class Limits(Section):
     )
 
 
+class Range(Section):
+    """What a sensor can measure at all, in its unit."""
+
+    low: float | None = Field(default=None, description="The lowest value.")
+    high: float | None = Field(default=None, description="The highest value.")
+
+
 class Sensor(Section):
     """A sensor that config knows by name: its unit and limits."""
 
-    id: Name = Field(description="Id, as the subscriptions name it: `{tank}_{metric}` unless they say otherwise.")
+    id: Label = Field(description="Id, as the subscriptions name it: `{tank}_{metric}` unless they say otherwise.")
     type: Name = Field(description="What it measures; known kinds have a fixed choice of units.")
     unit: Text = Field(description="Unit of its values and limits, such as `degC` or `mg/L`.")
-    tank: Name = Field(description="The tank or pen that it is in.")
+    tank: Label = Field(description="The tank or pen that it is in.")
+    range: Range = Field(
+        default=Range(),
+        description='A number that devices send for "no value", such as 655.35, is one if it is outside of this.',
+    )
+    device_kind: (
+        Literal[
+            "ds18b20",
+            "int16",
+            "int16_by_10",
+            "int16_by_100",
+            "uint16",
+            "uint16_by_10",
+            "uint16_by_100",
+            "data_logger",
+            "modbus",
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="What kind of device it is, for the numbers by which it says that there is no value: -127 and a "
+        "first 85 from a `ds18b20`, the largest numbers of 16 bits, whole or by 10 or 100, -9999 from a "
+        "`data_logger`, 2000000 from `modbus` probes.",
+    )
+    sentinels: list[float] = Field(default=[], description="Other numbers by which it says that there is no value.")
     limits: Limits = Field(default=Limits(), description="Limits that raise alerts.")

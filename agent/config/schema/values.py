@@ -34,10 +34,17 @@ BROKER: Final = Spelling(
     "such as kafka.example:9092; ports end at 65535",
 )
 TOPIC: Final = Spelling(r"^[A-Za-z0-9._-]{1,249}$", "must be a topic name of Kafka: letters, digits and . _ -")
-SPELLINGS: Final = (NAME, HOST, BROKER, TOPIC)
+LABEL: Final = Spelling(
+    r"^[^/+#.$\x00-\x20\x7f]([^/+#\x00-\x1f\x7f]{0,62}[^/+#\x00-\x20\x7f])?$",
+    "must be a name: up to 64 characters without / + #, first no dot, $ or space, last no space",
+)
+SPELLINGS: Final = (NAME, HOST, BROKER, TOPIC, LABEL)
 
 Name = Annotated[str, Field(pattern=NAME.pattern)]
 """Names become topic levels, metric labels and file names."""
+
+Label = Annotated[str, Field(pattern=LABEL.pattern)]
+"""Names of sensors and tanks, which may have spaces and umlauts: what one level of a topic can be."""
 
 
 def _against_folder(path: Path, info: ValidationInfo) -> Path:

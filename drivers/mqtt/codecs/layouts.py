@@ -33,9 +33,9 @@ class Layout:
                 raise Misspelt(
                     f"the layout takes {one.channel} from beyond the end", "count its first byte from the end"
                 )
-        channels = [(one.channel, one.port) for one in fields]
+        channels = [(one.channel, one.f_port) for one in fields]
         if len(set(channels)) != len(channels):
-            raise Misspelt("the layout names a channel twice", "give each a name of its own, or a port")
+            raise Misspelt("the layout names a channel twice", "give each a name of its own, or an f_port")
         self.fields = fields
 
     def of(self, data: Any, port: Any, device: str, at: datetime | str | None) -> Iterator[Measurement]:
@@ -50,7 +50,7 @@ class Layout:
             raise Unread("its bytes are not base64") from None
         if not raw:
             raise Unread("it has no bytes")
-        wanted = [one for one in self.fields if one.port is None or one.port == port]
+        wanted = [one for one in self.fields if one.f_port is None or one.f_port == port]
         if not wanted:
             raise Unread("the layout has nothing for its port")
         return (_measured(one, raw, device, at) for one in wanted)
