@@ -40,8 +40,9 @@ class Payload(Section):
     format: Text = Field(
         default="number",
         description="`number`: the payload is the value; `json`: the fields below say where it is. "
-        "Families whose messages bring several values, which `channels` names: `csv`, `senml`, "
-        "`sparkplug`, `zigbee2mqtt`, `tasmota`, `shelly`, `esphome`, `home_assistant`, `chirpstack`, `things_stack`, `thin_edge`; and what other packages "
+        "Families whose messages bring several values, which `channels` names: `csv`, `senml`, `sparkplug`, "
+        "`zigbee2mqtt`, `tasmota`, `shelly`, `esphome`, `home_assistant`, `chirpstack`, `things_stack`, `thin_edge`; "
+        "and what other packages "
         "declare as entry points of `tidegate.codecs`.",
     )
     value: Text = Field(
@@ -49,8 +50,9 @@ class Payload(Section):
     )
     at: Text | None = Field(
         default=None,
-        description="JSON: path of the device's own time (CSV: its column): ISO 8601 with its zone, or s, ms, "
-        "us or ns since 1970 as a number or digits. If it cannot be used, the gateway's time is used and the reading says why. "
+        description="JSON: path of the device's own time (CSV: its column): ISO 8601 with its zone, or s, ms, us or "
+        "ns since 1970 as a number or digits. If it cannot be used, the gateway's time is used and the reading says "
+        "why. "
         "The same payload with the same time counts as the same message.",
     )
     at_zone: Zone | None = Field(
