@@ -19,7 +19,7 @@ pytestmark = pytest.mark.broker
 TOPICS = {
     "tele/pond/SENSOR": b'{"Time":"2026-01-01T00:00:00","DS18B20":{"Id":"A1","Temperature":12.5},"TempUnit":"C"}',
     "tele/pond/LWT": b"Online",
-    "zigbee2mqtt/Becken S\xc3\xbcd": b'{"temperature":11.5,"linkquality":80}',
+    "zigbee2mqtt/Becken Süd": b'{"temperature":11.5,"linkquality":80}',
     "farm/senml": b'[{"bn":"urn:dev:","n":"do","u":"mg/L","v":7.5}]',
     "application/1/device/a8/event/up": b'{"deviceInfo":{"devEui":"A8"},"object":{"PH":"8.1","odd ${X}":1}}',
     "buoy/{1}": b'{"probes":[{"id":"do1","value":7.1,"unit":"mg/L"}]}',
