@@ -57,7 +57,9 @@ SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
 }
 """The other spellings of each unit, beside its own name."""
 
-PPM_IS_MG_PER_L: Final = frozenset({"oxygen", "dissolved_oxygen", "ammonia", "ammonium", "nitrite", "nitrate"})
+PPM_IS_MG_PER_L: Final = frozenset(
+    {"oxygen", "dissolved_oxygen", "ammonia", "ammonium", "tan", "nh3_n", "nh3", "nitrite", "nitrate"}
+)
 """Kinds of sensor for which a ppm is a mg/L: a litre of water is a kilogram, within what such probes can tell."""
 
 _SIGNS: Final = str.maketrans(

@@ -1,0 +1,1 @@
+"""What sensors say of the water, and what follows from it."""
