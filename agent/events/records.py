@@ -11,9 +11,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.events.farm import RecordedEvent
+
 VERSION = 1
 MINUTE = "sensor-data.minute"
 """The name of the aggregates' schema; they travel in `sensor-data`."""
+RECOMPUTED = "farm-figures.recomputed"
+FARM_EVENT = "farm-figures.event"
+"""Names of the schemas of what else travels in `farm-figures`."""
 
 
 class Quality(StrEnum):
@@ -232,30 +237,112 @@ class DeadLetter(Record):
     value_base64: str | None = Field(description="Its value, where that is small enough to be taken itself")
 
 
-SCHEMAS: dict[str, type[Record]] = {
+class FigureInput(Record):
+    """One input of a computed value."""
+
+    name: str = Field(description="What it is in the formula")
+    value: float | None
+    unit: str
+    origin: str = Field(description="The sensor or event that it is from; `events` for sums of them; or `config`")
+    age_s: float | None = Field(
+        default=None, description="Its age when the value was computed; null: it does not age"
+    )
+
+
+class DerivedData(Record):
+    """A quantity computed from readings (topic `derived-data`); `reason` says why if there is no value."""
+
+    sensor_id: str = Field(description="The name of the derived quantity")
+    sensor_type: str = Field(description="Its kind: oxygen_saturation, nh3_n, …")
+    value: float | None
+    unit: str
+    tank_id: str
+    site_id: str
+    at: datetime = Field(description="When it was computed")
+    quality: Quality
+    reason: str | None = None
+    notes: list[str] = Field(default_factory=list, description="Doubts about the value")
+    inputs: list[FigureInput]
+
+
+class FarmFigure(Record):
+    """One figure of a tank. `value` is null if it cannot be computed: `reason` says why."""
+
+    name: str
+    value: float | None
+    unit: str
+    reason: str | None = None
+    notes: list[str] = Field(default_factory=list, description="Doubts about the value")
+
+
+class FarmFigures(Record):
+    """The figures of a tank at the end of an hour (topic `farm-figures`). One a tank and hour, ever."""
+
+    figures_id: str = Field(description="Names the tank and the hour; no two records have the same")
+    site_id: str
+    tank_id: str
+    species: str
+    cycle_began: datetime | None = Field(description="When the fish of this cycle came; null for an empty tank")
+    at: datetime = Field(description="The end of the hour")
+    events: int = Field(description="How many recorded events they are made of")
+    figures: list[FarmFigure]
+
+
+class FarmRecomputed(Record):
+    """Figures that a void, a correction or a back-dated event has changed (`ce_type` `….recomputed`)."""
+
+    figures_id: str = Field(description="Names the tank and the first of the events; no two records have the same")
+    site_id: str
+    tank_id: str
+    at: datetime = Field(description="When the event was recorded")
+    events: dict[str, Literal["void", "correction", "back_dated"]] = Field(description="What changed them, by event")
+    changed: dict[str, tuple[float | None, float | None]] = Field(description="By figure: before and after")
+
+
+class GatewayMetrics(Record):
+    """The gateway's metrics at a moment (topic `gateway-metrics`); names and labels as in docs/METRICS.md.
+
+    In `values` each metric has a list of its samples: the label values in the order of METRICS.md, then the number. A
+    histogram's number is `[sum, count, [[bound, how many at most so large], …]]`, without bounds where that does not
+    change. Infinity and not-a-number are the texts `inf`, `-inf` and `nan`.
+    """
+
+    gateway_id: str
+    site_id: str
+    version: str = Field(description="Of the agent")
+    at: datetime
+    every_s: float = Field(description="When the next one is to be expected")
+    values: dict[str, list[list[Any]]]
+
+
+SCHEMAS: dict[str, type[BaseModel]] = {
     "sensor-data": SensorData,
     MINUTE: SensorMinute,
+    "derived-data": DerivedData,
     "camera-events": CameraEvent,
     "farm-alerts": Alert,
     "system-events": SystemEvent,
+    "farm-figures": FarmFigures,
+    RECOMPUTED: FarmRecomputed,
+    FARM_EVENT: RecordedEvent,
     "fleet-reported": FleetReported,
     "gateway-runs": GatewayRun,
+    "gateway-metrics": GatewayMetrics,
     "dead-letters": DeadLetter,
 }
-"""The record of each topic, and what stands for readings in `sensor-data`."""
+"""The record of each topic. Another kind of record in a topic has a name of its own after a dot."""
 
-TOPICS: tuple[str, ...] = tuple(name for name in SCHEMAS if name != MINUTE)
+TOPICS: tuple[str, ...] = tuple(name for name in SCHEMAS if "." not in name)
 """Where a gateway writes."""
 
 NUMBERS: dict[str, bytes] = {"sensor-data": b'"value":'}
 """Topics whose old records the log packs: in their bodies this stands right before the number that changes."""
 
 
-def ce_type(topic: str) -> str:
-    """The CloudEvents type of a topic's records, with their version."""
-    if topic == MINUTE:
-        return f"{ce_type('sensor-data')}.minute"
-    return f"tidegate.{topic}.v{VERSION}"
+def ce_type(name: str) -> str:
+    """The CloudEvents type of a topic's records, or of another kind of record in it, with their version."""
+    topic, _, kind = name.partition(".")
+    return f"tidegate.{topic}.v{VERSION}" + (f".{kind}" if kind else "")
 
 
 def schema(topic: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def newest(value, unit, age_s=5.0, history=None, note=""):
 
 
 def settings(kind="oxygen_saturation", fixed=None, max_age_s=600.0, **sensors):
-    return DerivedSettings("pen-1_derived", kind, "pen-1", sensors, fixed or {}, {}, max_age_s)
+    return DerivedSettings("pen-1_derived", kind, "pen-1", sensors, fixed or {}, max_age_s)
 
 
 def saturation(**values):

@@ -24,6 +24,7 @@ Kind = Literal[
     "fish_count",
     "weighing",
     "lice_count",
+    "calibration",
     "close",
     "void",
 ]
@@ -49,6 +50,10 @@ class StockEvent:
     to_tank: str = ""
     fish: int = 0
     adult_females: int = 0
+    sensor_id: str = ""
+    coefficients: tuple[float, ...] = ()
+    valid_days: int | None = None
+    by: str = ""
     corrects: str = ""
     voids: str = ""
 

@@ -35,7 +35,7 @@ class DerivedSettings:
     """One derived quantity.
 
     `sensors` names the sensor of each input, `fixed` the value of those that are the same always (a salinity, an air
-    pressure). No sensor's value older than `max_age_s` is used. `kinds` says which quantity each sensor measures.
+    pressure). No sensor's value older than `max_age_s` is used. It is computed every `every_s`.
     """
 
     id: str
@@ -43,8 +43,8 @@ class DerivedSettings:
     tank_id: str
     sensors: Mapping[str, str]
     fixed: Mapping[str, float]
-    kinds: Mapping[str, str]
     max_age_s: float = 600.0
+    every_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
