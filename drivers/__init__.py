@@ -1,6 +1,7 @@
 """Spoke: the outside world in. Drivers observe and emit values; they know neither the hub nor the other spokes."""
 
 from drivers.values import (
+    Document,
     Doubt,
     Driver,
     Emit,
@@ -16,6 +17,7 @@ from drivers.values import (
 )
 
 __all__ = [
+    "Document",
     "Doubt",
     "Driver",
     "Emit",

@@ -76,6 +76,17 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A message that no codec reads, as it came."""
+
+    source: str
+    topic: str
+    payload: bytes
+    retained: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SharedImage:
     """Where an image lies in shared memory: BGR, uint8, C order, shape (height, width, 3), at `offset` of `fd`."""
 
@@ -99,7 +110,7 @@ class Frame:
     release: Callable[[], None]
 
 
-Observation = Reading | Unreadable | Frame
+Observation = Reading | Unreadable | Document | Frame
 
 
 class Receipted(list[Observation]):

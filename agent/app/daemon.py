@@ -94,6 +94,7 @@ class Daemon:
             _lasting("log", Stage.CONTROL, hub.log.run, essential=True),
             _lasting("pipeline", Stage.PROCESS, self._pipeline, essential=True),
             _lasting("model-host", Stage.PROCESS, self._model_host),
+            *hub.farm.plan(config, hub.certificates),
             *hub.sources.plan(config),
             *hub.uplink.plan(config, self._reloads.from_push),
             Planned("http", config.http, self._http),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.metrics import Histogram, Sample
+from agent.metrics.farm_catalog import BUSINESS
 from agent.supervisor import State
 from sync.shipper.link.circuit import CircuitState
 from sync.shipper.link.waits import EVERYTHING
@@ -29,6 +30,7 @@ def samples(hub: Hub) -> Iterator[Sample]:
     yield from _log(hub)
     yield from _shipper(hub)
     yield from _link(hub)
+    yield from _farm(hub)
 
 
 def _documents(hub: Hub) -> Iterator[Sample]:
@@ -189,3 +191,25 @@ def _link(hub: Hub) -> Iterator[Sample]:
         yield Sample("tidegate_link_budget_left_bytes", stats.left)
         runs_out_s = float("inf") if stats.runs_out_s is None else stats.runs_out_s
         yield Sample("tidegate_link_budget_runs_out_seconds", runs_out_s)
+
+
+def _farm(hub: Hub) -> Iterator[Sample]:
+    farm = hub.farm
+    for name, (settings, found) in farm.water.figures.items():
+        if found.value is not None:
+            yield Sample("tidegate_derived_value", found.value, (name, settings.tank_id, found.unit))
+    if farm.water.figures:
+        missing = sum(found.value is None for _, found in farm.water.figures.values())
+        yield Sample("tidegate_derived_missing", missing)
+    if farm.water.calibrations:
+        yield Sample("tidegate_calibrations_overdue", sum(one["overdue"] for one in farm.calibrations()))
+    if not farm.configured:
+        return
+    for outcome in ("recorded", "known", "refused"):
+        yield Sample("tidegate_farm_events_total", getattr(farm.register, outcome), (outcome,))
+    yield Sample("tidegate_farm_values_unused_total", farm.hours.too_late)
+    for tank in farm.register.figures.values():
+        labels = (hub.identity.site, tank.tank_id, tank.species)
+        for one in tank.figures:
+            if one.value is not None and one.name in BUSINESS:
+                yield Sample(BUSINESS[one.name][0], one.value, labels)

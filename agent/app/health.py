@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from agent.app.certificates import CertificateDates
     from agent.app.control import Reloads
+    from agent.app.farm import Farm
     from agent.app.hub import Hub
     from agent.metrics import Metrics
     from agent.supervisor import UnitReport
@@ -97,6 +98,14 @@ class HubHealth:
                 "not_judged": dict(hub.intake.stats.not_judged),
                 "wrong_clocks": {name: round(ahead_s) for name, ahead_s in hub.intake.times.wrong().items()},
             },
+            "derived": hub.farm.derived(),
+            "farm": {
+                "tanks": len(hub.farm.register.figures),
+                "events": {name: getattr(hub.farm.register, name) for name in ("recorded", "known", "refused")},
+            }
+            if hub.farm.configured
+            else None,
+            "calibrations": hub.farm.calibrations(),
             "alerts": [alert.model_dump(mode="json", exclude_none=True) for alert in hub.alerts.active()],
             "mqtt_brokers": {name: described(driver) for name, driver in hub.sources.connections.items()},
             "cameras": {
@@ -109,6 +118,15 @@ class HubHealth:
     def metrics(self) -> tuple[bytes, str]:
         """The page and its type."""
         return self._metrics.page(), CONTENT_TYPE
+
+    def business_metrics(self) -> tuple[bytes, str]:
+        """The farm's part of the page, and its type."""
+        return self._metrics.part("business_"), CONTENT_TYPE
+
+    @property
+    def farm(self) -> Farm:
+        """What is known of the farm."""
+        return self._hub.farm
 
     async def decide_log(self, *, adopt: bool) -> dict[str, Any]:
         """Send what waits of a restored or copied log, or give it up."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent import logs
 from agent.app.certificates import CertificateDates, TimeFloor
+from agent.app.farm import Farm
 from agent.app.guarantee import COMPACTED
 from agent.app.identity import Identity
 from agent.app.sources import Sources
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.config import Config
-    from agent.config.schema import Mqtt
+    from agent.config.schema import Derived, Mqtt, Sensor
     from agent.events.records import FleetReported
     from agent.http import HttpServer
     from agent.reload import Choice, Planned
@@ -104,6 +105,8 @@ class Hub:
             dates=self.certificates,
         )
         self.supervisor = Supervisor(self._unit_changed)
+        self.farm = Farm(config, self.log, self.intake, self.outbox, self.alerts, self.encoder)
+        self.farm.water.trusted = lambda: self.log.stats().clock_trusted
         self._plan = plan
         hooks = Hooks(self._planned, refusals, self._adopt, self._report)
         self.reload = Reload(path, Topology(self.supervisor), hooks, choice)
@@ -120,19 +123,20 @@ class Hub:
 
     def _adopt(self, config: Config) -> None:
         logs.configure(config.logging.level, config.logging.format)
+        self.farm.adopt(config)
         self.intake.reconfigure(
             [
                 SensorLimits(
                     sensor.id,
                     Limits(sensor.limits.low, sensor.limits.high, sensor.limits.hysteresis, sensor.limits.max_age_s),
                 )
-                for sensor in config.sensors
+                for sensor in limited_by(config)
             ]
         )
 
         limited = {
             f"{sensor.id}/{kind}"
-            for sensor in config.sensors
+            for sensor in limited_by(config)
             for kind, bound in (("low", sensor.limits.low), ("high", sensor.limits.high))
             if bound is not None
         }
@@ -191,6 +195,11 @@ class Hub:
             source=report.name,
             text=f"{report.name} failed: {report.reason}" if failed else f"{report.name} is {report.state.value}",
         )
+
+
+def limited_by(config: Config) -> list[Sensor | Derived]:
+    """What may have limits: sensors, and quantities derived of them."""
+    return [*config.sensors, *config.derived]
 
 
 def time_floor(config: Config) -> TimeFloor:

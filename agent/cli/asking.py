@@ -32,7 +32,7 @@ def socket_path(config_path: Path, runtime_dir: Path | None) -> Path:
 
 
 def ask(
-    path: Path, method: str, target: str, waits: Callable[[int], str] | None = None
+    path: Path, method: str, target: str, waits: Callable[[int], str] | None = None, body: bytes | None = None
 ) -> tuple[int, dict[str, Any]]:
     """One question: HTTP status and answer. Ends the process, saying why, where there is no answer to be had.
 
@@ -45,7 +45,7 @@ def ask(
             connection.sock = socket.socket(socket.AF_UNIX)
             connection.sock.settimeout(_TIMEOUT_S if method == "GET" else CHANGE_TIMEOUT_S)
             connection.sock.connect(str(path))
-            connection.request(method, target)
+            connection.request(method, target, body)
             if waits is not None:
                 _wait(connection.sock, waits)
             response = connection.getresponse()

@@ -15,6 +15,7 @@ from agent.config.document.environment import Values
 from agent.config.document.nodes import find
 from agent.config.document.parser import read_document
 from agent.config.problems import ConfigErrors, Problem
+from agent.config.rules.farm import look_at_farm
 from agent.config.rules.findings import Findings
 from agent.config.rules.pins import Pins, look_at_may_change
 from agent.config.rules.references import look_at_references
@@ -90,6 +91,7 @@ def parse(
     findings = Findings(root, plain, filename)
     look_at_references(findings)
     look_at_wiring(findings)
+    look_at_farm(findings)
     look_at_may_change(findings)
     config = None
     try:

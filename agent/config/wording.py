@@ -122,6 +122,7 @@ def _type(kind: str) -> _Refusal | None:
         "finite": "must be a number",
         "bool": "must be true or false",
         "path": "must be one value",
+        "date": "must be a date, such as 2026-03-01",
     }
     # pydantic has a code for each way in which a value is no number: int_parsing, int_type, int_from_float, …
     message = words.get(kind.split("_", maxsplit=1)[0], "must be one value" if kind == "string_type" else None)

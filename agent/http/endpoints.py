@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 
+from agent.http.farm import add_farm
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
+
+    from agent.http.farm import FarmFigures
 
 
 _READ = ["GET", "HEAD"]
@@ -29,6 +33,13 @@ class Health(Protocol):
 
     def metrics(self) -> tuple[bytes, str]:
         """The metrics page and its content type."""
+
+    def business_metrics(self) -> tuple[bytes, str]:
+        """The farm's part of it, and its content type."""
+
+    @property
+    def farm(self) -> FarmFigures:
+        """What is known of the farm."""
 
     def decide_log(self, *, adopt: bool) -> Awaitable[dict[str, Any]]:
         """Send what waits of a restored or copied log, or give it up; how many records."""
@@ -60,6 +71,7 @@ def build_app(health: Health, *, control: bool) -> FastAPI:
     async def detailed() -> JSONResponse:
         return JSONResponse(health.detailed())
 
+    add_farm(app, health.farm, health, control=control)
     if control:
 
         @app.post("/reload")

@@ -5,21 +5,8 @@ docs/METRICS.md is generated from this list. A sample that is not in it is an er
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-Kind = Literal["counter", "gauge", "histogram"]
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """One metric. Counters count since the process began."""
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = ()
-
+from agent.metrics.definition import Definition
+from agent.metrics.farm_catalog import FARM
 
 CATALOG: dict[str, Definition] = {
     definition.name: definition
@@ -281,5 +268,6 @@ CATALOG: dict[str, Definition] = {
             "gauge",
             "Time until the budget is used up at the rate of the last minutes; +Inf: it lasts the day.",
         ),
+        *FARM,
     )
 }

@@ -13,7 +13,7 @@ from agent.metrics.catalog import CATALOG
 from agent.metrics.histogram import Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.core import Metric
 
@@ -46,8 +46,14 @@ class Metrics(Collector):
         """Everything, in the text format."""
         return generate_latest(self._registry)
 
-    def collect(self) -> Iterator[Metric]:
-        """For prometheus_client: one family for each metric of which there are samples.
+    def part(self, prefix: str) -> bytes:
+        """The metrics whose names begin so, in the text format."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Part(self, prefix))
+        return generate_latest(registry)
+
+    def samples(self) -> dict[str, dict[tuple[str, ...], Sample]]:
+        """Every sample now, by metric and labels.
 
         Raises:
             ValueError: a sample that the catalog does not know, or the same one twice: Prometheus would refuse
@@ -63,20 +69,44 @@ class Metrics(Collector):
                 if sample.labels in known:
                     raise ValueError(f"twice: {sample.name} with labels {sample.labels}")
                 known[sample.labels] = sample
-        for name, definition in CATALOG.items():
-            if name not in by_name:
-                continue
-            family = _FAMILIES[definition.kind](name, definition.help, labels=definition.labels)
-            for sample in by_name[name].values():
-                if isinstance(sample.value, Histogram):
-                    family.add_metric(sample.labels, sample.value.buckets(), sample.value.sum)
-                else:
-                    family.add_metric(sample.labels, sample.value)
-            yield family
+        return by_name
+
+    def collect(self) -> Iterator[Metric]:
+        """For prometheus_client: one family for each metric of which there are samples. Raises as `samples` does."""
+        yield from families(self.samples())
 
     def describe(self) -> Iterable[Metric]:
         """Nothing beforehand: what there is shows at the scrape."""
         return ()
+
+
+class _Part(Collector):
+    """The metrics whose names begin with a prefix."""
+
+    def __init__(self, whole: Metrics, prefix: str) -> None:
+        self._whole = whole
+        self._prefix = prefix
+
+    def collect(self) -> Iterator[Metric]:
+        samples = self._whole.samples()
+        yield from families({name: found for name, found in samples.items() if name.startswith(self._prefix)})
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+
+def families(by_name: Mapping[str, Mapping[tuple[str, ...], Sample]]) -> Iterator[Metric]:
+    """Samples as prometheus_client has them, in the order of the catalog."""
+    for name, definition in CATALOG.items():
+        if name not in by_name:
+            continue
+        family = _FAMILIES[definition.kind](name, definition.help, labels=definition.labels)
+        for sample in by_name[name].values():
+            if isinstance(sample.value, Histogram):
+                family.add_metric(sample.labels, sample.value.buckets(), sample.value.sum)
+            else:
+                family.add_metric(sample.labels, sample.value)
+        yield family
 
 
 _FAMILIES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}

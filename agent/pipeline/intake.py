@@ -15,7 +15,7 @@ from agent.farm.limits import Limits, LimitWatch
 from agent.pipeline.freshness import judged
 from agent.pipeline.times import DeviceTimes
 from agent.pipeline.unreadable import UnreadableSampler
-from drivers import Frame, Reading, Receipted
+from drivers import Reading, Receipted, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agent.events import Encoder
     from agent.farm.limits import Crossing
     from agent.pipeline.alerts import Alerts
+    from agent.pipeline.farm.water import Water
     from agent.pipeline.outbox import Outbox
     from drivers import Observation
 
@@ -90,6 +91,8 @@ class Intake:
         self.stats = IntakeStats()
         self.times = DeviceTimes(trusted, self._watches)
         self.unreadable = UnreadableSampler()
+        self.water: Water | None = None
+        """Calibrates probes and derives quantities from readings, if any is configured."""
 
     def reconfigure(self, sensors: Sequence[SensorLimits]) -> None:
         """Take new limits. A watch whose limits stay the same keeps its state; one that goes clears its alarms."""
@@ -104,7 +107,7 @@ class Intake:
                 self._limits[sensor_id] = limits
                 self._watches[sensor_id] = _Watched(limits)
 
-    def take(self, batch: Sequence[Observation]) -> Awaitable[None]:  # noqa: C901 - what becomes of a batch, in order
+    def take(self, batch: Sequence[Observation]) -> Awaitable[None]:  # noqa: C901, PLR0912 - what becomes of a batch, in order
         """Judge and log a batch of readings and unreadable messages (drivers.Emit)."""
         if isinstance(batch, Receipted):
             # In the log already; but whether its alarm was heard nobody knows.
@@ -117,14 +120,22 @@ class Intake:
         now = datetime.now(UTC)
         if any(map(_doubt, readings)):
             self.times.mark(readings, now)
+        water = self.water
+        raw = readings
+        if water is not None:
+            readings = water.calibrated(raw)
         if not self._watches.keys().isdisjoint(map(_sensor_id, readings)):
             self._judge(readings, now)
+        if water is not None:
+            readings = water.observe(readings, raw)
         self._count(readings)
         envelopes = self._encoder.readings(readings)
+        if water is not None:
+            water.stamp(readings, envelopes)
         envelopes += map(self._encoder.system_event, self.times.told())
         if count < len(batch):
             for seen in batch:
-                if not isinstance(seen, Reading | Frame):
+                if isinstance(seen, Unreadable):
                     event = self.unreadable.see(seen)
                     if event is not None:
                         envelopes.append(self._encoder.system_event(event))
@@ -145,6 +156,11 @@ class Intake:
                 )
             )
         return posted
+
+    def judge(self, readings: list[Reading]) -> None:
+        """Judge values that are computed here, such as derived quantities; they are not logged."""
+        if not self._watches.keys().isdisjoint(map(_sensor_id, readings)):
+            self._judge(readings, datetime.now(UTC))
 
     def _judge(self, readings: list[Reading], now: datetime) -> None:
         self._look_at_clock()

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from drivers.mqtt.packets import Received
     from drivers.mqtt.settings import MqttSettings
     from drivers.mqtt.topics.sources import Tally
-    from drivers.values import Emit, Receipts
+    from drivers.values import Emit, Observation, Receipts
 
 log = logging.getLogger("tidegate.mqtt")
 
@@ -55,10 +55,12 @@ class MqttDriver:
         client: type[SessionClient] = SessionClient,
         receipts: Receipts | None = None,
         hurry: Callable[[], None] = lambda: None,
+        read: Callable[..., tuple[list[Observation], int]] = observe,
     ) -> None:
         """Check the settings; nothing is opened. `receipts` gives back those that batches of an earlier run had.
 
-        `hurry` is called where nothing more can come until what was emitted is on disk.
+        `hurry` is called where nothing more can come until what was emitted is on disk. `read` makes observations of
+        messages: readings, unless it is `drivers.mqtt.documents.documents`.
 
         Raises:
             Misconfigured: a subscription cannot work; `field` says which part of it.
@@ -75,6 +77,7 @@ class MqttDriver:
         self._marks = Marks()
         self._receipts = receipts
         self._hurry = hurry
+        self._read = read
         self.window = Window()
         self._full = Full(self.window, hurry, settings.gather_s + STOP_S)
         self._begun: Session | None = None
@@ -290,10 +293,10 @@ class MqttDriver:
         if not received.messages and not received.acknowledgements:
             return
         name = f"mqtt:{self._settings.name}"
-        batch, unreadable = observe(received.messages, self._routes, name, queued=session.backlog)
+        batch, unreadable = self._read(received.messages, self._routes, name, queued=session.backlog)
         stats.observe(len(batch), unreadable)
         if receipt or received.earlier:
-            earlier, _ = observe(received.earlier, self._routes, name, queued=True)
+            earlier, _ = self._read(received.earlier, self._routes, name, queued=True)
             batch = Receipted(batch, (self._subscribed.name, receipt) if receipt else None, earlier)
         stats.answers += self._answers.publish(session, self._routes.answers)
         if batch or received.earlier:

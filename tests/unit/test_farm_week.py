@@ -70,6 +70,7 @@ BY_HAND = {
     "dead_day": 0,
     "dead_cycle": 43,
     "mortality_rate_day": 0,
+    "mortality_times_usual": None,
     "mortality_rolling": 0.4353772,
     "mortality_cycle": 0.4353772,
     "fcr_economic": 0.7259904,
@@ -90,7 +91,9 @@ def values(recorded, **how):
 
 
 def test_every_figure_is_the_one_computed_by_hand():
-    assert values(WEEK) == {name: pytest.approx(value, rel=2e-7) for name, value in BY_HAND.items()}
+    assert values(WEEK) == {
+        name: None if value is None else pytest.approx(value, rel=2e-7) for name, value in BY_HAND.items()
+    }
 
 
 def test_each_figure_names_a_formula_and_a_source():

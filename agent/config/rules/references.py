@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _TRUE = frozenset(("true", "yes", "on", "1", "t", "y"))
 _FALSE = frozenset(("false", "no", "off", "0", "f", "n"))
-_NAMED = (("mqtt", "name"), ("sensors", "id"), ("cameras", "name"), ("models", "name"))
+_NAMED = (("mqtt", "name"), ("sensors", "id"), ("cameras", "name"), ("models", "name"), ("derived", "id"))
 # Linux takes 107 bytes for the path of a unix socket.
 _LONGEST_SOCKET = 107
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from agent.config.schema.cameras import Camera
+from agent.config.schema.farm import Derived, Farm, Metrics, ProbeCalibration
 from agent.config.schema.fleet import Fleet
 from agent.config.schema.gateway import Gateway
 from agent.config.schema.http import Http
@@ -24,6 +25,8 @@ __all__ = [
     "Budget",
     "Camera",
     "Config",
+    "Derived",
+    "Farm",
     "Fleet",
     "Gateway",
     "Http",
@@ -32,9 +35,11 @@ __all__ = [
     "Limits",
     "Log",
     "Logging",
+    "Metrics",
     "Model",
     "Mqtt",
     "Payload",
+    "ProbeCalibration",
     "Sensor",
     "Subscription",
     "Tls",
@@ -49,9 +54,13 @@ class Config(Section):
     mqtt: list[Mqtt] = Field(min_length=1, description="Connections to MQTT brokers; one of them is local.")
     log: Log = Field(default=Log(), description="The durable log.")
     sensors: list[Sensor] = Field(default=[], description="Units and limits of sensors.")
+    derived: list[Derived] = Field(default=[], description="Quantities that are computed from sensors.")
+    calibrations: list[ProbeCalibration] = Field(default=[], description="Calibrations of probes.")
+    farm: Farm | None = Field(default=None, description="Figures of tanks; without it none are kept.")
     cameras: list[Camera] = Field(default=[], description="Cameras.")
     models: list[Model] = Field(default=[], description="Models for the cameras.")
     http: Http = Field(default=Http(), description="Metrics and health over TCP.")
+    metrics: Metrics = Field(default=Metrics(), description="Metrics sent upstream.")
     fleet: Fleet | None = Field(
         default=None, description="Configuration pushes; without it only config.yaml is used."
     )

@@ -22,11 +22,13 @@ _WEIGHT: Final = Formula("the last mean weight of a stocking or weighing", "reco
 _BIOMASS: Final = Formula("fish * mean weight", "recorded events; a camera alone claims no biomass")
 _FEED: Final = Formula("sum of the feedings", "recorded events")
 _DEAD: Final = Formula("sum of the recorded dead", "recorded events")
+_TIMES_USUAL: Final = Formula("mortality rate of the day / mean of those of the 14 days before", "own definition")
 _PRODUCTION: Final = Formula(
     "(biomass gained + taken out - brought in) / days between two weighings", "own definition"
 )
 ROLLING_DAYS: Final = 30
 _WEEK: Final = 7
+_USUAL_DAYS: Final = 14
 EVENTS: Final = "events"
 
 
@@ -55,6 +57,7 @@ def stock_figures(
         _plain("dead_day", float(_dead(found, today)), "fish", _DEAD, found),
         _plain("dead_cycle", float(found.dead), "fish", _DEAD, found),
         _made("mortality_rate_day", "1", growth.MORTALITY_RATE, lambda: _rate_of(found, today)),
+        _made("mortality_times_usual", "1", _TIMES_USUAL, lambda: _times_usual(found, today)),
         _made("mortality_rolling", "%", growth.MORTALITY_RISK, lambda: _risk(found, today, ROLLING_DAYS)),
         _made("mortality_cycle", "%", growth.MORTALITY_RISK, lambda: _risk(found, today, None)),
         _made("fcr_economic", "1", growth.FCR_ECONOMIC, lambda: _fcr(found, biological=False)),
@@ -128,6 +131,18 @@ def _rate_of(found: Tally, at: date) -> _Value:
         Input("fish at start", float(day.at_start), "fish", EVENTS),
         Input("fish at end", float(day.at_end), "fish", EVENTS),
     )
+
+
+def _times_usual(found: Tally, today: date) -> _Value:
+    rate, inputs = _rate_of(found, today)
+    before = [today - timedelta(days=number) for number in range(1, _USUAL_DAYS + 1)]
+    rates = [_rate_of(found, day)[0] for day in before if day in found.days]
+    if len(rates) < _WEEK:
+        raise NoValue(f"there are only {len(rates)} days before, and {_WEEK} are needed")
+    usual = sum(rates) / len(rates)
+    if usual == 0:
+        raise NoValue("no fish died on the days before")
+    return rate / usual, (*inputs, Input("usual rate", usual, "1", EVENTS))
 
 
 def _risk(found: Tally, today: date, days: int | None) -> _Value:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tidegate.farm")
 
+_FIRST_HOUR: Final = "first_hour"
 _LAST_HOUR: Final = "last_hour"
 _SETTLE_S: Final = 120.0
 """After the end of an hour: what was measured in it has time to arrive."""
@@ -62,7 +63,9 @@ class Register:
         self._in_force: list[StockEvent] = []
         self._temperatures: dict[str, Mapping[date, float]] = {}
         self._loaded = False
+        self._first_hour: int | None = None
         self._last_hour: int | None = None
+        """Hours (counted since 1970): figures were told of those after the first, up to the last."""
         self._lock = asyncio.Lock()
         self.figures: dict[str, TankFigures] = {}
         """By tank; of the site under the empty name."""
@@ -89,6 +92,7 @@ class Register:
                 self._events.append(stock_event(farm_event(orjson.loads(row.body), datetime.max.replace(tzinfo=UTC))))
             self._in_force = in_force(self._events)
             self._last_hour = await self._file.number(_LAST_HOUR)
+            self._first_hour = await self._file.number(_FIRST_HOUR)
             self._loaded = True
 
     async def record(self, documents: Sequence[Any]) -> list[Answer]:
@@ -166,7 +170,8 @@ class Register:
         self.changed.set()
 
     def _causes(self, fresh: Mapping[str, tuple[str, StockEvent]]) -> dict[str, str]:
-        told_until = None if self._last_hour is None else datetime.fromtimestamp(self._last_hour * 3600, UTC)
+        nothing_told = self._last_hour is None or self._last_hour == self._first_hour
+        told_until = None if nothing_told else datetime.fromtimestamp((self._last_hour or 0) * 3600, UTC)
         found = {}
         for name, (_, event) in fresh.items():
             if event.kind == "void":
@@ -248,8 +253,8 @@ class Register:
             newest = int((now.timestamp() - _SETTLE_S) // 3600)
             if self._last_hour is None:
                 # The first figures are those of the hour that runs now.
-                await self._file.put([], {_LAST_HOUR: newest})
-                self._last_hour = newest
+                await self._file.put([], {_FIRST_HOUR: newest, _LAST_HOUR: newest})
+                self._first_hour = self._last_hour = newest
             made = 0
             for hour in range(max(self._last_hour + 1, newest - _MOST_HOURS + 1), newest + 1):
                 outgoing = [self._hourly(tank, hour) for tank in self.tanks()]

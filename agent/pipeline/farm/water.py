@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from agent.pipeline.farm.hours import Hours
     from sync.values import Envelope
 
+_sensor_id = itemgetter(Reading._fields.index("sensor_id"))
 _OVERDUE: Final = "calibration overdue"
 
 
@@ -42,6 +44,8 @@ class Water:
         self._calibrations: Mapping[str, Calibration] = {}
         self.figures: dict[str, tuple[DerivedSettings, Figure]] = {}
         """The newest of each derived quantity, by its id."""
+        self.watched: frozenset[str] = frozenset()
+        """The sensors whose readings `observe` needs."""
         self.trusted: Callable[[], bool] = lambda: True
         """Whether the gateway's clock is right; hours are kept only then."""
 
@@ -56,6 +60,7 @@ class Water:
             known.history = (known.history or History()) if name in over_time else None
         self.figures = {name: found for name, found in self.figures.items() if name in ids}
         self._due = {name: due for name, due in self._due.items() if name in ids}
+        self.watched = self._hours.wanted.union(self._newest)
 
     def calibrate(self, calibrations: Mapping[str, Calibration]) -> None:
         """Take new calibrations, by sensor."""
@@ -66,13 +71,11 @@ class Water:
         """The calibrations in use, by sensor."""
         return self._calibrations
 
-    def watched(self) -> frozenset[str]:
-        """The sensors whose readings `observe` needs."""
-        return self._hours.wanted.union(self._newest)
-
-    def calibrated(self, readings: Sequence[Reading]) -> list[Reading]:
-        """The same readings, with the calibrated value in place of the raw one (U1)."""
+    def calibrated(self, readings: list[Reading]) -> list[Reading]:
+        """The same readings, with the calibrated value in place of the raw one (U1): the list itself if none is."""
         known = self._calibrations
+        if not known or known.keys().isdisjoint(map(_sensor_id, readings)):
+            return readings
         return [
             reading
             if (found := known.get(reading.sensor_id)) is None
@@ -82,6 +85,8 @@ class Water:
 
     def stamp(self, readings: Sequence[Reading], envelopes: list[Envelope]) -> None:
         """Write the calibrated value beside the raw one into the records of calibrated probes (U1, U2)."""
+        if not self._calibrations or self._calibrations.keys().isdisjoint(map(_sensor_id, readings)):
+            return
         now = datetime.fromtimestamp(self._now_s(), UTC)
         for place, reading in enumerate(readings):
             found = self._calibrations.get(reading.sensor_id)
@@ -95,8 +100,16 @@ class Water:
             envelope = envelopes[place]
             envelopes[place] = envelope._replace(value=envelope.value[:-1] + b"," + orjson.dumps(said)[1:])
 
-    def observe(self, readings: Sequence[Reading]) -> None:
-        """Take calibrated readings. One whose time is in doubt says nothing of now, and is passed over."""
+    def observe(self, readings: list[Reading], raw: list[Reading]) -> list[Reading]:
+        """Take calibrated readings; what goes upstream: the raw values, with what was found of their times."""
+        if not self.watched.isdisjoint(map(_sensor_id, readings)):
+            self._observe(readings)
+        if readings is raw:
+            return raw
+        return [one._replace(value=as_it_came.value) for one, as_it_came in zip(readings, raw, strict=True)]
+
+    def _observe(self, readings: Sequence[Reading]) -> None:
+        """One whose time is in doubt says nothing of now, and is passed over."""
         now_s = self._now_s()
         hours = self._hours.wanted if self.trusted() else frozenset[str]()
         for reading in readings:
@@ -158,5 +171,5 @@ class Water:
                 received_ns=time.monotonic_ns(),
             )
             readings.append(reading)
-            self.observe([reading])
+            self._observe([reading])
         return readings, envelopes
