@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from agent import __version__, logs
+from agent.app import metrics_upstream
 from agent.app.control import Reloads, Systemd
 from agent.app.figures import samples
 from agent.app.health import HubHealth
@@ -61,12 +62,12 @@ class Daemon:
 
     def __init__(self, path: Path, choice: Choice) -> None:
         self.hub = Hub(path, choice, self._plan)
-        metrics = Metrics()
-        metrics.source(lambda: samples(self.hub))
+        self._metrics = Metrics()
+        self._metrics.source(lambda: samples(self.hub))
         self._notifier = Notifier.from_environment()
         self._systemd = Systemd(self._notifier, self.hub.supervisor)
         self._reloads = Reloads(self.hub.reload, choice, self._notifier)
-        self._health = HubHealth(self.hub, metrics, self._reloads)
+        self._health = HubHealth(self.hub, self._metrics, self._reloads)
         self._control = ControlSocket(choice.config.gateway.runtime_dir, self._health)
 
     async def main(self) -> int:
@@ -97,6 +98,7 @@ class Daemon:
             *hub.farm.plan(config, hub.certificates),
             *hub.sources.plan(config),
             *hub.uplink.plan(config, self._reloads.from_push),
+            *metrics_upstream.planned(config, self._metrics, hub.outbox, hub.log),
             Planned("http", config.http, self._http),
             _lasting("control", Stage.CONTROL, self._control.run),
             _lasting("systemd", Stage.CONTROL, self._systemd.run),

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from agent.app.sources import mqtt_settings
-from agent.events.farm_envelopes import figure_body
+from agent.events.figures import figure_body
 from agent.farm.stock.lice import LiceLimit
 from agent.farm.water.calibration import Calibration, coefficients_of, newest
 from agent.farm.water.derived import INPUTS, DerivedSettings

@@ -157,6 +157,12 @@ def _topics(config: Config) -> dict[str, Role]:
     topics = dict.fromkeys(TOPICS, Role.RECORDS) | dict.fromkeys(COMPACTED, Role.NEWEST)
     if not config.cameras:
         del topics["camera-events"]
+    if not config.derived:
+        del topics["derived-data"]
+    if config.farm is None:
+        del topics["farm-figures"]
+    if config.metrics.upstream_every_s == 0:
+        del topics["gateway-metrics"]
     if config.fleet is not None:
         topics[config.fleet.topic] = Role.READ
     return topics

@@ -19,7 +19,7 @@ from agent import __version__
 
 WELL, NOT_WELL, MISTAKEN, NO_DAEMON = 0, 1, 2, 3
 
-_VERBS = ("run", "check", "probe", "status", "reload", "log", "audit", "schema", "stock", "explain")
+_VERBS = ("run", "check", "probe", "status", "reload", "log", "audit", "schema", "stock", "explain", "fleet-metrics")
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _EPILOG = """\b
 Exit status:
@@ -58,7 +58,8 @@ class _Verbs(click.Group):
         del ctx
         if cmd_name not in _VERBS:
             return None
-        verb: click.Command = getattr(importlib.import_module(f"agent.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        verb: click.Command = getattr(importlib.import_module(f"agent.cli.{name}"), name)
         return verb
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _LOOK_AGAIN_S: Final = 1.0
 _MOST_RANGES: Final = 20
 _TOPICS: Final = (
-    "sensor-data,camera-events,farm-alerts,system-events,farm-figures,prediction-results,camera-snapshots,"
-    "fleet-reported,dead-letters,gateway-runs"
+    "sensor-data,derived-data,camera-events,farm-alerts,system-events,farm-figures,prediction-results,camera-snapshots,"
+    "fleet-reported,dead-letters,gateway-runs,gateway-metrics"
 )
 _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -74,7 +74,7 @@ def audit(  # noqa: PLR0917 - one for each option
     from sync.audit import Topics  # noqa: PLC0415 - aiokafka; not for --help
     from sync.values import Misconfigured, NotReady  # noqa: PLC0415 - likewise
 
-    kafka, whose = _cluster(config_path, gateway, brokers)
+    kafka, whose = cluster(config_path, gateway, brokers)
     reading = Topics(kafka, whose, [topic.strip() for topic in topics.split(",") if topic.strip()])
     try:
         statements = asyncio.run(_statements(reading, log_file, (from_seq, until_seq), wait_s))
@@ -92,8 +92,8 @@ def audit(  # noqa: PLR0917 - one for each option
     sys.exit(NOT_WELL if faults else WELL)
 
 
-def _cluster(config_path: Path, gateway: str | None, brokers: str | None) -> tuple[KafkaSettings, str]:
-    """Where to ask, and about whom."""
+def cluster(config_path: Path, gateway: str | None, brokers: str | None) -> tuple[KafkaSettings, str]:
+    """Where to ask, and about whom. Ends the process, saying why, if that is not known."""
     from sync.kafka import KafkaSettings  # noqa: PLC0415 - aiokafka; not for --help
 
     if brokers is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from paho.mqtt import publish as once
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.account import of_gateway
 from tests.support.consumer import read_topic_blocking
@@ -163,3 +164,26 @@ def test_u1_and_u3_a_calibrated_probe_and_a_derived_quantity_are_judged_and_told
     assert "has sent nothing since the start" in missing["reason"]
     assert there["value"] == pytest.approx(57.57, abs=0.01)
     assert [one["origin"] for one in there["inputs"]] == ["t1_oxygen", "t1_temperature", "config", "config"]
+
+
+def test_metrics_reach_a_prometheus_that_cannot_reach_the_gateway(farm):
+    farm.reconfigure(metrics={"upstream_every_s": 1})
+    daemon = farm.daemon.start()
+    daemon.until_ready()
+    publish(farm, "farm/site/t1/temperature", 12.0)
+    daemon.until(lambda: daemon.total("tidegate_log_delivered_records_total", lane="bulk") > 1, "metrics sent")
+    asked = tidegate(farm, "fleet-metrics", "--brokers", farm.kafka.bootstrap)
+    assert asked.returncode == 0, asked.stderr
+    samples = {
+        (sample.name, sample.labels.get("sensor_type")): sample
+        for family in text_string_to_metric_families(asked.stdout)
+        for sample in family.samples
+    }
+    readings = samples["tidegate_readings_total", "temperature"]
+    assert readings.labels == {"gateway": farm.gateway, "site": "site", "sensor_type": "temperature"}
+    assert ("tidegate_ack_latency_seconds_bucket", None) in samples
+    assert samples["process_open_fds", None].value > 0
+    assert "_created" not in asked.stdout
+    (size,) = {len(json.dumps(one)) // 20_000 for one in upstream(farm, "gateway-metrics", ".v1")}
+    assert size == 0, "a document is below 20 kB before compression"
+    assert daemon.stop() == 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from agent.events.farm_envelopes import farm_envelope
+from agent.events.figures import envelope_of
 from agent.events.records import FARM_EVENT
 from sync.values import LogStalled, NotReady
 
@@ -70,11 +70,11 @@ class Dispatch:
         at = str(body["at"])
         if one.table == "outgoing":
             key = (str(body["site_id"]), str(body["tank_id"]), one.schema.partition(".")[2] or "figures")
-            return farm_envelope(one.schema, key, one.body.encode(), at)
+            return envelope_of(one.schema, key, one.body.encode(), at)
         recorded = datetime.fromtimestamp(one.made_ms / 1000, UTC).isoformat(timespec="milliseconds")
         body |= {"site_id": self._site_id, "recorded_at": recorded.replace("+00:00", "Z")}
         key = (self._site_id, str(body.get("tank_id", "")), "event")
-        return farm_envelope(FARM_EVENT, key, orjson.dumps(body), at)
+        return envelope_of(FARM_EVENT, key, orjson.dumps(body), at)
 
 
 def _name(one: Told) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 import orjson
 
 from agent.events.farm import farm_event
-from agent.events.farm_envelopes import figure_body
+from agent.events.figures import figure_body
 from agent.events.records import RECOMPUTED
 from agent.farm.stock.events import StockEvent, cycles, in_force
 from agent.farm.water.calibration import Calibration, coefficients_of

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from agent.events.farm_envelopes import derived_envelope
+from agent.events.figures import derived_envelope
 from agent.events.records import Quality
 from agent.farm.water.derived import DerivedSettings, Newest, derive
 from agent.farm.water.swing import History

@@ -1,4 +1,4 @@
-"""What the farm's figures, events and derived quantities are on their way upstream."""
+"""Derived quantities, figures, farm events and metrics on their way upstream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _JSON = (("content-type", b"application/json"),)
 
 
-def farm_envelope(name: str, key: tuple[str, str, str], body: bytes, at: str, lane: Lane = Lane.LIVE) -> Envelope:
+def envelope_of(name: str, key: tuple[str, str, str], body: bytes, at: str, lane: Lane = Lane.LIVE) -> Envelope:
     """A record of a schema, by its name; `key` is site, tank and source, `at` as in the body."""
     headers = (("ce_specversion", b"1.0"), ("ce_type", ce_type(name).encode()), *_JSON, ("ce_time", at.encode()))
     return Envelope(lane, name.partition(".")[0], "/".join(key).encode(), body, headers)
@@ -37,7 +37,7 @@ def derived_envelope(found: Figure, kind: str, place: tuple[str, str], at: str, 
         **({"notes": list(found.notes)} if found.notes else {}),
         "inputs": [input_body(one) for one in found.inputs],
     }
-    return farm_envelope("derived-data", (site_id, tank_id, found.name), orjson.dumps(body), at)
+    return envelope_of("derived-data", (site_id, tank_id, found.name), orjson.dumps(body), at)
 
 
 def input_body(one: Input) -> dict[str, Any]:
