@@ -10,10 +10,10 @@ _TANK: Final = ("site", "tank", "species")
 BUSINESS: Final = {
     "stock_fish": ("business_stock_fish", "Fish in the tank, by recorded events."),
     "mean_weight": ("business_mean_weight_grams", "The last mean weight of a fish."),
-    "biomass": ("business_biomass_kilograms", "Fish times mean weight."),
-    "feed_day": ("business_feed_day_kilograms", "Feed of the farm's day so far."),
-    "feed_week": ("business_feed_week_kilograms", "Feed of the last seven days, today included."),
-    "feed_cycle": ("business_feed_cycle_kilograms", "Feed since the cycle began."),
+    "biomass": ("business_biomass_kg", "Fish times mean weight."),
+    "feed_day": ("business_feed_day_kg", "Feed of the farm's day so far."),
+    "feed_week": ("business_feed_week_kg", "Feed of the last seven days, today included."),
+    "feed_cycle": ("business_feed_cycle_kg", "Feed since the cycle began."),
     "dead_day": ("business_dead_day_fish", "Dead fish of the farm's day so far."),
     "dead_cycle": ("business_dead_cycle_fish", "Dead fish since the cycle began."),
     "mortality_rate_day": ("business_mortality_rate_day_ratio", "Mortality rate of the day so far."),
@@ -27,7 +27,7 @@ BUSINESS: Final = {
     "fcr_biological": ("business_fcr_biological_ratio", "Biological feed conversion ratio up to the last weighing."),
     "sgr": ("business_sgr_percent_per_day", "Specific growth rate between the last two weighings."),
     "tgc": ("business_tgc_ratio", "Thermal growth coefficient between the last two weighings."),
-    "production_day": ("business_production_kilograms_per_day", "Daily production between the last two weighings."),
+    "production_day": ("business_production_kg_per_day", "Daily production between the last two weighings."),
     "water_score": ("business_water_score_ratio", "Water-quality score of the last 7 days, 0 to 100 (CCME WQI)."),
     "water_compliance": ("business_water_compliance_percent", "Hourly medians of 7 days within their objectives."),
     "limiting_margin": (

@@ -59,8 +59,7 @@ class MqttDriver:
     ) -> None:
         """Check the settings; nothing is opened. `receipts` gives back those that batches of an earlier run had.
 
-        `hurry` is called where nothing more can come until what was emitted is on disk. `read` makes observations of
-        messages: readings, unless it is `drivers.mqtt.documents.documents`.
+        `hurry` is called if nothing more can come until what was emitted is on disk. `read` makes observations.
 
         Raises:
             Misconfigured: a subscription cannot work; `field` says which part of it.

@@ -203,6 +203,13 @@ class Hub:
     def detailed(self):
         return self.answer
 
+    def business_metrics(self):
+        return b"", "text/plain"
+
+    @property
+    def farm(self):
+        return None
+
     async def decide_log(self, *, adopt):
         return {"records": 7 if adopt else 0}
 

@@ -37,6 +37,12 @@ DOCUMENT: dict[str, Any] = {
         {"name": "shed", "host": "10.0.0.9"},
     ],
     "sensors": [{"id": "t_oxygen", "type": "oxygen", "unit": "mg/L", "tank": "t"}],
+    "derived": [{"id": "t_change", "kind": "rate", "tank": "t", "of": "t_oxygen"}],
+    "calibrations": [{"sensor": "t_oxygen", "coefficients": [0, 1.1], "done": "2026-03-01", "by": "Ida"}],
+    "farm": {
+        "tanks": [{"tank": "t", "score": [{"sensor": "t_oxygen", "low": 6}]}],
+        "lice_limits": [{"limit": 0.5}],
+    },
     "cameras": [{"name": "pen", "source": "rtsp://10.0.0.7/main", "tank": "t", "model": "fish"}],
     "models": [{"name": "fish", "path": "package:fish/1"}],
     "fleet": {"partition": 0},
@@ -53,6 +59,15 @@ CONNECTION = {
     "client_id",
 }
 """Where Kafka and MQTT are, and how one logs in there."""
+
+
+OF_ITS_OWN = {
+    "calibrations.points": [[0, 0], [1, 2]],
+    "calibrations.coefficients": [0, 1.2],
+    "calibrations.done": "2026-03-02",
+    "farm.zone": "Europe/Oslo",
+}
+"""Other values of keys whose type alone does not say what they may be."""
 
 
 @pytest.fixture
@@ -90,7 +105,11 @@ def field_of(key):
 
 
 LEAVES = [key for key in keys() if section_of(field_of(key).annotation) is None]
-OPTIONAL_SECTIONS = [key for key in keys() if section_of(field_of(key).annotation) and field_of(key).default is None]
+OPTIONAL_SECTIONS = [
+    key
+    for key in keys()
+    if section_of(field_of(key).annotation) and field_of(key).default is None and key not in Keys(FREE)
+]
 
 
 def choices(annotation):
@@ -116,6 +135,8 @@ def another(key, current):
         return {"fleet.may_change": ["http"], "kafka.brokers": ["evil.example:9092"]}[key]
     if key in ("cameras.source", "kafka.budget.bytes_per_day"):
         return {"cameras.source": "/dev/video9", "kafka.budget.bytes_per_day": 6_000_000}[key]
+    if key in OF_ITS_OWN:
+        return OF_ITS_OWN[key]
     kinds = choices(field_of(key).annotation)
     if Path in kinds:
         return "other"

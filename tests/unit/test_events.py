@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from agent.events import SCHEMAS, Alert, AlertState, Encoder, Severity, SystemEvent, SystemEventKind, schema
-from agent.events.records import MINUTE, CameraEvent, DeadLetter, FleetReported, SensorData
+from agent.events.records import CameraEvent, DeadLetter, FleetReported, SensorData
 from drivers import Frame, Reading, SharedImage
 from models.values import Detection, Prediction
 from sync.log import LogSettings
@@ -155,5 +155,6 @@ def test_what_the_log_itself_tells_keeps_to_the_schemas(encoder, tmp_path):
 @pytest.mark.parametrize("topic", SCHEMAS)
 def test_each_topic_has_a_closed_schema_with_its_version(topic):
     found = schema(topic)
-    assert found["$id"] == ("tidegate.sensor-data.v1.minute" if topic == MINUTE else f"tidegate.{topic}.v1")
+    name, _, kind = topic.partition(".")
+    assert found["$id"] == f"tidegate.{name}.v1" + (f".{kind}" if kind else "")
     assert found["additionalProperties"] is False

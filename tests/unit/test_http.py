@@ -39,6 +39,13 @@ class Hub:
     def metrics(self):
         return self.figures.page(), CONTENT_TYPE
 
+    def business_metrics(self):
+        return b"", "text/plain"
+
+    @property
+    def farm(self):
+        return None
+
     async def decide_log(self, *, adopt):
         return {"records": 7 if adopt else 0}
 

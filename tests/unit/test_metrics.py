@@ -52,7 +52,7 @@ def test_every_metric_of_the_catalog_comes_out_under_its_own_name():
 
 def test_every_metric_is_explained_and_its_name_is_prefixed():
     for name, definition in CATALOG.items():
-        assert name.startswith("tidegate_")
+        assert name.startswith(("tidegate_", "business_"))
         assert definition.help.endswith(".")
         assert (definition.kind == "counter") == name.endswith("_total")
 
