@@ -111,8 +111,8 @@ async def _read(kafka: KafkaSettings, topic: str, newest: Newest, *, for_ever: b
     try:
         while True:
             try:
-                async for record in reading.read_on():
-                    newest.take(record.value)
+                async for value in reading.read_on():
+                    newest.take(value)
             except NotReady as fault:
                 if not for_ever:
                     raise

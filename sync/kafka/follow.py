@@ -1,28 +1,17 @@
-"""Reads a topic on as it grows, for tools beside the gateways; no consumer group, nothing is written."""
+"""Reads a topic as it grows, for tools beside the gateways; no consumer group, nothing is written."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-from aiokafka.record.memory_records import MemoryRecords
+from typing import TYPE_CHECKING
 
 from sync.kafka.connection.client import Client, TopicUnavailable
+from sync.kafka.questions.partition import Partition
 from sync.values import NotReady
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from sync.kafka.settings import KafkaSettings
-
-_FETCH_BYTES: Final = 4 * 1024 * 1024
-
-
-class Value(NamedTuple):
-    """One record."""
-
-    key: bytes
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...]
 
 
 class Follow:
@@ -34,50 +23,29 @@ class Follow:
         self._last = last
         self._positions: dict[int, int] = {}
 
-    async def read_on(self) -> AsyncIterator[Value]:
-        """What has come since the last reading, partition by partition.
+    async def read_on(self) -> AsyncIterator[bytes]:
+        """The values that have come since the last reading, partition by partition.
 
         Raises:
             NotReady: the topic cannot be read now; reading may go on later from there.
             Misconfigured: the cluster refuses our credentials.
         """
         try:
-            for partition in range(await self._client.partition_count(self._topic)):
-                end = await self._client.log_end(self._topic, partition)
-                start = await self._client.log_start(self._topic, partition)
-                self._positions.setdefault(partition, max(start, end - self._last))
-                while self._positions[partition] < end:
-                    position = self._positions[partition]
-                    fetched = await self._client.fetch(self._topic, partition, position, _FETCH_BYTES)
-                    if fetched is None:
-                        # Removed by retention meanwhile.
-                        self._positions[partition] = max(start, position + 1)
-                        start = await self._client.log_start(self._topic, partition)
-                        continue
-                    found = self._take(partition, fetched.records)
-                    if self._positions[partition] == position:
-                        break
-                    for value in found:
-                        yield value
+            for number in range(await self._client.partition_count(self._topic)):
+                partition = Partition(self._client, self._topic, number, committed=True)
+                end = await partition.end()
+                if number not in self._positions:
+                    self._positions[number] = max(await partition.start(), end - self._last)
+                async for batches in partition.read(self._positions[number], end):
+                    for batch in batches:
+                        for record in batch.records():
+                            if record.value is not None:
+                                yield bytes(record.value)
+                        self._positions[number] = batch.after
+                self._positions[number] = max(self._positions[number], partition.position)
         except TopicUnavailable as error:
-            raise NotReady(error.reason, "may this user read it?") from error
+            raise NotReady(error.reason, "check that this user may read it") from error
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
-
-    def _take(self, partition: int, fetched: bytes) -> list[Value]:
-        begun = self._positions[partition]
-        found = []
-        records = MemoryRecords(fetched)
-        while (batch := records.next_batch()) is not None:
-            if not batch.validate_crc():
-                raise NotReady(f"a batch of {self._topic} at offset {batch.base_offset} is damaged")
-            if not batch.is_control_batch:
-                found += [
-                    Value(record.key or b"", record.value, tuple(record.headers))
-                    for record in batch
-                    if record.offset >= begun and record.value is not None
-                ]
-            self._positions[partition] = max(self._positions[partition], batch.next_offset)
-        return found

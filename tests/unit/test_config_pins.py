@@ -62,6 +62,10 @@ CONNECTION = {
 
 
 OF_ITS_OWN = {
+    "fleet.may_change": ["http"],
+    "kafka.brokers": ["evil.example:9092"],
+    "cameras.source": "/dev/video9",
+    "kafka.budget.bytes_per_day": 6_000_000,
     "calibrations.points": [[0, 0], [1, 2]],
     "calibrations.coefficients": [0, 1.2],
     "calibrations.done": "2026-03-02",
@@ -131,10 +135,6 @@ def bounds(key):
 
 def another(key, current):
     """A value of the key's type that is not its present one."""
-    if key in ("fleet.may_change", "kafka.brokers"):
-        return {"fleet.may_change": ["http"], "kafka.brokers": ["evil.example:9092"]}[key]
-    if key in ("cameras.source", "kafka.budget.bytes_per_day"):
-        return {"cameras.source": "/dev/video9", "kafka.budget.bytes_per_day": 6_000_000}[key]
     if key in OF_ITS_OWN:
         return OF_ITS_OWN[key]
     kinds = choices(field_of(key).annotation)

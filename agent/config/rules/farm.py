@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from agent.config.problems import path_text
 from agent.farm.water.calibration import coefficients_of
 from agent.farm.water.derived import INPUTS
 from drivers.patterns import Pattern
-from drivers.spelling import Misspelt
+from drivers.spelling import Misspelt, path_text
 
 if TYPE_CHECKING:
-    from agent.config.rules.findings import Findings, Location
+    from agent.config.rules.findings import Findings
+    from drivers.spelling import Location
 
 _FIXED: Final = {"salinity": "salinity_psu", "pressure": "pressure_hpa"}
 _KEYS: Final = tuple(dict.fromkeys(name for names in INPUTS.values() for name in names))
