@@ -42,6 +42,12 @@ BUSINESS: Final = {
 
 FARM: Final = (
     Definition(
+        "tidegate_gateway_metrics_age_seconds",
+        "gauge",
+        "Age of a gateway's newest metrics; only from `tidegate fleet-metrics`.",
+        ("gateway", "site"),
+    ),
+    Definition(
         "tidegate_derived_value", "gauge", "A derived quantity, while it has a value.", ("id", "tank", "unit")
     ),
     Definition("tidegate_derived_missing", "gauge", "Derived quantities without a value now."),

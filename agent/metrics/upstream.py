@@ -92,7 +92,7 @@ class _Fleet(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        ages = GaugeMetricFamily(_AGE, "Age of the newest metrics of the gateway.", labels=_OF_GATEWAY)
+        ages = GaugeMetricFamily(_AGE, CATALOG[_AGE].help, labels=_OF_GATEWAY)
         for one in self._received:
             ages.add_metric((one.gateway_id, one.site_id), one.age_s)
         yield ages

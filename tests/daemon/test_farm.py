@@ -137,7 +137,8 @@ def test_g5_events_count_once_over_kills_repetitions_and_an_import(farm):
     assert all(line.missing == line.duplicated == 0 for line in farm.account())
 
 
-def test_u1_and_u3_a_calibrated_probe_and_a_derived_quantity_are_judged_and_told(farm):
+def test_u1_a_calibrated_probe_and_a_derived_quantity_are_judged_and_told(farm):
+    """U3: the derived quantity goes upstream with a value or a reason, and its limit raises an alarm."""
     daemon = farm.daemon.start()
     until_ready(farm)
     with Listener(farm.mosquitto.host, farm.mosquitto.port) as alarms:

@@ -19,6 +19,8 @@ from sync.values import NotReady
 class Hub:
     """A small hub in place of the daemon's."""
 
+    farm = None
+
     def __init__(self):
         self.alive = True
         self.reasons = []
@@ -41,10 +43,6 @@ class Hub:
 
     def business_metrics(self):
         return b"", "text/plain"
-
-    @property
-    def farm(self):
-        return None
 
     async def decide_log(self, *, adopt):
         return {"records": 7 if adopt else 0}

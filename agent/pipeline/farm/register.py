@@ -253,8 +253,9 @@ class Register:
             newest = int((now.timestamp() - _SETTLE_S) // 3600)
             if self._last_hour is None:
                 # The first figures are those of the hour that runs now.
-                await self._file.put([], {_FIRST_HOUR: newest, _LAST_HOUR: newest})
-                self._first_hour = self._last_hour = newest
+                first = int(now.timestamp() // 3600)
+                await self._file.put([], {_FIRST_HOUR: first, _LAST_HOUR: first})
+                self._first_hour = self._last_hour = first
             made = 0
             for hour in range(max(self._last_hour + 1, newest - _MOST_HOURS + 1), newest + 1):
                 outgoing = [self._hourly(tank, hour) for tank in self.tanks()]
