@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tests.demo import brokers
+from tests.demo import brokers, stock
 from tests.demo.aquarium import Aquarium
 from tests.demo.picture import Gauges, watch
 from tests.support.account import account
@@ -83,6 +83,7 @@ def _show(stack: ExitStack, ending: _Ending, given: argparse.Namespace) -> int:
     gauges = stack.enter_context(Gauges(daemon, running.mqtt.host, running.mqtt.port))
     aquarium = Aquarium(running.mqtt.host, running.mqtt.port, given.speed)
     aquarium.start()
+    stock.record(daemon)
     wished = ending.run()
     until = time.monotonic() + given.seconds if given.seconds else float("inf")
     plain = given.plain or not sys.stdout.isatty()
@@ -96,6 +97,7 @@ def _show(stack: ExitStack, ending: _Ending, given: argparse.Namespace) -> int:
     )
     # The camera goes on until the daemon stops: what comes meanwhile is little, and goes in its last moments.
     daemon.until(lambda: daemon.total("tidegate_log_depth_records") < _LITTLE, "drained", _DRAIN_S)
+    tank = stock.figures(daemon)
     status = daemon.stop()
     if status != 0:
         raise DaemonError(f"the daemon ended with {status}:\n{daemon.output[-3_000:]}")
@@ -103,6 +105,7 @@ def _show(stack: ExitStack, ending: _Ending, given: argparse.Namespace) -> int:
         lines = asyncio.run(account(daemon.state / "log.sqlite", running.kafka.bootstrap))
     except sqlite3.Error as error:
         raise DaemonError(f"the log cannot be read: {error}") from error
+    Console(width=None if sys.stdout.isatty() else 100).print(tank)
     return _closing(lines, aquarium)
 
 

@@ -19,6 +19,7 @@ _TANKS = {"tank_001": "kumwq_30cm.csv", "tank_002": "kumwq_60cm.csv"}
 
 
 _METRICS = {"Temperature": "temperature", "pH": "ph", "Turbidity": "turbidity"}
+OXYGEN_MG_PER_L = 7.6
 ROW_EVERY_S = 60.0
 """The rows are a minute apart."""
 
@@ -28,12 +29,14 @@ def minutes() -> Iterator[list[tuple[str, str]]]:
     tables = {tank: list(csv.DictReader((FOLDER / file).read_text().splitlines())) for tank, file in _TANKS.items()}
     while True:
         for rows in zip(*tables.values(), strict=True):
-            yield [
+            messages = [
                 (f"farm/site_001/{tank}/{metric}", row[column])
                 for tank, row in zip(tables, rows, strict=True)
                 for column, metric in _METRICS.items()
                 if column in row
             ]
+            # The data has no oxygen: a made-up probe, so that a saturation can be derived.
+            yield [*messages, ("farm/site_001/tank_001/oxygen", f"{OXYGEN_MG_PER_L:g}")]
 
 
 class Aquarium(threading.Thread):

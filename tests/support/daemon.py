@@ -178,7 +178,9 @@ class Daemon:
             self.process.kill()
             self.process.wait(TIMEOUT_S)
 
-    def request(self, method: str, path: str, *, timeout_s: float = 5.0) -> tuple[int, bytes]:
+    def request(
+        self, method: str, path: str, body: bytes | None = None, *, timeout_s: float = 5.0
+    ) -> tuple[int, bytes]:
         """Ask over the unix socket.
 
         Raises:
@@ -189,7 +191,7 @@ class Daemon:
         connection.sock.settimeout(timeout_s)
         with contextlib.closing(connection):
             connection.sock.connect(str(self.runtime / "tidegate.sock"))
-            connection.request(method, path)
+            connection.request(method, path, body)
             answer = connection.getresponse()
             return answer.status, answer.read()
 
