@@ -141,6 +141,8 @@ class Farm:
         await self.register.refresh()
         if trusted:
             await self.register.make_hourly()
+            for event in await self.register.look_for_trouble():
+                self._outbox.post([self._encoder.system_event(event)])
         self._calibrate()
         self._watch.look(self.register.figures.values(), self.register.settings)
 

@@ -135,6 +135,8 @@ def farm_event(given: Any, now: datetime) -> FarmEvent:
         found = FarmEvent.model_validate(given)
     except ValidationError as fault:
         raise ValueError("; ".join(_say(error) for error in fault.errors(include_url=False))) from None
+    if found.at < _EARLIEST:
+        raise ValueError(f"at is before {_EARLIEST:%Y-%m-%d}: is the device's clock set?")
     ahead_s = (found.at - now).total_seconds()
     if ahead_s > _AHEAD_S:
         raise ValueError(f"at is {ahead_s:.0f} s in the future: plans are not recorded")
@@ -142,6 +144,7 @@ def farm_event(given: Any, now: datetime) -> FarmEvent:
 
 
 _AHEAD_S: Final = 300.0
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def _say(error: Any) -> str:

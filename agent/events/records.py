@@ -178,6 +178,7 @@ class SystemEventKind(StrEnum):
     LOG_RESTORED = "log_restored"
     LOG_ADOPTED = "log_adopted"
     LOG_DISCARDED = "log_discarded"
+    TOGETHER_WITH = "together_with"
 
 
 class SystemEvent(Record):

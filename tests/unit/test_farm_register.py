@@ -7,9 +7,13 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from agent.events.farm import NEEDS, FarmEvent, farm_event
 from agent.farm.water.score import Objective
 from agent.pipeline.farm import Dispatch, FarmSettings, Hours, Register, ScoreVariable, TankSettings
+from agent.pipeline.farm.register import stock_event
 from agent.records import FarmFile
 from agent.records.farm_file import read_events
 from sync.log import LogSettings, MemoryLog
@@ -91,6 +95,7 @@ async def test_g3_an_event_counts_once_however_often_it_comes_and_after_a_restar
         (event("x", "transfer", START, count=1, to_tank="t1"), "to_tank is the tank itself"),
         (event("x", "calibration", START, sensor_id="p", by="Ida", points=[[1, 1]]), "has 2 points, not 1"),
         (event("x", "feeding", START, kg=float("inf")), "finite number"),
+        (event("x", "feeding", START, kg=1.0) | {"at": "0001-01-01T00:00:00+14:00"}, "is the device's clock set"),
     ],
 )
 async def test_an_event_that_cannot_be_is_refused_with_every_reason(file, clock, document, why):
@@ -100,6 +105,23 @@ async def test_an_event_that_cannot_be_is_refused_with_every_reason(file, clock,
     assert answer.outcome == "refused"
     assert why in answer.reason
     assert len(await file.events()) == 2
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.datetimes().map(str)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner)
+)
+FIELDS = st.sampled_from([*FarmEvent.model_fields, "other"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(FIELDS, VALUES) | st.fixed_dictionaries({"kind": st.sampled_from([*NEEDS])}) | VALUES)
+def test_whatever_is_reported_is_an_event_or_is_refused(document):
+    try:
+        found = stock_event(farm_event(document, START))
+    except ValueError:
+        return
+    assert found.id
 
 
 async def test_g7_each_hour_has_one_record_whatever_is_reported_or_restarted_later(file, clock):

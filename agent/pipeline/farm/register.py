@@ -21,12 +21,14 @@ from agent.farm.stock.events import StockEvent, cycles, in_force
 from agent.farm.water.calibration import Calibration, coefficients_of
 from agent.pipeline.farm.settings import FarmSettings, TankSettings
 from agent.pipeline.farm.tank import Basis, TankFigures, site_figures, tank_figures
+from agent.pipeline.farm.trouble import look
 from agent.records import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import date
 
+    from agent.events import SystemEvent
     from agent.events.farm import FarmEvent
     from agent.pipeline.farm.hours import Hours
     from agent.records import FarmFile
@@ -35,6 +37,7 @@ log = logging.getLogger("tidegate.farm")
 
 _FIRST_HOUR: Final = "first_hour"
 _LAST_HOUR: Final = "last_hour"
+_LOOKED: Final = "looked_for_trouble"
 _SETTLE_S: Final = 120.0
 """After the end of an hour: what was measured in it has time to arrive."""
 _MOST_HOURS: Final = 48
@@ -298,6 +301,25 @@ class Register:
         tank = next((one for one in self._settings.tanks if one.tank_id == tank_id), TankSettings(tank_id))
         temperatures = self._temperatures.get(tank_id, {})
         return tank_figures(tank, events, Basis(self._hours, self._settings, temperatures), until)
+
+    async def look_for_trouble(self) -> list[SystemEvent]:
+        """Once a day: technical trouble that came together with mortality (G8). Raises NotReady and Misconfigured."""
+        now = self._now()
+        today = now.astimezone(self._settings.zone).date().toordinal()
+        if await self._file.number(_LOOKED) == today:
+            return []
+        events = []
+        since = int(now.timestamp() // 3600) - 24 * 91
+        for tank in self._settings.tanks:
+            current = cycles(self._in_force, tank.tank_id)[-1:]
+            if not current or current[0].closed is not None:
+                continue
+            seen = {
+                name: {one.hour: one.seen for one in await self._file.hours_of(name, since)} for name in tank.sensors
+            }
+            events += look(tank, current[0], seen, self._settings, now)
+        await self._file.put([], {_LOOKED: today})
+        return events
 
     async def _learn_temperatures(self, tank: TankSettings) -> None:
         current = cycles(self._in_force, tank.tank_id)[-1:]
