@@ -55,7 +55,7 @@ class LogSettings:
             Misconfigured: naming the field.
         """
         if not self.gateway_id:
-            raise Misconfigured("the log needs the gateway's id", "gateway.id", "it names every record for ever")
+            raise Misconfigured("the log needs the gateway's id", "gateway.id", "every record is named by it")
         if self.max_bytes < 4 * 1024**2:
             raise Misconfigured("the log needs at least 4 MiB", "log.max_bytes", "set 4194304 or more")
         for name, value in (
