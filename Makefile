@@ -164,7 +164,7 @@ show-brokers: $(VENV)/.installed tools ## other brokers, killed, stopped and cut
 	@$(BIN)/python -m tests.shows.brokers $(ARGS)
 
 .PHONY: crash
-crash: $(VENV)/.installed tools ## kill gateways hundreds of times, with a cluster in havoc, and audit what arrived
+crash: $(VENV)/.installed tools ## kill gateways hundreds of times, with a cluster under chaos, and audit what arrived
 	@$(BIN)/python -m tests.shows.crash $(ARGS)
 
 .PHONY: explore

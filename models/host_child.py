@@ -85,7 +85,7 @@ class HostChild:
             else:
                 self._channel.send(message)
         except OSError:
-            raise NotReady(self._obituary()) from None
+            raise NotReady(self._exit_reason()) from None
 
     def hear(self, timeout_s: float) -> memoryview:
         """Wait for an answer, which stays as it is until the next one.
@@ -138,7 +138,7 @@ class HostChild:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_REAPED_S)
         self._channel.close()
-        self._obituary()  # whoever hears of it later gets the same words
+        self._exit_reason()  # whoever hears of it later gets the same words
         os.close(self._words)
 
     def _hear(self, channel: socket.socket, answer: bytearray, timeout_s: float) -> memoryview:
@@ -150,10 +150,10 @@ class HostChild:
         except OSError:
             length = 0
         if not length:
-            raise NotReady(self._obituary())
+            raise NotReady(self._exit_reason())
         return memoryview(answer)[:length]
 
-    def _obituary(self) -> str:
+    def _exit_reason(self) -> str:
         with self._ending:
             if not self._ended:
                 self._ended = self._end()

@@ -20,7 +20,7 @@ _STATUS_EVERY_S = 2.0
 
 
 class Reloads:
-    """The one task that applies documents, whoever wishes it.
+    """The one task that applies documents, whoever thin_requests it.
 
     A document may stop the very unit that brought it (its fleet topic, its HTTP port), so that unit only waits here;
     ended while it waits, it takes nothing with it.

@@ -24,8 +24,8 @@ from agent.pipeline import (
     Intake,
     LogWatch,
     Outbox,
+    RaisedAlerts,
     SensorLimits,
-    Standing,
     StreamWatch,
     brokers,
     streams,
@@ -67,7 +67,7 @@ class Hub:
         self.ack_latency = Histogram()
         self.encoder = Encoder(config.gateway.id, config.gateway.site)
         self.outbox = Outbox(self.log)
-        self.alerts = Alerts(self.outbox, self.encoder, Standing(config.gateway.state_dir / "alerts.json"))
+        self.alerts = Alerts(self.outbox, self.encoder, RaisedAlerts(config.gateway.state_dir / "alerts.json"))
         self.intake = Intake(
             self.outbox,
             self.alerts,

@@ -6,7 +6,7 @@ from agent.pipeline.frames import FrameSlots, ModelRunner
 from agent.pipeline.gateway import Conditions, GatewayEvents
 from agent.pipeline.intake import Intake, SensorLimits
 from agent.pipeline.outbox import Outbox
-from agent.pipeline.standing import Standing
+from agent.pipeline.raised import RaisedAlerts
 from agent.pipeline.streams import StreamWatch
 from agent.pipeline.watch import LogWatch
 
@@ -21,7 +21,7 @@ __all__ = [
     "LogWatch",
     "ModelRunner",
     "Outbox",
+    "RaisedAlerts",
     "SensorLimits",
-    "Standing",
     "StreamWatch",
 ]

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import drivers
 from agent.events import Alert, AlertState, Severity
-from agent.pipeline.standing import Standing
+from agent.pipeline.raised import RaisedAlerts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection
 
     from agent.events import Encoder
     from agent.pipeline.outbox import Outbox
-    from agent.pipeline.standing import Entry
+    from agent.pipeline.raised import Entry
 
 log = logging.getLogger("tidegate.alerts")
 
@@ -45,10 +45,10 @@ class LocalBroker(Protocol):
 class Alerts:
     """The state of every alert, and its two ways out. `standing` is what an earlier run has left of them."""
 
-    def __init__(self, outbox: Outbox, encoder: Encoder, standing: Standing | None = None) -> None:
+    def __init__(self, outbox: Outbox, encoder: Encoder, standing: RaisedAlerts | None = None) -> None:
         self._outbox = outbox
         self._encoder = encoder
-        self._standing = standing or Standing()
+        self._standing = standing or RaisedAlerts()
         left = self._standing.entries()
         self._left = {one.alert.alert_id: one.alert for one in left if one.alert.state is AlertState.RAISED}
         """Raised by an earlier run, and not judged in this one."""

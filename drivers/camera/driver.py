@@ -115,7 +115,7 @@ class CameraDriver:
 
     async def _act_on(self, message: bytes, capture: CaptureProcess, emit: Emit) -> None:
         if not message:
-            raise NotReady(f"{self._source.shown}: {await capture.obituary()}")
+            raise NotReady(f"{self._source.shown}: {await capture.exit_reason()}")
         if message[:1] == shared.FRAME:
             await self._hand_over(Captured.unpack(message), capture, emit)
             capture.want()

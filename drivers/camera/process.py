@@ -246,7 +246,7 @@ class CaptureProcess:
                 await process.wait()
         return process.returncode is not None
 
-    async def obituary(self) -> str:
+    async def exit_reason(self) -> str:
         """How a process that closed its socket without a word has ended, after `stop` or before."""
         process = self._process
         if process is None or not await self._exited(process, _LAST_WORDS_S):

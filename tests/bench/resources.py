@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.farm import TOPICS, Farm
-from tests.support.overheard import Overheard
+from tests.support.mqtt_tap import MqttTap
 from tests.support.proxy import Proxy
 from tests.support.publisher import Publisher
 
@@ -47,9 +47,9 @@ def start_time(times: int = 5) -> list[float]:
     """Seconds from starting the process to the first PUBACK on the wire, with readings waiting in the session."""
     taken = []
     with Farm() as farm:
-        overheard = Overheard()
+        mqtt_tap = MqttTap()
         host, port = farm.mosquitto.host, farm.mosquitto.port
-        with Proxy(host, port, tap=overheard) as proxy, Publisher(host, port, "sensors") as publisher:
+        with Proxy(host, port, tap=mqtt_tap) as proxy, Publisher(host, port, "sensors") as publisher:
             farm.mqtt_port = proxy.port
             farm.reconfigure()
             farm.daemon.start().until_ready()
@@ -57,10 +57,10 @@ def start_time(times: int = 5) -> list[float]:
                 farm.daemon.stop()
                 publisher.publish_evenly(time_number * 100, 100, 1_000, TOPICS)
                 publisher.wait_acked()
-                before = len(overheard.acknowledged)
+                before = len(mqtt_tap.acknowledged)
                 begun = time.monotonic()
                 farm.daemon.start()
-                while len(overheard.acknowledged) == before and time.monotonic() - begun < 30:
+                while len(mqtt_tap.acknowledged) == before and time.monotonic() - begun < 30:
                     time.sleep(0.001)
                 taken.append(time.monotonic() - begun)
                 farm.daemon.until_ready()

@@ -1,4 +1,4 @@
-"""The accounting of an audit against a world of which every number's fate is known."""
+"""The accounting of an audit against a world of which every number's outcome is known."""
 
 from __future__ import annotations
 
@@ -62,70 +62,70 @@ def test_ranges_cost_what_their_ends_cost_however_wide_they_are(some, more, one,
 
 @st.composite
 def worlds(draw):
-    """The fate and the lane of every number, and the entries that a log would write about what it removed."""
-    fates = draw(st.lists(st.tuples(st.sampled_from(FATES), st.integers(0, 2)), min_size=1, max_size=60))
+    """The outcome and the lane of every number, and the entries that a log would write about what it removed."""
+    outcomes = draw(st.lists(st.tuples(st.sampled_from(FATES), st.integers(0, 2)), min_size=1, max_size=60))
     entries = []
     for lane in range(3):
         entry: list[int] = []
-        for number, (fate, of_lane) in enumerate(fates, 1):
+        for number, (outcome, of_lane) in enumerate(outcomes, 1):
             if of_lane != lane:
                 continue
-            if fate == "removed":
+            if outcome == "removed":
                 entry.append(number)
             # An entry covers what was removed one after the other in a lane, and may end anywhere in it.
-            if entry and (fate != "removed" or draw(st.booleans())):
+            if entry and (outcome != "removed" or draw(st.booleans())):
                 entries.append(entry)
                 entry = []
         if entry:
             entries.append(entry)
-    return [fate for fate, _ in fates], entries
+    return [outcome for outcome, _ in outcomes], entries
 
 
 @given(worlds(), st.randoms(use_true_random=False))
 def test_every_missing_number_is_counted_and_no_other(world, order):
-    fates, entries = world
+    outcomes, entries = world
     account = Account("log", began=1)
-    account.reaches(len(fates))
+    account.reaches(len(outcomes))
     order.shuffle(entries)
     for entry in entries:
         account.lost(entry[0], entry[-1], len(entry), "evicted")
-    numbered = list(enumerate(fates, 1))
+    numbered = list(enumerate(outcomes, 1))
     order.shuffle(numbered)
-    for number, fate in numbered:
-        if fate == "delivered":
+    for number, outcome in numbered:
+        if outcome == "delivered":
             account.record(number, number)
-        elif fate in {"dead", "skipped", "pending"}:
-            {"dead": account.dead_lettered, "skipped": account.skipped, "pending": account.pending}[fate].add(
+        elif outcome in {"dead", "skipped", "pending"}:
+            {"dead": account.dead_lettered, "skipped": account.skipped, "pending": account.pending}[outcome].add(
                 number, number
             )
     told = account.statement()
-    missing = {number for number, fate in numbered if fate == "missing"}
+    missing = {number for number, outcome in numbered if outcome == "missing"}
     assert told.missing == len(missing)
     named = {n for first, last in told.missing_ranges for n in range(first, last + 1)}
-    assert named <= missing | {number for number, fate in numbered if fate == "removed"}
+    assert named <= missing | {number for number, outcome in numbered if outcome == "removed"}
     among = [(first, last) for first, last, _ in told.missing_among]
     # Those that are not named lie in ranges that are.
     assert all(number in named or any(a <= number <= b for a, b in among) for number in missing) or told.by_count
-    assert told.removed.get("evicted", 0) == fates.count("removed")
+    assert told.removed.get("evicted", 0) == outcomes.count("removed")
     assert told.surplus == 0
-    assert (told.delivered, told.pending) == (fates.count("delivered"), fates.count("pending"))
+    assert (told.delivered, told.pending) == (outcomes.count("delivered"), outcomes.count("pending"))
 
 
 @given(worlds(), st.data())
 def test_an_entry_that_counts_too_much_shows_as_surplus(world, data):
-    fates, entries = world
+    outcomes, entries = world
     account = Account("log", began=1)
-    account.reaches(len(fates))
+    account.reaches(len(outcomes))
     extra = 0
     for entry in entries:
         more = data.draw(st.integers(0, entry[-1] - entry[0] + 1 - len(entry)))
         extra += more
         account.lost(entry[0], entry[-1], len(entry) + more, "evicted")
-    for number, fate in enumerate(fates, 1):
-        if fate not in {"removed", "missing"}:
+    for number, outcome in enumerate(outcomes, 1):
+        if outcome not in {"removed", "missing"}:
             account.record(number, number)
     told = account.statement()
-    assert told.missing + extra == fates.count("missing") + told.surplus
+    assert told.missing + extra == outcomes.count("missing") + told.surplus
 
 
 def test_a_second_copy_is_a_duplicate_unless_one_of_the_two_is_marked():

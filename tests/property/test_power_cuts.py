@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.shows.powercut import cuts, each_change
-from tests.support.forgetful.model import SECTOR, Disk, Fate, File, Forgets, Renaming, Resize, Tears, Write
+from tests.support.forgetful.model import SECTOR, CutOutcome, Disk, File, Forgets, Renaming, Resize, Tears, Write
 from tests.support.forgetful.mount import Forgetful
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def test_a_write_is_sure_after_its_fsync_and_until_then_may_be_kept_lost_or_torn
     file = File(0o640, b"a" * 4 * SECTOR)
     file.change(Write(0, b"b" * 4 * SECTOR))
     file.change(Resize(2 * SECTOR))
-    assert file.after(Fate()) == b"b" * 2 * SECTOR
+    assert file.after(CutOutcome()) == b"b" * 2 * SECTOR
     assert file.after(Forgets()) == b"a" * 4 * SECTOR
     left = {file.after(Tears(random.Random(seed))) for seed in range(2_000)}
     sectors = {content[at : at + SECTOR] for content in left for at in range(0, len(content), SECTOR)}
@@ -38,7 +38,7 @@ def test_what_a_failed_fsync_forgot_is_read_and_never_on_the_disk():
     file.forget()
     file.change(Write(3, b"!"))
     file.sync()
-    assert (bytes(file.live), file.after(Fate())) == (b"new!", b"old!")
+    assert (bytes(file.live), file.after(CutOutcome())) == (b"new!", b"old!")
 
 
 def test_a_name_is_sure_once_its_folder_is_synced():
@@ -47,7 +47,7 @@ def test_a_name_is_sure_once_its_folder_is_synced():
     disk.rename(Renaming({"x.new": after}))
     disk.rename(Renaming({"x.new": None, "x": after}))
     assert disk.after(Forgets()) == {"x": b"before"}
-    assert disk.after(Fate()) == {"x": b"after"}
+    assert disk.after(CutOutcome()) == {"x": b"after"}
     disk.sync_folder("")
     assert disk.after(Forgets()) == {"x": b"after"}
 
@@ -63,7 +63,7 @@ def test_the_mount_knows_what_was_synced_and_stands_still_when_told(tmp_path: Pa
         home = os.open(folder, os.O_RDONLY)
         os.fsync(home)
         os.close(home)
-        disks.order("image", name="one", fate="forgets", seed=0, folder=str(tmp_path))
+        disks.order("image", name="one", outcome="forgets", seed=0, folder=str(tmp_path))
         assert (tmp_path / "a").read_bytes() == b"kept"
         disks.order("freeze", name="one", after=1)
         os.write(file, b"last")

@@ -1,4 +1,4 @@
-"""Killed with -9 hundreds of times under load, in a cluster in havoc: nothing is missing and nothing came twice."""
+"""Killed with -9 hundreds of times under load, in a cluster in chaos: nothing is missing and nothing came twice."""
 
 from __future__ import annotations
 

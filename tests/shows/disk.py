@@ -159,43 +159,43 @@ def full(how: str, kafka: ApacheKafka | None = None, readings: int = 2_000) -> F
         farm = stack.enter_context(Farm(kafka, gateway=state))
         publisher = stack.enter_context(Publisher(farm.mosquitto.host, farm.mosquitto.port, "sensors"))
         listener = stack.enter_context(Listener(farm.mosquitto.host, farm.mosquitto.port))
-        story = _FullDisk(farm, publisher, listener)
+        report = _FullDisk(farm, publisher, listener)
         daemon = farm.daemon.start()
         daemon.until_ready()
-        farm.until_arrived(story.publish(readings, 1_000))
+        farm.until_arrived(report.publish(readings, 1_000))
         if disk is not None:
             disk.fill()
         else:
             bound_files(daemon.pid, 4_096)
-        during = story.publish(readings, 500)
-        story.sound()
+        during = report.publish(readings, 500)
+        report.sound()
         if disk is None:
-            daemon.until(story.stalled, "telling that the disk takes nothing", 30)
+            daemon.until(report.stalled, "telling that the disk takes nothing", 30)
         else:
-            story.count_lost()
+            report.count_lost()
             daemon.stop()
             daemon.start().until_ready()
-        during |= story.publish(readings // 2, 500)
-        story.sound()
-        stalled = story.stalled()
+        during |= report.publish(readings // 2, 500)
+        report.sound()
+        stalled = report.stalled()
         told = _heard(listener, "log/stalled", 10.0) if stalled else False
         if disk is not None:
             disk.free()
         else:
             bound_files(daemon.pid, None)
-        daemon.until(lambda: not story.stalled(), "writing again", 60)
-        after = story.publish(readings, 1_000)
+        daemon.until(lambda: not report.stalled(), "writing again", 60)
+        after = report.publish(readings, 1_000)
         there = farm.until_arrived(after)
-        story.count_lost()
+        report.count_lost()
         status = daemon.stop()
         return Full(
             how,
-            sum(alarm is not None for alarm in story.alarms),
-            len(story.alarms),
-            max((alarm for alarm in story.alarms if alarm is not None), default=0.0),
+            sum(alarm is not None for alarm in report.alarms),
+            len(report.alarms),
+            max((alarm for alarm in report.alarms if alarm is not None), default=0.0),
             stalled,
             told,
-            int(story.lost),
+            int(report.lost),
             len(there.missing(during)),
             len(after),
             len(after) - len(there.missing(after)),

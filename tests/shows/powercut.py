@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sync.log import SqliteLog
-from tests.support.cuts import Voyage, synchronous
+from tests.support.cuts import CutScenario, synchronous
 from tests.support.forgetful.mount import Forgetful
 from tests.support.log import settings
 
@@ -59,7 +59,7 @@ class Cuts:
         )
 
 
-class Story:
+class CutReport:
     """Lives of logs on one mount, and what is told of their cuts."""
 
     def __init__(self, disks: Forgetful, shelf: Path, told: Cuts) -> None:
@@ -68,23 +68,23 @@ class Story:
         self._told = told
 
     async def live(
-        self, place: str, voyage: Voyage, image: Path | None, changes: int, fates: Iterable[str]
+        self, place: str, scenario: CutScenario, image: Path | None, changes: int, outcomes: Iterable[str]
     ) -> list[Path]:
         """A life that ends after so many changes of its disk; what it may leave, each opened once and checked."""
         folder = self._disks.disk(place, image)
         self._disks.order("freeze", name=place, after=changes)
         log = SqliteLog(settings(folder, log_stall_s=30.0, max_bytes=4 * 1024**2))
-        await voyage.live(log, lambda: not self._disks.order("state", name=place)["frozen"])
+        await scenario.live(log, lambda: not self._disks.order("state", name=place)["frozen"])
         images = []
-        for number, fate in enumerate(fates):
+        for number, outcome in enumerate(outcomes):
             left = self._shelf / f"{place}-{number}"
             left.mkdir()
-            seed = voyage.draws.getrandbits(32)
-            self._disks.order("image", name=place, fate=fate, seed=seed, folder=str(left))
+            seed = scenario.draws.getrandbits(32)
+            self._disks.order("image", name=place, outcome=outcome, seed=seed, folder=str(left))
             images.append(left)
             opened = left.with_name(left.name + "-opened")
             shutil.copytree(left, opened)
-            self._told.wrong += [f"{place}, {fate}: {what}" for what in await voyage.arrive(opened)]
+            self._told.wrong += [f"{place}, {outcome}: {what}" for what in await scenario.arrive(opened)]
             self._told.outcomes += 1
             shutil.rmtree(opened)
         self._told.cuts += 1
@@ -94,10 +94,10 @@ class Story:
             shutil.rmtree(image, ignore_errors=True)
         return images
 
-    def landed(self, voyage: Voyage) -> None:
+    def landed(self, scenario: CutScenario) -> None:
         """A log's last life is over."""
-        self._told.appended += voyage.appended
-        self._told.acknowledged += len(voyage.acknowledged)
+        self._told.appended += scenario.appended
+        self._told.acknowledged += len(scenario.acknowledged)
 
 
 async def cuts(count: int, seed: int, *, how: str = "FULL", until_wrong: bool = False) -> Cuts:
@@ -106,19 +106,19 @@ async def cuts(count: int, seed: int, *, how: str = "FULL", until_wrong: bool = 
     told = Cuts(f"power cuts at random, synchronous={how}")
     chain = 0
     with Forgetful() as disks, synchronous(how), tempfile.TemporaryDirectory(dir="/dev/shm") as shelf:
-        story = Story(disks, Path(shelf), told)
+        report = CutReport(disks, Path(shelf), told)
         while told.cuts < count and not (until_wrong and told.wrong):
             draws = random.Random(f"{seed}/{chain}")
-            voyage = Voyage(draws, fat=chain % _FAT_EVERY == _FAT_EVERY - 1)
+            scenario = CutScenario(draws, fat=chain % _FAT_EVERY == _FAT_EVERY - 1)
             image: Path | None = None
             for life in range(min(_LIVES, count - told.cuts)):
-                changes = int(_MOST_CHANGES ** draws.random() * (4 if voyage.fat else 1))
+                changes = int(_MOST_CHANGES ** draws.random() * (4 if scenario.fat else 1))
                 place = f"seed {seed} log {chain} life {life}"
-                images = await story.live(place, voyage, image, changes, _RANDOM)
+                images = await report.live(place, scenario, image, changes, _RANDOM)
                 if told.wrong:
                     break
                 image = draws.choice(images)
-            story.landed(voyage)
+            report.landed(scenario)
             chain += 1
     told.took_s = time.monotonic() - begun
     return told
@@ -129,13 +129,13 @@ async def each_change(until: int, seed: int, *, every: int = 1) -> Cuts:
     begun = time.monotonic()
     told = Cuts(f"kill and power cut at each change up to {until}" + (f", every {every}." if every > 1 else ""))
     with Forgetful() as disks, tempfile.TemporaryDirectory(dir="/dev/shm") as shelf:
-        story = Story(disks, Path(shelf), told)
+        report = CutReport(disks, Path(shelf), told)
         for changes in range(1 + seed % every, until + 1, every):
-            voyage = Voyage(random.Random(seed))
-            images = await story.live(f"seed {seed} change {changes}", voyage, None, changes, _EACH)
+            scenario = CutScenario(random.Random(seed))
+            images = await report.live(f"seed {seed} change {changes}", scenario, None, changes, _EACH)
             for image in images:
                 shutil.rmtree(image)
-            story.landed(voyage)
+            report.landed(scenario)
     told.took_s = time.monotonic() - begun
     return told
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.support.farm import TOPICS, Farm
-from tests.support.overheard import Overheard
+from tests.support.mqtt_tap import MqttTap
 from tests.support.proxy import Proxy
 from tests.support.publisher import Publisher
 
@@ -62,9 +62,9 @@ class Outcome:
 def restart(how: str, readings: int, per_second: float, away_s: float, kafka: ApacheKafka | None = None) -> Outcome:
     """End mosquitto ("order", "kill", or "alone": kill, the gateway being away) under load, start it on its data."""
     with Farm(kafka) as farm:
-        overheard = Overheard()
+        mqtt_tap = MqttTap()
         host, port = farm.mosquitto.host, farm.mosquitto.port
-        with Proxy(host, port, tap=overheard) as proxy, Publisher(host, port, "sensors") as publisher:
+        with Proxy(host, port, tap=mqtt_tap) as proxy, Publisher(host, port, "sensors") as publisher:
             farm.mqtt_port = proxy.port
             farm.reconfigure()
             farm.daemon.start().until_ready()
@@ -88,10 +88,10 @@ def restart(how: str, readings: int, per_second: float, away_s: float, kafka: Ap
             sending.join()
             acknowledged = set(publisher.wait_acked())
             farm.daemon.until_ready()
-            _until_quiet(overheard)
-            farm.until_arrived(acknowledged if how == "order" else set(overheard.acknowledged))
+            _until_quiet(mqtt_tap)
+            farm.until_arrived(acknowledged if how == "order" else set(mqtt_tap.acknowledged))
             farm.daemon.stop()
-            taken = set(overheard.acknowledged)
+            taken = set(mqtt_tap.acknowledged)
             there = farm.arrival()
             gone = there.missing(acknowledged)
             return Outcome(
@@ -100,18 +100,18 @@ def restart(how: str, readings: int, per_second: float, away_s: float, kafka: Ap
                 len(acknowledged),
                 len(taken),
                 len(gone - taken),
-                len(gone - overheard.handed_over),
+                len(gone - mqtt_tap.handed_over),
                 len(there.missing(taken)),
                 there.repeated_ce_ids,
                 away_s,
             )
 
 
-def _until_quiet(overheard: Overheard) -> None:
+def _until_quiet(mqtt_tap: MqttTap) -> None:
     """Wait until mosquitto has handed over all that it still has."""
     seen = -1
-    while len(overheard.acknowledged) > seen:
-        seen = len(overheard.acknowledged)
+    while len(mqtt_tap.acknowledged) > seen:
+        seen = len(mqtt_tap.acknowledged)
         time.sleep(2.0)
 
 

@@ -38,7 +38,7 @@ _FAT_PENDING = 40
 """Not more of them wait: what the log evicts undelivered, it tells, and has not promised."""
 
 
-class Shore(MemorySink):
+class FlakySink(MemorySink):
     """The broker, which outlives every cut. Batches take a moment to arrive, and some answers are lost."""
 
     def __init__(self, draws: random.Random) -> None:
@@ -61,7 +61,7 @@ class Shore(MemorySink):
         del self.flying[batch.claim.stream]
         return outcome
 
-    def fork(self) -> Shore:
+    def fork(self) -> FlakySink:
         """The same broker as it is now, for one of several futures."""
         known: dict[int, object] = {id(batch): batch for batch in self.batches}
         twin = copy.deepcopy(self, known)
@@ -71,7 +71,7 @@ class Shore(MemorySink):
 
 
 class Contents:
-    """What stands on a shore, every batch decoded once."""
+    """What stands on a flaky_sink, every batch decoded once."""
 
     def __init__(self) -> None:
         self._decoded: dict[int, tuple[Batch, list[tuple[str, str, bool]]]] = {}
@@ -90,13 +90,13 @@ class Contents:
             known = self._decoded[id(batch)] = batch, found
         return known[1]
 
-    def faults(self, shore: Shore, acknowledged: set[str]) -> list[str]:
-        """Every way in which the shore is not as promised; `acknowledged` is what must stand there."""
+    def faults(self, flaky_sink: FlakySink, acknowledged: set[str]) -> list[str]:
+        """Every way in which the flaky_sink is not as promised; `acknowledged` is what must stand there."""
         unmarked: set[str] = set()
         seen: set[str] = set()
         by_name: dict[str, str] = {}
         wrong = []
-        for partition in shore._logs.values():
+        for partition in flaky_sink._logs.values():
             for _, batch in partition.batches:
                 for name, value, marked in self._of(batch):
                     if value in unmarked and not marked:
@@ -112,7 +112,7 @@ class Contents:
         return wrong
 
 
-class Voyage:
+class CutScenario:
     """One log's chain of lives between cuts; a fat one brings enough for the log to be trimmed."""
 
     def __init__(self, draws: random.Random, *, fat: bool = False) -> None:
@@ -120,7 +120,7 @@ class Voyage:
         self.fat = fat
         self.acknowledged: set[str] = set()
         self.appended = 0
-        self.shore = Shore(draws)
+        self.flaky_sink = FlakySink(draws)
         self._contents = Contents()
         self._flown: list[Batch] = []
 
@@ -140,8 +140,8 @@ class Voyage:
         """Load and ship until the disk stands still; whatever was acknowledged is noted."""
         assert callable(goes_on)
         # What was in flight at the last cut may be looked up and settled now, and so never leave again.
-        self.shore.flying.clear()
-        tasks = [asyncio.create_task(log.run()), asyncio.create_task(Shipper(log, self.shore, _FAST).run())]
+        self.flaky_sink.flying.clear()
+        tasks = [asyncio.create_task(log.run()), asyncio.create_task(Shipper(log, self.flaky_sink, _FAST).run())]
         waiting: set[asyncio.Future[None]] = set()
         while goes_on():
             if len(waiting) < _OUTSTANDING:
@@ -154,7 +154,7 @@ class Voyage:
             if self.draws.random() < 0.02:
                 log.set_cursor("fleet", self.appended)
             await asyncio.sleep(self.draws.choice((0.0, 0.0, 0.001, 0.004)))
-        self._flown = list(self.shore.flying.values())
+        self._flown = list(self.flaky_sink.flying.values())
         for task in reversed(tasks):
             await _ended(task)
         await asyncio.sleep(0)
@@ -165,7 +165,7 @@ class Voyage:
 
     async def arrive(self, folder: Path) -> list[str]:
         """Open what a cut left, ship all of it, and say what is not as promised."""
-        shore = self.shore.fork()
+        flaky_sink = self.flaky_sink.fork()
         log = SqliteLog(settings(folder, log_stall_s=30.0))
         running = asyncio.create_task(log.run())
         wrong = []
@@ -175,9 +175,9 @@ class Voyage:
                 known = leased.get(flown.claim.stream)
                 if known is None or (known.claim, known.first, known.body) != (flown.claim, flown.first, flown.body):
                     wrong.append(f"a batch may have left whose lease is not on disk: {flown.claim} (D1)")
-            shipping = asyncio.create_task(Shipper(log, shore, _FAST).run())
+            shipping = asyncio.create_task(Shipper(log, flaky_sink, _FAST).run())
             async with asyncio.timeout(30):
-                while any(log.stats().depth.values()) or shore.flying:
+                while any(log.stats().depth.values()) or flaky_sink.flying:
                     await log.cursor("fleet")  # a settle alone may wait for company
                     await asyncio.sleep(0.002)
             await _ended(shipping)
@@ -186,7 +186,7 @@ class Voyage:
                 wrong.append(f"lost {stats.lost}, files put aside {stats.quarantined}")
         finally:
             await _ended(running)
-        return wrong + self._contents.faults(shore, self.acknowledged)
+        return wrong + self._contents.faults(flaky_sink, self.acknowledged)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

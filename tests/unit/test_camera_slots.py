@@ -54,7 +54,7 @@ def test_with_every_buffer_held_there_is_none_to_write_to_until_one_comes_back()
 
 
 class Traffic(RuleBasedStateMachine):
-    """Any order of frames, wishes and returns."""
+    """Any order of frames, thin_requests and returns."""
 
     def __init__(self):
         super().__init__()

@@ -28,7 +28,7 @@ async def test_an_alert_about_the_gateway_has_these_bytes():
     assert outbox.values == [
         (
             b'{"alert_id":"log/stalled","state":"raised","severity":"alarm","kind":"stalled",'
-            b'"source":"log","text":"the log\'s disk takes no commit","at":?,"site_id":"home"}'
+            b'"source":"log","text":"the log cannot write to its disk","at":?,"site_id":"home"}'
         )
     ]
 

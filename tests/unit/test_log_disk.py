@@ -30,10 +30,10 @@ def disks():
         yield mounted
 
 
-async def what_is_left(disks: Forgetful, folder: Path, fate: str = "forgets") -> list[str]:
+async def what_is_left(disks: Forgetful, folder: Path, outcome: str = "forgets") -> list[str]:
     """What a log gives out after a power cut now."""
     folder.mkdir()
-    disks.order("image", name="one", fate=fate, seed=1, folder=str(folder))
+    disks.order("image", name="one", outcome=outcome, seed=1, folder=str(folder))
     async with running(SqliteLog(settings(folder))) as log:
         await log.append(envelopes("opened"))
         await until(lambda: not log._writer._salvage)
@@ -164,10 +164,10 @@ async def test_a_cut_at_any_change_while_a_file_is_put_aside_and_emptied_loses_a
             while not disks.order("state", name=name)["frozen"]:
                 log.set_cursor("something to write", 1)
                 await asyncio.sleep(0.002)
-        for fate in ("ends", "forgets", "tears"):
-            left = Path(tmp_path, f"{changes}-{fate}")
+        for outcome in ("ends", "forgets", "tears"):
+            left = Path(tmp_path, f"{changes}-{outcome}")
             left.mkdir()
-            disks.order("image", name=name, fate=fate, seed=changes, folder=str(left))
+            disks.order("image", name=name, outcome=outcome, seed=changes, folder=str(left))
             put_aside += bool({file.name for file in left.iterdir()} - begun)
             again = SqliteLog(settings(left))
             async with running(again):
@@ -175,12 +175,12 @@ async def test_a_cut_at_any_change_while_a_file_is_put_aside_and_emptied_loses_a
                 await until(lambda again=again: not again._writer._salvage)
                 found, _ = await collected(again)
             if damage.startswith("DROP"):
-                assert sorted(found) == sorted(old.undelivered | {"opened"}), (changes, fate)
+                assert sorted(found) == sorted(old.undelivered | {"opened"}), (changes, outcome)
             else:
                 assert found == ["opened"]
                 (kept,) = aside.files(left / "log.sqlite")
                 with closing(sqlite3.connect(kept)) as file:
-                    assert file.execute("SELECT count(*) FROM blocks").fetchone()[0] > 20, (changes, fate)
+                    assert file.execute("SELECT count(*) FROM blocks").fetchone()[0] > 20, (changes, outcome)
             shutil.rmtree(left)
         disks.order("remove", name=name)
     assert put_aside > 50

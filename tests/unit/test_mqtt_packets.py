@@ -83,8 +83,10 @@ STORY = (
 )
 
 
-def encode(story, *, version_5: bool) -> bytes:
-    return b"".join(packet.encode(version_5=version_5) if isinstance(packet, Publish) else packet for packet in story)
+def encode(report, *, version_5: bool) -> bytes:
+    return b"".join(
+        packet.encode(version_5=version_5) if isinstance(packet, Publish) else packet for packet in report
+    )
 
 
 def check_story(received: Received, others: list[bytes]) -> None:
@@ -127,16 +129,16 @@ PUBLISHES = st.builds(
 
 @given(st.lists(PUBLISHES | st.sampled_from([SUBACK, PINGRESP]), max_size=12), st.booleans(), st.data())
 @settings(deadline=None)
-def test_any_packets_in_any_pieces_come_out_whole_and_in_order(story, version_5, data):
-    stream = encode(story, version_5=version_5)
+def test_any_packets_in_any_pieces_come_out_whole_and_in_order(report, version_5, data):
+    stream = encode(report, version_5=version_5)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     received, others = split(pieces, version_5=version_5)
-    publishes = [packet for packet in story if isinstance(packet, Publish)]
+    publishes = [packet for packet in report if isinstance(packet, Publish)]
     assert [(message[0], message[1], message[3]) for message in received.messages] == [
         (packet.topic, packet.payload, packet.traceparent if version_5 else None) for packet in publishes
     ]
-    assert others == [packet for packet in story if isinstance(packet, bytes)]
+    assert others == [packet for packet in report if isinstance(packet, bytes)]
     assert received.acknowledgements == b"".join(
         b"\x40\x02" + struct.pack(">H", packet.packet_id) for packet in publishes if packet.qos
     )

@@ -154,8 +154,8 @@ def test_a_connection_that_is_configured_again_later_begins_from_nothing(made):
 def test_status_shows_the_window_the_ceiling_and_what_came_again():
     broker = {"window": 10, "ceiling_per_s": 49.8, "redelivered": 7, "recognised": 5, "probably_twice": 2}
     silent = {"window": None, "ceiling_per_s": None, "redelivered": 0, "recognised": 0, "probably_twice": 0}
-    shown = "\n".join(_brokers({"mqtt_brokers": {"barge": broker, "shore": silent}}))
+    shown = "\n".join(_brokers({"mqtt_brokers": {"barge": broker, "flaky_sink": silent}}))
     assert "MAX RATE" in shown
     assert shown.splitlines()[-1].split() == ["mqtt:barge", "10", "50/s", "7", "5", "2"]
-    assert "shore" not in shown
+    assert "flaky_sink" not in shown
     assert _brokers({}) == []

@@ -193,15 +193,15 @@ class Engine:
     def _stand(self, work: Work) -> None:
         """Let offers stand until something can be leased for them; a later one for a stream takes its place.
 
-        The thinner keeps wishes until they are fulfilled.
+        The thinner keeps thin_requests until they are fulfilled.
         """
         for offer in work.offers:
             stream = offer.claim.stream
             self.standing[stream.lane.value, stream.topic] = offer
         work.offers = []
-        for wish in work.wishes:
+        for wish in work.thin_requests:
             self.thinner.wish(wish.to_bytes, wish.done)
-        work.wishes = []
+        work.thin_requests = []
         for name in [name for name, offer in self.standing.items() if offer.done.cancelled()]:
             del self.standing[name]
 

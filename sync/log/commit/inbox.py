@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sync.log.commit.work import Append, Offer, Request, Wish, Work
+from sync.log.commit.work import Append, Offer, Request, ThinRequest, Work
 
 if TYPE_CHECKING:
     from sync.log.settings import LogSettings
@@ -27,7 +27,7 @@ class Inbox:
         self._due_s: float | None = None
         self._stopping = False
 
-    def put(self, item: Append | Request | Offer | Wish, *, within_s: float) -> None:
+    def put(self, item: Append | Request | Offer | ThinRequest, *, within_s: float) -> None:
         """Take something in, to be committed at the latest so many seconds from now."""
         due_s = time.monotonic() + within_s
         with self._changed:
@@ -41,7 +41,7 @@ class Inbox:
             elif isinstance(item, Offer):
                 self._waiting.offers.append(item)
             else:
-                self._waiting.wishes.append(item)
+                self._waiting.thin_requests.append(item)
             if self._due_s is None or due_s < self._due_s:
                 self._due_s = due_s
                 self._changed.notify()

@@ -50,7 +50,7 @@ class Offer:
 
 
 @dataclass(slots=True, eq=False)
-class Wish:
+class ThinRequest:
     """To have `backfill` thinned until it holds about so many bytes."""
 
     to_bytes: int
@@ -67,7 +67,7 @@ class Work:
     appends: list[Append] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     offers: list[Offer] = field(default_factory=list)
-    wishes: list[Wish] = field(default_factory=list)
+    thin_requests: list[ThinRequest] = field(default_factory=list)
     stalled: Counter[tuple[Lane, str]] | None = None
     tried: int = 0
     doing: Request | None = None
@@ -81,13 +81,13 @@ class Work:
         self.appends += later.appends
         self.requests += later.requests
         self.offers += later.offers
-        self.wishes += later.wishes
+        self.thin_requests += later.thin_requests
         if later.stalled:
             self.stalled = later.stalled if self.stalled is None else self.stalled + later.stalled
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.appends or self.requests or self.offers or self.wishes or self.stalled)
+        return bool(self.appends or self.requests or self.offers or self.thin_requests or self.stalled)
 
 
 class Unreadable(Exception):  # noqa: N818 - says what happened to the appends named in it

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sync.log.commit.engine import EMPTY, Figures
-from sync.log.commit.work import Append, Offer, Request, Wish
+from sync.log.commit.work import Append, Offer, Request, ThinRequest
 from sync.log.disk import blocks
 from sync.log.leasing import destination, fork, leases, recall
 from sync.log.retention.forecast import forecast
@@ -98,7 +98,7 @@ class Front(ABC):
     def thin_backfill(self, to_bytes: int) -> asyncio.Future[int]:
         """See `Log.thin_backfill`."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._put_wish(Wish(to_bytes, done))
+        self._put_thin_request(ThinRequest(to_bytes, done))
         return done
 
     async def assign_partition(self, topic: str, count: int) -> int:
@@ -220,5 +220,5 @@ class Front(ABC):
         """Let an offer stand until blocks of its stream are committed."""
 
     @abstractmethod
-    def _put_wish(self, wish: Wish) -> None:
+    def _put_thin_request(self, wish: ThinRequest) -> None:
         """Hand a wish to whoever commits, at once."""

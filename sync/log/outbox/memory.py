@@ -17,7 +17,7 @@ from sync.log.outbox.front import Front
 from sync.log.settings import LogSettings
 
 if TYPE_CHECKING:
-    from sync.log.commit.work import Append, Offer, Request, Wish
+    from sync.log.commit.work import Append, Offer, Request, ThinRequest
 
 
 class MemoryLog(Front):
@@ -54,8 +54,8 @@ class MemoryLog(Front):
         self._work.offers.append(offer)
         self._plan()
 
-    def _put_wish(self, wish: Wish) -> None:
-        self._work.wishes.append(wish)
+    def _put_thin_request(self, wish: ThinRequest) -> None:
+        self._work.thin_requests.append(wish)
         self._plan()
 
     def _plan(self) -> None:

@@ -19,7 +19,7 @@ from sync.values import LogStalled, LogStats, NotReady
 if TYPE_CHECKING:
     from sync.log.answers import Answer
     from sync.log.commit.engine import Figures
-    from sync.log.commit.work import Append, Offer, Request, Wish
+    from sync.log.commit.work import Append, Offer, Request, ThinRequest
     from sync.log.settings import LogSettings
 
 log = logging.getLogger("tidegate.log")
@@ -184,7 +184,7 @@ class SqliteLog(Front):
         )
         self._inbox.put(offer, within_s=0.0 if waiting else _SETTLE_WITHIN_S)
 
-    def _put_wish(self, wish: Wish) -> None:
+    def _put_thin_request(self, wish: ThinRequest) -> None:
         self._inbox.put(wish, within_s=0.0)
 
 

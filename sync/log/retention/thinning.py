@@ -81,7 +81,7 @@ class _Wish:
 
 
 class Thinner:
-    """Thins while it is `pressing`, or while somebody wishes for a smaller backlog. On the writer's thread."""
+    """Thins while it is `pressing`, or while somebody thin_requests for a smaller backlog. On the writer's thread."""
 
     def __init__(self, fold: Fold | None) -> None:
         self.pressing = False

@@ -349,7 +349,7 @@ async def test_a_session_that_the_broker_lost_is_noticed(tmp_path):
 
 
 def test_it_runs_on_uvloop_too(broker, version, client):
-    async def story() -> list[float]:
+    async def report() -> list[float]:
         hub = Hub()
         driver = MqttDriver(settings_for(broker, version), client=client)
         async with running(driver, hub):
@@ -361,4 +361,4 @@ def test_it_runs_on_uvloop_too(broker, version, client):
             await until(lambda: len(hub.values) == 2, "its own")
         return hub.values
 
-    assert uvloop.run(story()) == [1, 2]
+    assert uvloop.run(report()) == [1, 2]

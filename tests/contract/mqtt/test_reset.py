@@ -39,7 +39,7 @@ def test_a_reset_in_one_piece_with_data_is_noticed_before_the_keepalive(broker):
         if not upward and b"21.5" in data:
             seen.set()
 
-    async def story() -> None:
+    async def report() -> None:
         hub = Hub()
         with Proxy(broker.host, broker.port, tap=tap) as link:
             settings = replace(settings_for(broker), port=link.port, keepalive_s=600, gather_s=0.0)
@@ -57,4 +57,4 @@ def test_a_reset_in_one_piece_with_data_is_noticed_before_the_keepalive(broker):
                 await until(lambda: 21.5 in hub.values, "the reading")
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(story())
+        runner.run(report())

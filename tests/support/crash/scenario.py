@@ -1,4 +1,4 @@
-"""Gateways under load, killed at random moments while their cluster is in havoc; then what became of every record."""
+"""Gateways under load, killed at random moments while their cluster is in chaos; then what became of every record."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from random import Random
 from typing import TYPE_CHECKING, Self
 
 from tests.support.cluster import KafkaCluster
+from tests.support.crash.chaos import Chaos
 from tests.support.crash.follower import Follower
-from tests.support.crash.havoc import Havoc
 from tests.support.crash.outcome import Outcome
 from tests.support.crash.verdict import READINGS, Counted, audit
 from tests.support.crash.victim import Conduct, Killer, Victim
@@ -100,7 +100,7 @@ class _Scene:
             self._cluster = self._lent or own
             mosquitto = stack.enter_context(Mosquitto(conf=DEPLOYED))
             self._follower = stack.enter_context(Follower(self._cluster.bootstrap, READINGS))
-            self._havoc = stack.enter_context(self._prepare_havoc())
+            self._havoc = stack.enter_context(self._prepare_chaos())
             run = uuid.uuid4().hex[:6]
             for index in range(self._variant.gateways):
                 # Whole as a float, too, and of no other run.
@@ -120,7 +120,7 @@ class _Scene:
     def _chance(self, whose: str) -> Random:
         return Random(f"{self._seed} {self._variant.name} {whose}")
 
-    def _prepare_havoc(self) -> Havoc:
+    def _prepare_chaos(self) -> Chaos:
         chance = self._chance("strikes")
 
         def strike() -> None:
@@ -132,13 +132,13 @@ class _Scene:
             for killer in self._killers:
                 killer.hint()
 
-        def spare(yes: bool) -> None:  # noqa: FBT001 - as Havoc calls it
+        def spare(yes: bool) -> None:  # noqa: FBT001 - as Chaos calls it
             for killer in self._killers:
                 killer.spare(yes)
 
-        return Havoc(
+        return Chaos(
             self._cluster,
-            self._chance("havoc"),
+            self._chance("chaos"),
             topic=READINGS,
             acts=self._variant.acts,
             lonely=LONELY,
@@ -165,7 +165,7 @@ class _Scene:
             self.outcome.behind_s.append(behind_s)
 
     def play(self) -> None:
-        """Havoc and kills, until all were killed as often as they are to be; then all is put right, and drains."""
+        """Chaos and kills, until all were killed as often as they are to be; then all is put right, and drains."""
         self._havoc.start()
         for killer in self._killers:
             killer.start()

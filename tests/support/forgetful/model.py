@@ -78,11 +78,11 @@ class File:
         """An fsync failed: what was changed is read, and will never be on the disk."""
         self._pending.clear()
 
-    def after(self, fate: Fate) -> bytes:
+    def after(self, outcome: CutOutcome) -> bytes:
         """What a cut leaves."""
         content = bytearray(self._durable)
         for change in self._pending:
-            for part in fate.of(change):
+            for part in outcome.of(change):
                 _apply(content, part)
         return bytes(content)
 
@@ -114,7 +114,7 @@ class Renaming:
         return {parent(name) for name in self.names}
 
 
-class Fate:
+class CutOutcome:
     """Decides at a cut. This one is the end of a process, not of the power: whatever was written stays."""
 
     def of(self, change: Write | Resize) -> list[Write | Resize]:
@@ -126,7 +126,7 @@ class Fate:
         return True
 
 
-class Forgets(Fate):
+class Forgets(CutOutcome):
     """Nothing stays that was not synced."""
 
     def of(self, change: Write | Resize) -> list[Write | Resize]:
@@ -136,7 +136,7 @@ class Forgets(Fate):
         return False
 
 
-class Tears(Fate):
+class Tears(CutOutcome):
     """Anything may stay, whole or in sectors; how much of it is drawn once a cut."""
 
     def __init__(self, draws: random.Random) -> None:
@@ -191,13 +191,13 @@ class Disk:
         """The names in a folder."""
         return [name for name in self.names if name and parent(name) == folder]
 
-    def after(self, fate: Fate) -> dict[str, bytes]:
+    def after(self, outcome: CutOutcome) -> dict[str, bytes]:
         """The files that a cut leaves, by name."""
         names = dict(self._durable)
         for renaming in self._renamings:
-            if fate.keeps(renaming):
+            if outcome.keeps(renaming):
                 renaming.apply(names)
-        return {name: node.after(fate) for name, node in names.items() if isinstance(node, File)}
+        return {name: node.after(outcome) for name, node in names.items() if isinstance(node, File)}
 
 
 def parent(name: str) -> str:

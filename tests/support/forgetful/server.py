@@ -13,22 +13,22 @@ from typing import Any
 
 from mfusepy import FUSE
 
-from tests.support.forgetful.model import Disk, Fate, File, Folder, Forgets, Tears
+from tests.support.forgetful.model import CutOutcome, Disk, File, Folder, Forgets, Tears
 from tests.support.forgetful.operations import Layer
 
 _FILE_MODE = 0o640
 
 
-def fate_of(name: str, seed: int) -> Fate:
+def outcome_of_cut(name: str, seed: int) -> CutOutcome:
     match name:
         case "ends":
-            return Fate()
+            return CutOutcome()
         case "forgets":
             return Forgets()
         case "tears":
             return Tears(random.Random(seed))
         case _:
-            raise ValueError(f"no such fate: {name}")
+            raise ValueError(f"no such outcome: {name}")
 
 
 class Orders:
@@ -76,10 +76,10 @@ class Orders:
             disk = self._layer.disks[name]
             return {"changes": disk.changes, "frozen": disk.frozen, "hung": self._layer.hung}
 
-    def image(self, name: str, fate: str, seed: int, folder: str) -> None:
+    def image(self, name: str, outcome: str, seed: int, folder: str) -> None:
         """What a cut now would leave, as files in a folder. Subfolders are not taken along."""
         with self._layer.changed:
-            _write(self._layer.disks[name].after(fate_of(fate, seed)), Path(folder))
+            _write(self._layer.disks[name].after(outcome_of_cut(outcome, seed)), Path(folder))
 
 
 def _write(files: dict[str, bytes], folder: Path) -> None:

@@ -10,7 +10,7 @@ _PUBLISH, _PUBACK, _CONNECT = 3, 4, 1
 
 
 @dataclass(slots=True)
-class Overheard:
+class MqttTap:
     """A tap for `Proxy`: one MQTT 5 session at a time, whose payloads are numbers.
 
     `handed_over` are the numbers that left the broker, `acknowledged` those that the client acknowledged.

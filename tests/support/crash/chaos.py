@@ -35,7 +35,7 @@ _LEADERLESS_AFTER = 4
 """Acts: a broker that is away for minutes is one that cannot be killed."""
 
 
-class Havoc:
+class Chaos:
     """A context in which the lines of all nodes stand. `struck` is called while the answer to a batch is held back,
     `changed` as soon as an act was undone, `spared` where no gateway is to be killed for a while, and when it may be
     again; all in the thread that acts.
@@ -73,7 +73,7 @@ class Havoc:
         self._answers = Answers()
         self._stack = ExitStack()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._act, name="havoc", daemon=True)
+        self._thread = threading.Thread(target=self._act, name="chaos", daemon=True)
         self._away: tuple[int, float] | None = None
         self._drawn: Counter[str] = Counter()
         self.failure: BaseException | None = None

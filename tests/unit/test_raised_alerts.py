@@ -11,7 +11,8 @@ import pytest
 
 import drivers
 from agent.events import Alert, AlertState, Encoder, Severity
-from agent.pipeline import Alerts, Outbox, Standing, standing
+from agent.pipeline import Alerts, Outbox, RaisedAlerts
+from agent.pipeline import raised as raised_file
 from sync.log import LogSettings, MemoryLog
 from sync.values import Lane
 
@@ -59,7 +60,7 @@ class Run:
 
     def __init__(self, path, broker):
         self.log = MemoryLog(LogSettings(path="unused", gateway_id="gw-1"))
-        self.alerts = Alerts(Outbox(self.log), Encoder("gw-1", "s"), Standing(path))
+        self.alerts = Alerts(Outbox(self.log), Encoder("gw-1", "s"), RaisedAlerts(path))
         self.alerts.local = broker
         self.path = path
 
@@ -88,8 +89,8 @@ def broker():
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
-    monkeypatch.setattr(standing, "_BETWEEN_S", 0.01)
-    monkeypatch.setattr(standing, "_RETRY_S", 0.01)
+    monkeypatch.setattr(raised_file, "_BETWEEN_S", 0.01)
+    monkeypatch.setattr(raised_file, "_RETRY_S", 0.01)
 
 
 @asynccontextmanager

@@ -38,7 +38,7 @@ class Entry:
     heard: bool = False
 
 
-class Standing:
+class RaisedAlerts:
     """The alerts of this gateway that may stand as raised. Without a path they are kept in memory alone."""
 
     def __init__(self, path: Path | None = None) -> None:
