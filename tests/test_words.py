@@ -30,7 +30,6 @@ BANNED = {
     r"\bsaid aloud\b": "reported",
     r"\bt(?:akes?|ook) (?:nothing|no commits?)\b": "cannot be written",
     r"\bwhat bec[oa]mes? of\b": "what happens to, the outcome of",
-    r"(?<![\w-])[Ff]igures?\b(?!\.(?:py|json))": "metrics, results",
     r"\bprobe'?s? (?:says|clock)\b": "device",
 }
 SPOKEN = re.compile("|".join(f"(?:{phrase})" for phrase in BANNED))

@@ -63,7 +63,7 @@ class FarmEvent(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: _Id = Field(description="Made by whoever reports it; the same id again is the same event")
+    id: _Id = Field(description="Made by the one who reports it; the same id again is the same event")
     kind: Kind
     at: AwareDatetime = Field(description="When it happened, with its zone")
     tank_id: _Place | None = None

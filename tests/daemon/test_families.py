@@ -68,7 +68,7 @@ def test_values_of_all_families_become_readings_and_a_fault_is_no_alarm():
     births = cases("sparkplug")[0]["messages"]
     birth, data = (payload(sent["payload"]) for sent in births)
     zigbee = json.dumps({"temperature": 11.5, "linkquality": 80, "last_seen": "2026-09-21T14:13:00Z"}).encode()
-    uplink = json.dumps({"deviceInfo": {"devEui": "A8"}, "fPort": 2, "data": "DPYBAAD//wAA"}).encode()
+    uplink = json.dumps({"deviceInfo": {"devEui": "24E1"}, "fPort": 2, "data": "DPYBAAD//wAA"}).encode()
     sent = [
         ("tele/pond/SENSOR", tasmota(-127)),
         ("tele/pond/SENSOR", tasmota(12.5)),
@@ -79,7 +79,7 @@ def test_values_of_all_families_become_readings_and_a_fault_is_no_alarm():
         ("spBv1.0/farm/NDATA/gw1", data),
         ("spBv1.0/farm/NBIRTH/gw1", birth),
         ("spBv1.0/farm/NDATA/gw1", data),
-        ("application/1/device/a8/event/up", uplink),
+        ("application/1/device/24e1/event/up", uplink),
         ("buoy", b'{"probes":[{"id":"p2","value":1},{"id":"p1","value":7.1,"unit":"mg/L"}]}'),
         ("buoy", b'{"probes":[{"id":"p1","value":7.0,"unit":"mg/L"},{"id":"p2","value":2}]}'),
         ("any/x", b'{"m":{"ph":7.5,"redox":{"value":210}}}'),

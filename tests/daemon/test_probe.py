@@ -21,7 +21,7 @@ TOPICS = {
     "tele/pond/LWT": b"Online",
     "zigbee2mqtt/Becken Süd": b'{"temperature":11.5,"linkquality":80}',
     "farm/senml": b'[{"bn":"urn:dev:","n":"do","u":"mg/L","v":7.5}]',
-    "application/1/device/a8/event/up": b'{"deviceInfo":{"devEui":"A8"},"object":{"PH":"8.1","odd ${X}":1}}',
+    "application/1/device/24e1/event/up": b'{"deviceInfo":{"devEui":"24E1"},"object":{"PH":"8.1","odd ${X}":1}}',
     "buoy/{1}": b'{"probes":[{"id":"do1","value":7.1,"unit":"mg/L"}]}',
     "tank3/oxygen": b"7.25",
     "log/lines": b"time,oxygen [mg/L]\n2026-01-01T00:00:00Z,7.1\n",

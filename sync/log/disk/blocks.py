@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 import cramjam
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
+from sync.log.disk.numbering import DIGITS, MANY, SHORT, VARINTS, bounds, encoded, numbered, renumbered, varint
 from sync.log.packs import pack as packs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sync.log.clock import Stamp
     from sync.values import Envelope
@@ -121,7 +122,7 @@ def encode(
     alike: object = None
     last, room, named_until, fixed = "", 0, 0, 0
     before = said = named = b""
-    digits = _DIGITS
+    digits = DIGITS
     start, size = first, 0
     for number, (_, _, key, value, own) in enumerate(records, first):
         if own is not headers or number >= named_until:
@@ -138,18 +139,18 @@ def encode(
         if keyed is None:
             keyed = keys[key] = _sized(key)
         long = len(value)
-        sized = _VARINTS[long] if long < _MANY else _varint(long)
-        delta = _VARINTS[number - start]
+        sized = VARINTS[long] if long < MANY else varint(long)
+        delta = VARINTS[number - start]
         end = digits[number % 1_000]
         length = fixed + len(delta) + len(keyed) + len(sized) + long + len(end)
-        whole = _VARINTS[length] if length < _MANY else _varint(length)
+        whole = VARINTS[length] if length < MANY else varint(length)
         if parts and (size + len(whole) + length > max_bytes or number - start >= max_records):
             blocks.append(_block(start, number - start, parts, level))
             parts.clear()
             start, size = number, 0
             length += 1 - len(delta)
-            delta = _VARINTS[0]
-            whole = _encoded(length)
+            delta = VARINTS[0]
+            whole = encoded(length)
         size += len(whole) + length
         parts += (whole, b"\0\0", delta, keyed, sized, value, before, said, named, end, source)
     if parts:
@@ -167,14 +168,14 @@ def _around_last_header(
 ) -> tuple[bytes, bytes, tuple[bytes, ...], int]:
     """A record's headers up to the value of the last; its name up to the last digits, these, and where that ends."""
     if number >= 1_000:
-        most, digits, until = b"%b%d" % (prefix, number // 1_000), _DIGITS, number // 1_000 * 1_000 + 1_000
+        most, digits, until = b"%b%d" % (prefix, number // 1_000), DIGITS, number // 1_000 * 1_000 + 1_000
     else:
-        most, digits, until = prefix, _SHORT, 10 ** len(str(number))
-    name_length = _encoded(len(most) + len(digits[number % 1_000]))
-    parts = [_encoded(len(headers) + 2), *(_header(name, value) for name, value in headers[:-1])]
+        most, digits, until = prefix, SHORT, 10 ** len(str(number))
+    name_length = encoded(len(most) + len(digits[number % 1_000]))
+    parts = [encoded(len(headers) + 2), *(_header(name, value) for name, value in headers[:-1])]
     if headers:
         name, value = headers[-1]
-        parts += (_sized(name.encode()), _encoded(len(value)))
+        parts += (_sized(name.encode()), encoded(len(value)))
     return b"".join(parts), b"".join((_sized(b"ce_id"), name_length, most)), digits, until
 
 
@@ -183,7 +184,7 @@ def _header(name: str, value: bytes) -> bytes:
 
 
 def _sized(field: bytes) -> bytes:
-    return _encoded(len(field)) + field
+    return encoded(len(field)) + field
 
 
 def compress(raw: bytes | memoryview, level: int) -> bytes:
@@ -250,7 +251,7 @@ def _over_body(key: int, records: int, body: bytes) -> int:
 
 def _count(raw: bytes) -> int:
     """How many records a section holds."""
-    for index, (_, stop) in enumerate(_bounds(raw, len(raw)), 1):
+    for index, (_, stop) in enumerate(bounds(raw, len(raw)), 1):
         if stop >= len(raw):
             return index
     return 0
@@ -266,7 +267,7 @@ def joined(parts: Iterable[tuple[int, bytes]]) -> bytes:
     out: list[bytes] = []
     base = 0
     for records, body in parts:
-        out.extend(_renumbered(decompress(body), records, base))
+        out.extend(renumbered(decompress(body), records, base))
         base += records
     return b"".join(out)
 
@@ -276,12 +277,12 @@ def split(block: Block, sizes: Sequence[int], level: int) -> list[Block]:
     raw = decompress(block.body)
     pieces: list[Block] = []
     taken = 0
-    bounds = [*_bounds(raw, block.records), (len(raw), len(raw))]
+    stretches = [*bounds(raw, block.records), (len(raw), len(raw))]
     for size in sizes:
         section = bytearray()
         for index in range(taken, taken + size):
-            rest, stop = bounds[index]
-            section += _numbered(index - taken, raw[rest:stop])
+            rest, stop = stretches[index]
+            section += numbered(index - taken, raw[rest:stop])
         pieces.append(Block(block.first + taken, size, compress(bytes(section), level), len(section), block.taken))
         taken += size
     return pieces
@@ -315,7 +316,7 @@ def first_of(body: bytes) -> Record:
     """
     try:
         raw = decompress(body)
-        ((_, stop),) = _bounds(raw, 1)
+        ((_, stop),) = bounds(raw, 1)
         return _records(raw[:stop], 1)[0]
     except Exception as error:  # as above
         raise ValueError(f"no record can be read from this block: {error}") from error
@@ -360,62 +361,3 @@ def rewritten(block: Block, change: Callable[[Record], Record], level: int) -> B
         builder.append(index, 0, record.key, record.value, list(record.headers))
     raw = memoryview(builder.build())[_HEADER:]
     return Block(block.first, block.records, compress(raw, level), len(raw), block.taken)
-
-
-def _varint(value: int) -> bytes:
-    """A number from 0 on as Kafka writes it: zigzag, seven bits a byte."""
-    value <<= 1
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-_MANY: Final = 1 << 13
-_VARINTS: Final = tuple(_varint(value) for value in range(_MANY))
-_DIGITS: Final = tuple(b"%03d" % value for value in range(1_000))
-_SHORT: Final = tuple(b"%d" % value for value in range(1_000))
-
-
-def _encoded(value: int) -> bytes:
-    return _VARINTS[value] if value < _MANY else _varint(value)
-
-
-def _numbered(index: int, rest: bytes) -> bytes:
-    """One record: length, attributes, timestamp delta 0, offset delta, and the rest as it was."""
-    delta = _encoded(index)
-    return _encoded(2 + len(delta) + len(rest)) + b"\0\0" + delta + rest
-
-
-def _renumbered(raw: bytes, records: int, base: int) -> Iterator[bytes]:
-    for index, (rest, stop) in enumerate(_bounds(raw, records), base):
-        delta = _VARINTS[index] if index < _MANY else _varint(index)
-        length = 2 + len(delta) + stop - rest
-        yield _VARINTS[length] if length < _MANY else _varint(length)
-        yield b"\0\0"
-        yield delta
-        yield raw[rest:stop]
-
-
-def _bounds(raw: bytes, records: int) -> Iterator[tuple[int, int]]:
-    """Where each record's key begins and where the record ends."""
-    position = 0
-    for index in range(records):
-        value = raw[position]
-        position += 1
-        if value > 0x7F:
-            value &= 0x7F
-            shift = 7
-            while True:
-                more = raw[position]
-                position += 1
-                value |= (more & 0x7F) << shift
-                if more < 0x80:
-                    break
-                shift += 7
-        stop = position + (value >> 1)
-        # attributes and timestamp delta, a byte each, then the offset delta
-        yield position + 2 + (1 if index < 64 else 2 if index < 8_192 else 3), stop
-        position = stop
