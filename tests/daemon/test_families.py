@@ -28,7 +28,7 @@ SUBSCRIPTIONS = [
     {
         "topic": "tele/+/SENSOR",
         "payload": {"format": "tasmota", "at_zone": "UTC"},
-        "channels": [{"device": "pond", "channel": "DS18B20.A1.Temperature", "sensor_id": "Becken Süd oben"}],
+        "channels": [{"device": "pond", "channel": "DS18B20.3C01.Temperature", "sensor_id": "Becken Süd oben"}],
     },
     {
         "topic": "zigbee2mqtt/#",
@@ -61,14 +61,14 @@ SUBSCRIPTIONS = [
 
 
 def tasmota(celsius, at="2026-01-01T00:00:00"):
-    return json.dumps({"Time": at, "DS18B20": {"Id": "A1", "Temperature": celsius}, "TempUnit": "C"}).encode()
+    return json.dumps({"Time": at, "DS18B20": {"Id": "3C01", "Temperature": celsius}, "TempUnit": "C"}).encode()
 
 
 def test_values_of_all_families_become_readings_and_a_fault_is_no_alarm():
     births = cases("sparkplug")[0]["messages"]
     birth, data = (payload(sent["payload"]) for sent in births)
     zigbee = json.dumps({"temperature": 11.5, "linkquality": 80, "last_seen": "2026-09-21T14:13:00Z"}).encode()
-    uplink = json.dumps({"deviceInfo": {"devEui": "24E1"}, "fPort": 2, "data": "DPYBAAD//wAA"}).encode()
+    uplink = json.dumps({"deviceInfo": {"devEui": "AB8"}, "fPort": 2, "data": "DPYBAAD//wAA"}).encode()
     sent = [
         ("tele/pond/SENSOR", tasmota(-127)),
         ("tele/pond/SENSOR", tasmota(12.5)),

@@ -17,11 +17,11 @@ from tests.support.mosquitto import Mosquitto
 pytestmark = pytest.mark.broker
 
 TOPICS = {
-    "tele/pond/SENSOR": b'{"Time":"2026-01-01T00:00:00","DS18B20":{"Id":"A1","Temperature":12.5},"TempUnit":"C"}',
+    "tele/pond/SENSOR": b'{"Time":"2026-01-01T00:00:00","DS18B20":{"Id":"3C01","Temperature":12.5},"TempUnit":"C"}',
     "tele/pond/LWT": b"Online",
     "zigbee2mqtt/Becken Süd": b'{"temperature":11.5,"linkquality":80}',
     "farm/senml": b'[{"bn":"urn:dev:","n":"do","u":"mg/L","v":7.5}]',
-    "application/1/device/24e1/event/up": b'{"deviceInfo":{"devEui":"24E1"},"object":{"PH":"8.1","odd ${X}":1}}',
+    "application/1/device/a8/event/up": b'{"deviceInfo":{"devEui":"AB8"},"object":{"PH":"8.1","odd ${X}":1}}',
     "buoy/{1}": b'{"probes":[{"id":"do1","value":7.1,"unit":"mg/L"}]}',
     "tank3/oxygen": b"7.25",
     "log/lines": b"time,oxygen [mg/L]\n2026-01-01T00:00:00Z,7.1\n",
@@ -65,10 +65,10 @@ def test_a_probe_of_a_broker_writes_a_configuration_that_is_valid_as_it_is(broke
         "sparkplug",
     }  # fmt: skip
     sensors = {one["id"]: (one["type"], one["unit"]) for one in config["sensors"]}
-    assert sensors["pond_DS18B20.A1.Temperature"] == ("temperature", "degC")
+    assert sensors["pond_DS18B20.3C01.Temperature"] == ("temperature", "degC")
     assert sensors["Becken Süd_temperature"] == ("temperature", "degC")
     assert sensors["tank3.oxygen"] == ("oxygen", "mg/L")
-    assert sensors["a8_PH"] == ("ph", "pH")
+    assert sensors["ab8_PH"] == ("ph", "pH")
     for line in (
         "at_zone",
         "? which tank",

@@ -16,7 +16,7 @@ from drivers.mqtt import MqttSettings, SubscriptionSettings
 from drivers.mqtt.packets import MOST_BYTES, RETAINED, SAMPLE_BYTES, TOO_LARGE, Malformed, Received, Splitter
 from drivers.mqtt.readings import observe
 from drivers.mqtt.topics.routes import Routes
-from drivers.values import Reading, Unreadable
+from drivers.values import Doubt, Reading, Unreadable
 
 
 def varint(value: int) -> bytes:
@@ -237,11 +237,10 @@ def test_a_reading_says_what_its_message_said_and_cannot_be_changed():
         reading.value = 1.0
 
 
-def test_a_retained_message_without_a_time_is_not_taken_for_a_new_one():
+def test_a_retained_message_without_a_time_is_of_unknown_age():
     (seen, count) = readings_of(Publish(b"t/ph", b"7.1", retain=True))
-    assert count == 1
-    assert isinstance(seen[0], Unreadable)
-    assert "retained" in seen[0].reason
+    assert count == 0
+    assert (seen[0].value, seen[0].at_device, seen[0].doubt) == (7.1, False, Doubt("age_unknown", retained=True))
 
 
 def test_unreadable_messages_keep_their_place_and_a_bounded_sample():
