@@ -51,6 +51,9 @@ def _lines(answer: dict[str, Any]) -> list[str]:
     times = _times(answer)
     if times:
         lines.append(f"{'times':<8}{printable(times)}")
+    farm = _farm(answer)
+    if farm:
+        lines.append(f"{'farm':<8}{printable(farm)}")
     lines += ["", *_units(answer), *_brokers(answer), "", *_lanes(answer)]
     subscriptions = _subscriptions(answer)
     if subscriptions:
@@ -60,6 +63,25 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         rows = [[str(alert.get("alert_id", "")), _clock(alert), str(alert.get("text", ""))] for alert in alerts]
         lines += ["", *table(("ALERT", "SINCE", ""), rows)]
     return lines
+
+
+def _farm(answer: dict[str, Any]) -> str:
+    """Derived quantities without a value, calibrations that are due, events; empty if there is nothing of it."""
+    parts = []
+    farm = answer.get("farm")
+    if farm:
+        events = farm.get("events", {})
+        refused = f", {events['refused']} refused since the start" if events.get("refused") else ""
+        parts.append(f"figures of {farm.get('tanks', 0)} tanks{refused}")
+    derived = answer.get("derived", [])
+    missing = [f"{one['name']} ({one.get('reason', '')})" for one in derived if one.get("value") is None]
+    if derived:
+        parts.append(f"{len(derived) - len(missing)} of {len(derived)} derived quantities have a value")
+    parts += [f"no value of {one}" for one in missing[:_MOST_CLOCKS]]
+    overdue = [str(one["sensor_id"]) for one in answer.get("calibrations", []) if one.get("overdue")]
+    if overdue:
+        parts.append(f"calibration overdue: {', '.join(overdue)}")
+    return "; ".join(parts)
 
 
 def _ready(answer: dict[str, Any]) -> str:
