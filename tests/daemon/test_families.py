@@ -79,7 +79,7 @@ def test_values_of_all_families_become_readings_and_a_fault_is_no_alarm():
         ("spBv1.0/farm/NDATA/gw1", data),
         ("spBv1.0/farm/NBIRTH/gw1", birth),
         ("spBv1.0/farm/NDATA/gw1", data),
-        ("application/1/device/24e1/event/up", uplink),
+        ("application/1/device/a8/event/up", uplink),
         ("buoy", b'{"probes":[{"id":"p2","value":1},{"id":"p1","value":7.1,"unit":"mg/L"}]}'),
         ("buoy", b'{"probes":[{"id":"p1","value":7.0,"unit":"mg/L"},{"id":"p2","value":2}]}'),
         ("any/x", b'{"m":{"ph":7.5,"redox":{"value":210}}}'),
