@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING
 
 import pytest
@@ -200,6 +201,20 @@ async def test_a_refused_batch_is_halved_down_to_the_record_that_is_to_blame(ass
     letters = await assigned.lease(claim(Stream(Lane.LIVE, "dead-letters", 0)), 1 << 20)
     assert letters is not None
     assert '"reason":"MESSAGE_TOO_LARGE"' in values(letters)[0]
+
+
+async def test_a_half_that_is_too_large_for_the_link_is_divided_and_all_of_it_comes_out(assigned: Log) -> None:
+    """D4, L5: a batch was refused, and the link takes little at a time now."""
+    await assigned.append([envelope(secrets.token_hex(400)) for _ in range(7)])
+    whole = await assigned.lease(claim(LIVE), 1 << 20)
+    assert whole is not None
+    await assigned.cut(whole, "too large")
+    found: list[str] = []
+    while (batch := await assigned.lease(claim(LIVE, len(found), 8), 1)) is not None:
+        found += values(batch)
+        assigned.settle(batch, len(found) - batch.count)
+    assert found == values(whole)
+    assert assigned.stats().lost == {}
 
 
 async def test_a_refused_batch_of_many_blocks_is_cut_between_them(assigned: Log) -> None:

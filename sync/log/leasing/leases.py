@@ -101,7 +101,7 @@ def leased_batch(book: Book, state: StreamState) -> Batch | None:
     for block, _, _ in rows:
         if block.first not in kept:
             book.delete(lease.origin, block.first)
-    parts = [Range(lease.origin, block.first, block.first, block.records, Standing.MARKED) for block in intact]
+    parts = [Range(lease.origin, block.first, block.last, block.records, Standing.MARKED) for block in intact]
     _withdraw(book, state, parts)
     entries.lose(book, state, Missing(lease.first, lease.last, lease.records - left, "corrupt"))
     return None
@@ -162,7 +162,7 @@ def cut(book: Book, batch: Batch, reason: str) -> None:
     elif len(found) == 1:
         halves = blocks.halve(found[0], level)
         book.replace(lease.origin, found[0], halves)
-        parts = [Range(lease.origin, half.first, half.first, half.records) for half in halves]
+        parts = [Range(lease.origin, half.first, half.last, half.records) for half in halves]
     else:
         parts = _halve_blocks(lease, found)
     _withdraw(book, state, parts)
