@@ -11,11 +11,25 @@ import pytest
 from sync.log import SqliteLog
 from sync.log.commit.file import LogFile
 from sync.log.disk import aside
+from sync.log.disk.schema import MAX_NUMBER, key_of
 from sync.log.inspect.reader import LogReader
+from sync.log.leasing import leases
 from sync.log.retention import trimming
 from sync.log.salvage.wreck import Wreck
 from sync.values import Lane
-from tests.support.log import TOPIC, SetClock, collected, drain, envelopes, put_aside, running, settings, until
+from tests.support.log import (
+    LIVE,
+    TOPIC,
+    SetClock,
+    claim,
+    collected,
+    drain,
+    envelopes,
+    put_aside,
+    running,
+    settings,
+    until,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,3 +154,37 @@ async def test_a_count_in_a_file_that_was_put_aside_is_set_right_and_the_file_st
         await until(lambda: not aside.waiting(path))
         assert sorted((await collected(log))[0]) == sorted([*map(str, range(10)), "after"])
         assert log.stats().lost == {}
+
+
+@pytest.mark.parametrize("way", ["leased", "evicted"])
+async def test_blocks_side_by_side_that_say_nothing_are_one_loss_that_names_all_their_numbers(
+    tmp_path: Path, way: str
+) -> None:
+    """L5, L10. Between their numbers there are those of another stream."""
+    file = LogFile(settings(tmp_path), SetClock())
+    book = file.open()
+    book.begin()
+    book.assign_partition(TOPIC, 1)
+    for number in range(0, 40, 5):
+        book.store(Lane.LIVE, TOPIC, envelopes(*range(number, number + 5)))
+        book.store(Lane.BULK, "pictures", envelopes(number, lane=Lane.BULK, topic="pictures"))
+    origin = book.stream(Lane.LIVE, TOPIC).id
+    book.commit()
+    keys = book.connection.execute("SELECT key FROM blocks WHERE key >> 48=? ORDER BY key", (origin,)).fetchall()
+    firsts = [key & MAX_NUMBER for (key,) in keys]
+    for first in firsts[2:5]:
+        book.connection.execute("UPDATE blocks SET records='x', body=x'00' WHERE key=?", (key_of(origin, first),))
+    book.begin()
+    if way == "leased":
+        sequence = 0
+        while (batch := leases.lease(book, claim(LIVE, sequence), 1)) is not None:
+            leases.settle(book, batch, -1)
+            sequence += batch.count
+    else:
+        while trimming.trim(book, 1, going_on=True, aging=False):
+            pass
+    assert book.lost["corrupt"] == 15
+    book.commit()
+    lost = [loss for loss in book.losses.values() if loss.reason == "corrupt"]
+    assert [(loss.first, loss.last, loss.records) for loss in lost] == [(firsts[2], firsts[5] - 1, 15)]
+    file.close(clean=False)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sync.log.book.rows import first_since
 from sync.log.book.streams import Lease, Range, StreamState
 from sync.log.disk import blocks, packed
-from sync.log.disk.schema import key_of
-from sync.log.leasing import fork, restamp, sent
+from sync.log.leasing import damage, fork, restamp, sent
 from sync.log.ledger import entries
 from sync.log.ledger.entries import Missing
 from sync.log.packs import pack as packs
@@ -227,31 +226,6 @@ def hand_to_backfill(book: Book, older_than_s: float) -> int:
     return moved
 
 
-def lose_damaged(book: Book, state: StreamState, part: Range, first: int) -> None:
-    """Remove a part's first block, whose body is corrupt; if its count is too, the rest of the part says it (L5)."""
-    row = book.connection.execute(
-        "SELECT key, records, before, checksum FROM blocks WHERE key=?", (key_of(part.origin, first),)
-    ).fetchone()
-    last = _last_possible(book, part, first)
-    book.delete(part.origin, first)
-    lost = row[1] if blocks.counted(*row) else part.records - book.records_in(part.origin, first + 1, part.last)
-    lost = min(max(lost, 0), part.records)
-    state.take(part, first, lost)
-    book.touch(state)
-    entries.lose(book, state, Missing(first, max(last, first + max(lost, 1) - 1), lost, "corrupt"))
-
-
-def _last_possible(book: Book, part: Range, first: int) -> int:
-    """The last number that a damaged block may have had: a pack may have had any ahead of the next block."""
-    (beginning,) = book.connection.execute(
-        "SELECT substr(body, 1, 4) FROM blocks WHERE key=?", (key_of(part.origin, first),)
-    ).fetchone()
-    if beginning == blocks.ZSTD:
-        return first
-    following = book.next_row(part.origin, first + 1, part.last)
-    return min(part.last, book.next_number - 1) if following is None else following[0].first - 1
-
-
 def leased(book: Book, batch: Batch) -> StreamState | None:
     """The stream whose lease a batch is."""
     state = book.by_name.get((batch.claim.stream.lane.value, batch.claim.stream.topic))
@@ -284,7 +258,7 @@ def _gather(book: Book, state: StreamState, part: Range, max_bytes: int) -> list
         block, at_ms, intact = row
         if not intact:
             if not found:
-                lose_damaged(book, state, part, block.first)
+                damage.lose(book, state, part, block.first)
                 return []
             break
         alone = block.records >= _JOIN_BELOW_RECORDS or packs.is_pack(block.body)
@@ -339,7 +313,7 @@ def _pack_body(book: Book, state: StreamState, part: Range, pack: Block, max_byt
     try:
         body = packed.as_batch(pack.body, level)
     except ValueError:
-        lose_damaged(book, state, part, pack.first)
+        damage.lose(book, state, part, pack.first)
         return None
     changes = part.standing.renamed or part.standing.marked or restamp.due(book, pack)
     if not changes and (len(body) <= max_bytes or pack.records == 1):

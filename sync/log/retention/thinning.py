@@ -20,7 +20,7 @@ from sync.log.book import discards, numbers
 from sync.log.clock import Stamp
 from sync.log.disk import blocks, packed
 from sync.log.disk.schema import MAX_NUMBER, key_of
-from sync.log.leasing import restamp
+from sync.log.leasing import damage, restamp
 from sync.log.ledger import entries
 from sync.log.ledger.entries import Missing
 from sync.values import Lane, Standing
@@ -253,7 +253,7 @@ class Thinner:
             origin = minute.part.origin
             behind = book.records_before(origin, minute.damaged + 1)
             minute.unreadable += max(behind - minute.expected, 1)
-            minute.last = minute.damaged + max(behind - book.records_before(origin, minute.damaged), 1) - 1
+            minute.last = damage.last_possible(book, minute.part, minute.damaged)
         minute.aggregates = minute.folding.envelopes(minute.unreadable)
         if minute.records < _LEAST_FOLDED * len(minute.aggregates) and not minute.unreadable:
             # Too few readings a sensor for it to be worth anything.

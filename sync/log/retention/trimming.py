@@ -14,7 +14,7 @@ from sync.log.book import discards, streams
 from sync.log.clock import Stamp
 from sync.log.disk import blocks, packed
 from sync.log.disk.schema import MAX_NUMBER, PAGE_BYTES, key_of
-from sync.log.leasing import leases
+from sync.log.leasing import damage
 from sync.log.ledger import entries
 from sync.log.ledger.entries import Missing
 from sync.log.packs import pack as packs
@@ -172,7 +172,7 @@ def _evict(book: Book, oldest_ms: int, *, over: bool) -> bool:
         state.take(part, last, row[1])
         _lose(book, state, Missing(first, last, row[1], reason, (part.origin, row[2])))
     else:
-        leases.lose_damaged(book, state, part, row[0] & MAX_NUMBER)
+        damage.lose(book, state, part, row[0] & MAX_NUMBER)
     streams.refresh_oldest(book.connection, state, book.timeline)
     return True
 
