@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from agent.app.health import ahead
-from agent.events import Minutes
+from agent.events import NUMBERS, Minutes
 from sync.log import LogSettings, MemoryLog, SqliteLog
 from sync.log.retention.forecast import Basis, forecast
+from sync.log.retention.packing import Packing
 from sync.values import Envelope, Lane
 from tests.support.days import MovedClock, live_through
 from tests.support.log import LIVE, SetClock, bulky, claim, running, settings
+from tests.support.site import PART, Site
 
 MIB = 1024**2
 
@@ -86,7 +88,7 @@ def five_fields(number: int) -> Envelope:
 
 
 @pytest.mark.parametrize(("per_commit", "days"), [(40, 3.0), (1, None)])
-async def test_the_shipped_configuration_promises_no_more_than_the_log_forecasts(
+async def test_before_anything_is_packed_the_log_forecasts_the_days_that_blocks_would_last(
     per_commit: int, days: float | None
 ) -> None:
     """At 200 readings a second in the shipped 2 GiB; what is said after two minutes holds after twenty."""
@@ -101,8 +103,24 @@ async def test_the_shipped_configuration_promises_no_more_than_the_log_forecasts
     assert said[0] == pytest.approx(said[-1], rel=0.25), said
     if days is not None:
         assert days <= said[-1] * 7 / 8 < days + 1
-        shipped = (Path(__file__).parents[2] / "config.yaml").read_text()
-        assert "2 GiB: three days of outage at 200 readings a second" in shipped
+
+
+async def test_the_shipped_configuration_promises_no_more_than_the_log_forecasts() -> None:
+    """At 200 readings a second in the shipped 2 GiB: what comes in counts as it will be kept once it is packed."""
+    log, clock = a_log(2 * 1024**3)
+    log._engine.packing = Packing(NUMBERS, 60.0, threads=False)
+    site = Site()
+    for part in range(14):
+        envelopes = site.envelopes(part)
+        for begun in range(0, PART, 40):
+            clock.ahead_ms += 200
+            await log.append(envelopes[begun : begun + 40])
+    log._engine._measured_ms = None
+    await log.append(site.envelopes(14)[:40])
+    await log.append(site.envelopes(14)[:40])
+    assert log.stats().forecast.full_s[Lane.LIVE] / 86_400 > 40
+    shipped = (Path(__file__).parents[2] / "config.yaml").read_text()
+    assert "2 GiB: forty days of outage at 200 readings a second" in shipped
 
 
 def test_bulk_goes_first_then_telemetry_and_alerts_last_and_what_never_comes_in_is_never_full() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from sync.log.disk import blocks
@@ -26,7 +27,9 @@ LEAST_MS: Final = 60_000
 """What was measured for a shorter time says nothing yet."""
 _WINDOW_MS: Final = 300_000
 _EVERY_MS: Final = 10_000
-_SAMPLES: Final = 8
+_WHOLE: Final = 128
+_SAMPLES: Final = (16, 32, 48, 64, 80, 96, 112, 120, 124, 126, 127)
+"""Where a stream's blocks are looked at, of so many parts; more closely where they are new."""
 EMPTY_BYTES: Final = 17 * 1024
 """What a log without records takes of its file: no record's share."""
 _TELEMETRY: Final = (Lane.LIVE, Lane.BACKFILL)
@@ -84,10 +87,13 @@ def measured(book: Book, used_bytes: int) -> Sizes:
         if rows[0] is None:
             continue
         first, behind = rows[0][0], book.next_number
-        rows += [_row(book, state.id, first + (behind - first) * part // _SAMPLES) for part in range(1, _SAMPLES)]
-        found = [row for row in rows if row is not None]
-        means[state.id] = sum(row[3] for row in found) / max(sum(row[1] for row in found), 1)
-        held += means[state.id] * (state.end - rows[0][2])
+        rows += [_row(book, state.id, first + (behind - first) * part // _WHOLE) for part in _SAMPLES]
+        found = sorted({row for row in rows if row is not None})
+        # Each stands for what lies between it and the next: old blocks are packed, the newest are not.
+        spans = [after[2] - row[2] for row, after in pairwise(found)] + [state.end - found[-1][2]]
+        bytes_held = sum(row[3] / row[1] * span for row, span in zip(found, spans, strict=True))
+        means[state.id] = bytes_held / max(state.end - found[0][2], 1)
+        held += bytes_held
     scale = max(used_bytes - EMPTY_BYTES, held) / held if held else 1.0
     records: Counter[Lane] = Counter()
     total: dict[Lane, float] = {}
