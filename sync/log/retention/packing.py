@@ -42,6 +42,8 @@ SPAN_MS: Final = 900_000
 """So much time a pack holds at most: it ages, and is removed, as a whole."""
 _MOST_BLOCKS: Final = 1_000
 """In one pack: they are removed in one commit."""
+_LEAST_ROWS: Final = 200
+"""Looked at in a slice at least, so that a slow machine gets on too."""
 _REST: Final = 1.0
 _REST_FOR_HISTORY: Final = 20.0
 _AGAIN_S: Final = 600.0
@@ -183,8 +185,8 @@ class Packing:
         parts = parts_of(book, state.id)
         carrying = receipts.oldest_number(book.connection, state.id)
         rows: list[_Row] = []
-        for row in _rows(book, state.id, self._at.get(state.id, 0)):
-            if time.monotonic() >= until_s and not rows:
+        for looked_at, row in enumerate(_rows(book, state.id, self._at.get(state.id, 0))):
+            if looked_at >= _LEAST_ROWS and not rows and time.monotonic() >= until_s:
                 break
             young = book.timeline.taken_ms(row.taken) > old_ms or (row.carries and row.number >= carrying)
             if young:
