@@ -58,7 +58,7 @@ async def test_a_broker_that_names_no_log_end_cannot_be_asked_and_that_is_said_o
         assert answer.may_not_read
         assert "does not answer EpochEnd" not in answer.reason
         assert "does not answer OffsetForLeaderEpoch" in answer.reason
-    assert len([record for record in caplog.records if "cannot be asked" in record.message]) == 1
+    assert len([record for record in caplog.records if "cannot be looked up" in record.message]) == 1
 
 
 async def test_a_broker_that_lists_no_producers_is_read_instead(relay, sink, topic):

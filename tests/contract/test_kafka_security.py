@@ -99,14 +99,14 @@ async def test_a_port_without_a_login_names_the_field(secured, kafka):
 
 @pytest.mark.parametrize("security", ["ssl", "sasl_ssl"])
 async def test_tls_to_a_port_without_is_said_with_its_cure(secured, kafka, security):
-    with pytest.raises(Unreachable, match=r"is that a port without TLS \(then kafka.security") as fault:
+    with pytest.raises(Unreachable, match=r"if that port has no TLS, set kafka.security") as fault:
         await first_answer(replace(secured, brokers=(kafka.bootstrap,), security=security))
     assert "Error" not in fault.value.reason
 
 
 async def test_no_tls_to_a_port_with_it_is_said_with_its_cure(secured):
     plain = KafkaSettings(secured.brokers, connect_timeout_s=5.0)
-    with pytest.raises(Unreachable, match="does that port want TLS or a login"):
+    with pytest.raises(Unreachable, match="whether it needs TLS or a login"):
         await first_answer(plain)
 
 

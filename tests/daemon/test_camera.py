@@ -207,7 +207,7 @@ async def test_a_capture_that_lives_but_hands_nothing_over_is_killed(tmp_path, m
     camera = driver(clips.write(tmp_path / "clip.avi", 40), loop=True, heartbeat_timeout_s=1)
     error = await ended(asyncio.create_task(camera.run(Viewer().emit)))
     assert isinstance(error, NotReady)
-    assert "handed nothing over" in error.reason
+    assert "delivered none" in error.reason
     assert camera.stats.kills == 1
 
 
@@ -259,7 +259,7 @@ async def test_an_address_that_takes_connections_and_says_nothing_is_given_up():
         camera = driver(f"rtsp://127.0.0.1:{mute.getsockname()[1]}/live", heartbeat_timeout_s=0.5)
         error = await ended(asyncio.create_task(camera.run(Viewer().emit)))
     assert isinstance(error, NotReady)
-    assert "gives no video" in error.reason or "does not open" in error.reason
+    assert "gives no video" in error.reason or "not open after" in error.reason
 
 
 PARENT = """

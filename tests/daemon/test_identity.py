@@ -209,7 +209,7 @@ def test_a_second_daemon_on_one_log_stops_and_says_why(kafka):
 
         with Daemon(same_log) as second:
             assert second.start().wait() == 1
-            assert f"another daemon (process {farm.daemon.pid}) has the log" in second.output
+            assert f"another daemon (process {farm.daemon.pid}) uses the log" in second.output
             assert "Traceback" not in second.output
         assert farm.daemon.running
         assert farm.daemon.stop() == 0

@@ -82,7 +82,7 @@ def test_a_cluster_that_refuses_the_codec_loses_nothing_and_another_codec_sends_
         said = listener.wait_for_alarm("kafka/farm-alerts", timeout_s=LONG_S)[1]["text"]
         assert "UnsupportedCompressionType (76)" in said
         assert "set kafka.compression" in said
-        assert "sensor-data is not taken: UnsupportedCompressionType (76)" in daemon.output
+        assert "Kafka does not accept sensor-data: UnsupportedCompressionType (76)" in daemon.output
         assert "kafka.compression: UnsupportedCompressionType (76)" in made.uplink()
         assert daemon.total("tidegate_log_dead_letters") == 0
         assert daemon.total("tidegate_dropped_total", what="record") == 0

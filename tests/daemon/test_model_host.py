@@ -84,7 +84,7 @@ def test_an_image_that_does_not_lie_in_the_memory_is_refused(host, tmp_path):
         with pytest.raises(ValueError, match="no image of"):
             model.predict_shared(memory.fd, offset, height, width)
     os.close(memory.fd)
-    with pytest.raises(ValueError, match="no open file descriptor"):
+    with pytest.raises(ValueError, match="not an open file descriptor"):
         model.predict_shared(memory.fd, 0, 1, 1)
     assert host.restarts == 0
 
@@ -236,7 +236,7 @@ def test_a_model_that_keeps_killing_the_process_is_told_from_bad_luck(tmp_path):
 def test_a_model_of_another_kind_is_refused_by_what_it_is(host, tmp_path, make, reason):
     with pytest.raises(Misconfigured, match=reason) as refused:
         host.load("other", make(tmp_path))
-    assert "no detector that this agent can read" in refused.value.reason
+    assert "this agent cannot use the file as a detector" in refused.value.reason
     assert refused.value.hint
     assert host.restarts == 0
 

@@ -28,24 +28,24 @@ MISTAKES = {
     "missing key": (
         "  site: site_001\n",
         "",
-        "c.yaml:1: gateway.site: is missing (hint: the farm site on which it stands)",
+        "c.yaml:1: gateway.site: is missing (hint: the farm site)",
     ),
     "key without a value": (
         "site: site_001",
         "site:",
-        "c.yaml:3: gateway.site: is empty (hint: the farm site on which it stands)",
+        "c.yaml:3: gateway.site: is empty (hint: the farm site)",
     ),
     "wrong type": (
         "    fps: 5",
         "    fps: fast",
-        "c.yaml:26: cameras[0].fps: must be a number, not fast (hint: at most so many frames a second are looked at)",
+        "c.yaml:26: cameras[0].fps: must be a number, not fast (hint: most frames a second to process)",
     ),
     "no whole number": (
         "    local: true",
         "    local: true\n    keepalive_s: 3.5",
         (
             "c.yaml:9: mqtt[0].keepalive_s: must be a whole number, not 3.5 "
-            "(hint: how soon a dead connection is noticed)"
+            "(hint: MQTT keepalive: how soon a dead connection is noticed)"
         ),
     ),
     "no number at all": (
@@ -79,10 +79,7 @@ MISTAKES = {
     "out of range": (
         "    fps: 5",
         "    fps: 500",
-        (
-            "c.yaml:26: cameras[0].fps: must be at most 120, not 500 "
-            "(hint: at most so many frames a second are looked at)"
-        ),
+        ("c.yaml:26: cameras[0].fps: must be at most 120, not 500 (hint: most frames a second to process)"),
     ),
     "none of the choices": (
         "qos: 1",
@@ -124,7 +121,7 @@ MISTAKES = {
     "no broker": (
         "[127.0.0.1:9092]",
         "[]",
-        "c.yaml:5: kafka.brokers: needs at least one entry (hint: where to ask first, each host:port)",
+        "c.yaml:5: kafka.brokers: needs at least one entry (hint: bootstrap brokers, each host:port)",
     ),
     "two equal keys": (
         "    fps: 5",

@@ -59,4 +59,4 @@ async def test_amqtt_sends_nothing_again_and_marks_its_queue_as_retained(tmp_pat
     assert (found.kept, found.again, found.queued, found.retained) == (True, 0, 8, 8)
     again, retain = again_lines(found, told=True)
     assert (again.well, retain.well) == (False, True)
-    assert "sends only 0 of 8 messages again" in again.text
+    assert "redelivers only 0 of 8 unacknowledged messages" in again.text
