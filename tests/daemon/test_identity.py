@@ -136,7 +136,7 @@ def test_what_a_restored_log_holds_waits_while_fresh_readings_flow_until_it_is_d
         farm.daemon.start().until_ready()
         farm.daemon.until(lambda: waiting(farm) == held, "still holding what waits")
         assert tidegate(farm, "discard") == f"{held} records were discarded\n"
-        assert tidegate(farm, "discard") == "nothing waits\n"
+        assert tidegate(farm, "discard") == "no records are held\n"
         farm.daemon.until(lambda: events(farm, "records_lost"), "telling the loss")
         lost = [event["data"] for event in events(farm, "records_lost")]
         assert sum(loss["count"] for loss in lost) == held
