@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 BANNED = {
     r"where there (?:is|are|was|were) no\b": "if there is no",
-    r"\b(?:is|was) none\b(?! of)": "is not, there is no",
+    r"(?<!there )\b(?:is|was) none\b(?! of)": "is not",
     r"\banew\b": "again",
     r"\bnoise\b": "corrupt data (docs/GLOSSARY.md)",
     r"\bstands? (?:beside|in the (?:log|topic)|in Kafka|on disk|there|twice|unacknowledged)\b": "is",
