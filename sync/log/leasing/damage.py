@@ -25,20 +25,20 @@ def lose(book: Book, state: StreamState, part: Range, first: int) -> None:
     ).fetchone()
     counted = blocks.counted(*row)
     gone = [first] if counted else _uncounted(book, part, first)
-    last = last_possible(book, part, gone[-1])
-    for number in gone:
-        book.delete(part.origin, number)
     lost = row[1] if counted else part.records - book.records_in(part.origin, gone[-1] + 1, part.last)
     lost = min(max(lost, 0), part.records)
+    last = last_possible(book, part, gone[-1], lost - len(gone) + 1)
+    for number in gone:
+        book.delete(part.origin, number)
     state.take(part, gone[-1], lost)
     book.touch(state)
     entries.lose(book, state, Missing(first, last, lost, "corrupt"))
 
 
-def last_possible(book: Book, part: Range, number: int) -> int:
-    """The last number that a corrupt block may have had: any ahead of the next block, if its row does not say it.
+def last_possible(book: Book, part: Range, number: int, most: int) -> int:
+    """The last number that a corrupt block of at most so many records may have had.
 
-    The row of a pack does not: between its numbers there may be those of other streams.
+    What may have been a pack may have had any ahead of the next block: between its numbers there may be others.
     """
     *counts, beginning = book.connection.execute(
         "SELECT key, records, before, checksum, substr(body, 1, 4) FROM blocks WHERE key=?",
@@ -47,7 +47,8 @@ def last_possible(book: Book, part: Range, number: int) -> int:
     if blocks.counted(*counts) and beginning == blocks.ZSTD:
         return number + int(counts[1]) - 1
     following = book.next_row(part.origin, number + 1, part.last)
-    return min(part.last, book.next_number - 1) if following is None else following[0].first - 1
+    last = min(part.last, book.next_number - 1) if following is None else following[0].first - 1
+    return min(last, number + max(most, 1) - 1) if beginning == blocks.ZSTD else last
 
 
 def _uncounted(book: Book, part: Range, first: int) -> list[int]:

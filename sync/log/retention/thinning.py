@@ -81,7 +81,7 @@ class _Wish:
 
 
 class Thinner:
-    """Thins while it is `pressing`, or while somebody thin_requests for a smaller backlog. On the writer's thread."""
+    """Thins while it is `pressing`, or while somebody wishes for a smaller backlog. On the writer's thread."""
 
     def __init__(self, fold: Fold | None) -> None:
         self.pressing = False
@@ -252,8 +252,9 @@ class Thinner:
             # The minute ends in damage: how many records that were, the next block says.
             origin = minute.part.origin
             behind = book.records_before(origin, minute.damaged + 1)
-            minute.unreadable += max(behind - minute.expected, 1)
-            minute.last = damage.last_possible(book, minute.part, minute.damaged)
+            ending = max(behind - minute.expected, 1)
+            minute.unreadable += ending
+            minute.last = damage.last_possible(book, minute.part, minute.damaged, ending)
         minute.aggregates = minute.folding.envelopes(minute.unreadable)
         if minute.records < _LEAST_FOLDED * len(minute.aggregates) and not minute.unreadable:
             # Too few readings a sensor for it to be worth anything.
