@@ -157,6 +157,21 @@ def test_inside_a_package_with_rooms_imports_point_down(package, rooms):
     complain(offences)
 
 
+def test_no_files_of_the_log_import_each_other_in_a_circle():
+    """Types included: a circle of types is a circle to whoever reads it."""
+    modules = {".".join(file.with_suffix("").parts) for file in sources("sync/log") if file.stem != "__init__"}
+    left: dict[str, set[str]] = {module: set() for module in modules}
+    for found in IMPORTS:
+        importer = ".".join(found.file.with_suffix("").parts)
+        if importer in left:
+            # `from room import file` and `from room.file import name`.
+            left[importer] |= {found.target, found.target.rpartition(".")[0]} & modules
+    while free := [module for module, imported in left.items() if not imported & set(left)]:
+        for module in free:
+            del left[module]
+    complain([f"{module} imports {', '.join(imported & set(left))}" for module, imported in sorted(left.items())])
+
+
 def test_models_know_no_event_loop():
     complain([str(found) for found in IMPORTS if found.file.parts[0] == "models" and found.top == "asyncio"])
 

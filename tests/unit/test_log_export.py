@@ -16,11 +16,11 @@ import pytest
 
 from agent.events import Minutes
 from sync.log import SqliteLog
-from sync.log.book import discards
 from sync.log.commit.file import LogFile
 from sync.log.inspect import export
 from sync.log.inspect.export import Selection
 from sync.log.inspect.reader import LogReader
+from sync.log.retention import discards
 from sync.values import Lane, NotReady
 from tests.support.days import MovedClock, live_through
 from tests.support.log import LIVE, TOPIC, SetClock, bulky, claim, envelope, envelopes, running, settings, until

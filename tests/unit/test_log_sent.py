@@ -9,7 +9,7 @@ import pytest
 
 from agent.events import Minutes
 from sync.log import LogSettings, MemoryLog
-from sync.log.book import discards
+from sync.log.retention import discards
 from sync.log.retention.thinning import pending_bytes
 from sync.values import Batch, Lane, Stream
 from tests.support.days import Centre, MovedClock, live_through

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka.partitioner import murmur2
 
-from sync.log.book import discards, lineage, losses, receipts, rows, streams
+from sync.log.book import lineage, losses, receipts, rows, streams
 from sync.log.book.streams import StreamState
 from sync.log.clock import UNSYNCHRONISED, Stamp, Timeline
 from sync.log.disk import blocks
@@ -112,7 +112,7 @@ class Book:
         self.cursors = {name: value for name, value in kept if isinstance(value, int)}
         self.dead_letters = losses.count_dead_letters(self.connection)
         self.spanned = cell("SELECT EXISTS(SELECT 1 FROM spans)").fetchone()[0] == 1
-        self.discards = discards.load(self.connection)
+        self.discards = rows.discarded(self.connection)
         self.growing.clear()
         self.losses, self.unreadable_losses = losses.load(self.connection)
 

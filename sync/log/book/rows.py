@@ -106,6 +106,11 @@ def first_since(
     return behind[0] & MAX_NUMBER if behind else next_number
 
 
+def discarded(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    """The keys of blocks that only wait to be removed (sync/log/retention/discards.py), from and to."""
+    return list(connection.execute("SELECT first_key, last_key FROM discards"))
+
+
 def _read(row: tuple[Any, ...], timeline: Timeline) -> tuple[Block, int, bool]:
     """A row as it is on the disk; if a field is not even of its type, the block is not intact."""
     key, records, body, checksum, *stamp = row

@@ -9,7 +9,7 @@ is the highest number that was given out when a stream's row was last written, w
 its `checksum` is over the row and over the stream's rows in `ranges` and `sent`.
 `spans` says of blocks, from a number on, under which log's numbers their records go (sync/log/book/numbers.py);
 `reported` is the number of the event that told an entry of the ledger, 0 while none did;
-`discards` holds the blocks that are no longer pending and only wait to be removed (sync/log/retention/thinning.py).
+`discards` holds the blocks that are no longer pending and only wait to be removed (sync/log/retention/discards.py).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sync.log.book import discards, streams
+from sync.log.book import rows, streams
 from sync.log.disk import blocks, packed
 from sync.log.disk.schema import MAX_NUMBER, NUMBER_BITS, key_of
 from sync.log.packs import pack as packs
@@ -77,7 +77,7 @@ class Standings:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.streams = streams.load(connection)
-        self._discards = discards.load(connection)
+        self._discards = rows.discarded(connection)
 
     def chosen(self, lane: Lane | None, topic: str | None) -> list[int]:
         """The streams of a lane and a topic; `lane` is the one that records came in by."""

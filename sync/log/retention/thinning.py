@@ -16,13 +16,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from sync.log.answers import Answer
-from sync.log.book import discards, numbers
+from sync.log.book import numbers
 from sync.log.clock import Stamp
 from sync.log.disk import blocks, packed
 from sync.log.disk.schema import MAX_NUMBER, key_of
 from sync.log.leasing import damage, restamp
 from sync.log.ledger import entries
 from sync.log.ledger.entries import Missing
+from sync.log.retention import discards
 from sync.values import Lane, Standing
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from sync.log.book import discards, streams
+from sync.log.book import streams
 from sync.log.clock import Stamp
 from sync.log.disk import blocks, packed
 from sync.log.disk.schema import MAX_NUMBER, PAGE_BYTES, key_of
@@ -18,6 +18,7 @@ from sync.log.leasing import damage
 from sync.log.ledger import entries
 from sync.log.ledger.entries import Missing
 from sync.log.packs import pack as packs
+from sync.log.retention import discards
 from sync.log.retention.forecast import THIN_AT
 from sync.values import Lane, Standing
 

@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING
 from sync.log.disk.schema import key_of
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from sync.log.book.content import Book
-
-
-def load(connection: sqlite3.Connection) -> list[tuple[int, int]]:
-    """The keys of blocks that wait to be removed, from and to."""
-    return list(connection.execute("SELECT first_key, last_key FROM discards"))
 
 
 def add(book: Book, origin: int, first: int, last: int) -> None:
