@@ -111,7 +111,8 @@ class Intake:
         """Judge and log a batch of readings and unreadable messages (drivers.Emit)."""
         if isinstance(batch, Receipted):
             # In the log already; but whether its alarm was heard nobody knows.
-            self._judge([seen for seen in batch.earlier if type(seen) is Reading], datetime.now(UTC))
+            earlier = [seen for seen in batch.earlier if type(seen) is Reading]
+            self._judge(earlier if self.water is None else self.water.calibrated(earlier), datetime.now(UTC))
             if batch.receipt is not None:
                 self._owed.append(batch.receipt)
         readings = [seen for seen in batch if type(seen) is Reading]
