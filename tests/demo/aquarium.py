@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +38,14 @@ def minutes() -> Iterator[list[tuple[str, str]]]:
                 if column in row
             ]
             # The data has no oxygen: a made-up probe, so that a saturation can be derived.
-            yield [*messages, ("farm/site_001/tank_001/oxygen", f"{OXYGEN_MG_PER_L:g}")]
+            yield [*messages, ("farm/site_001/tank_001/oxygen", f"{OXYGEN_MG_PER_L:g}"), _zigbee(rows[-1])]
+
+
+def _zigbee(row: dict[str, str]) -> tuple[str, str]:
+    """The temperature once more, as Zigbee2MQTT publishes it: all that it knows of a device, with a time."""
+    seen = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    known = {"temperature": float(row["Temperature"]), "battery": 97, "linkquality": 84, "last_seen": seen}
+    return "zigbee2mqtt/tank_002_deep", json.dumps(known)
 
 
 class Aquarium(threading.Thread):
