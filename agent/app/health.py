@@ -164,6 +164,8 @@ def subscription(connection: str, topic: str, tally: Tally) -> dict[str, Any]:
         "topic": topic,
         "readings": tally.readings,
         "unreadable": tally.unreadable,
+        "left_out": tally.others,
+        "repeated": tally.repeated,
         "newest_unreadable": None
         if newest is None
         else {"topic": newest.topic, "reason": newest.reason, "sample": newest.sample, "at": newest.at.isoformat()},

@@ -229,8 +229,10 @@ def _subscriptions(answer: dict[str, Any]) -> list[str]:
         name = f"mqtt:{one.get('connection', '?')} {one.get('topic') or '(matches no subscription)'}"
         newest = one.get("newest_unreadable")
         why = f"{newest.get('topic', '?')}: {newest.get('reason', '?')}" if newest else ""
-        rows.append([name, f"{one.get('readings', 0):,}", f"{one.get('unreadable', 0):,}", why])
-    return table(("SUBSCRIPTION", "READINGS", "UNREADABLE", "NEWEST UNREADABLE"), rows, right=(1, 2)) if rows else []
+        counts = [f"{one.get(key, 0):,}" for key in ("readings", "unreadable", "left_out", "repeated")]
+        rows.append([name, *counts, why])
+    titles = ("SUBSCRIPTION", "READINGS", "UNREADABLE", "LEFT OUT", "REPEATED", "NEWEST UNREADABLE")
+    return table(titles, rows, right=(1, 2, 3, 4)) if rows else []
 
 
 def _brokers(answer: dict[str, Any]) -> list[str]:

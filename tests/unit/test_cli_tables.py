@@ -16,16 +16,18 @@ def test_each_subscription_says_what_it_brought_and_why_the_newest_message_was_n
             "topic": topic,
             "readings": readings,
             "unreadable": unreadable,
+            "left_out": 7,
+            "repeated": 0,
             "newest_unreadable": newest if unreadable else None,
         }
         for topic, readings, unreadable in (("a/{tank}/#", 12_000, 40), ("b/#", 3, 0), ("", 0, 1))
     ]
     _, first, second, unmatched = _subscriptions({"subscriptions": subscriptions})
-    assert first.split(maxsplit=4) == [
-        *("mqtt:barge", "a/{tank}/#", "12,000", "40"),
+    assert first.split(maxsplit=6) == [
+        *("mqtt:barge", "a/{tank}/#", "12,000", "40", "7", "0"),
         "farm/t9/oxygen: the time in t is out of range",
     ]
-    assert second.split() == ["mqtt:barge", "b/#", "3", "0"]
+    assert second.split() == ["mqtt:barge", "b/#", "3", "0", "7", "0"]
     assert unmatched.startswith("mqtt:barge (matches no subscription)")
     assert _subscriptions({}) == []
 

@@ -245,8 +245,9 @@ def _measured(
     if metric.at_ms is not None:
         at = time_from(metric.at_ms)
     if not name:
-        reason = "its alias is not known yet" if metric.alias is not None else "a metric has neither name nor alias"
-        yield Measurement(device, "" if metric.alias is None else f"alias {metric.alias}", None, None, at, reason)
+        unknown = "the alias of a metric is not known before the node's next birth"
+        reason = "a metric has neither name nor alias" if metric.alias is None else unknown
+        yield Measurement(device, "", None, None, at, reason)
     elif metric.datatype == _TEMPLATE or metric.held == 18:
         if depth >= _DEEPEST or not isinstance(metric.content, bytes):
             yield Measurement(device, name, None, None, at, "it is a template that is nested too deep, or is broken")
