@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from drivers.mqtt.codecs.sentinels import FAULT, MAKERS, SUSPECT, verdict
+from drivers.mqtt.codecs.sentinels import _EDGES, FAULT, MAKERS, SUSPECT, plain, verdict
 
 FLOAT32 = struct.unpack("<f", struct.pack("<f", 327.67))[0]
 
@@ -56,3 +56,17 @@ def test_a_sentinel_holds_for_who_sends_it_or_where_it_cannot_be_a_value(value, 
 def test_each_kind_of_device_has_sentinels_of_its_own(maker):
     for number in MAKERS[maker]:
         assert verdict(number, "anything", "", maker=maker) == FAULT
+
+
+_NUMBERS = [*_EDGES, *(number for numbers in MAKERS.values() for number in numbers), 85.0, 185.0, -196.6, 6551.0]
+
+
+@pytest.mark.parametrize("maker", ["", *MAKERS])
+def test_a_number_that_is_plain_at_one_look_stands_for_a_value_whatever_sent_it(maker):
+    near = [number * (1 + off) for number in _NUMBERS for off in (-3e-6, -9e-7, 0.0, 9e-7, 3e-6)]
+    taken = [value for value in near if plain(value)]
+    assert {1.0, 7.6, 25_000.0} <= {*filter(plain, (1.0, 7.6, 25_000.0))}
+    for kind, unit in (("temperature", "degC"), ("temperature", "degF"), ("ph", "pH"), ("count", "1")):
+        for first in (True, False):
+            for value in taken:
+                assert not verdict(value, kind, unit, maker=maker, first=first, bounds=(-1.0, 1.0))

@@ -6,6 +6,7 @@ it may be a real value (85 % of oxygen, 655 uS/cm): then it is only suspect, and
 
 from __future__ import annotations
 
+from bisect import bisect
 from typing import Final
 
 FAULT: Final = "sensor fault"
@@ -69,6 +70,27 @@ _TEMPERATURES: Final = frozenset({"degC", "degF", "K"})
 # A DS18B20 whose driver turns its answers into Fahrenheit.
 _FAULT_BY_UNIT: Final = {"degF": -196.6}
 _POWER_UP_BY_UNIT: Final = {"degF": 185.0}
+
+
+def _edges() -> list[float]:
+    """Where stretches of numbers begin and end outside of which no number stands for no value; sorted, apart."""
+    alone = {*_ANYWHERE, -127.0, _POWER_UP, *_FAULT_BY_UNIT.values(), *_POWER_UP_BY_UNIT.values()}
+    stretches = [_SIGN_LOST, *((number, number) for number in alone)]
+    edges: list[float] = []
+    for low, high in sorted((low - 2 * _NEAR * abs(low), high + 2 * _NEAR * abs(high)) for low, high in stretches):
+        if edges and low <= edges[-1]:
+            edges[-1] = max(edges[-1], high)
+        else:
+            edges += (low, high)
+    return edges
+
+
+_EDGES: Final = _edges()
+
+
+def plain(value: float) -> bool:
+    """Whether a number stands for a value whatever sent it, by one look; a configuration may add numbers."""
+    return not bisect(_EDGES, value) & 1
 
 
 def range_of(sensor_type: str, unit: str) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from drivers.mqtt.codecs import Unread
-from drivers.mqtt.codecs.sentinels import FAULT, is_temperature, verdict
+from drivers.mqtt.codecs.sentinels import FAULT, is_temperature, plain, verdict
 from drivers.mqtt.packets import MOST_BYTES
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ class Guard:
         Raises:
             Unread: it does.
         """
+        if plain(value) and not self.sentinels:
+            return
         first = self.seen_ns is None or now_ns - self.seen_ns > _GAP_NS
         meant = verdict(
             value,
