@@ -211,9 +211,12 @@ class Intake:
     def _count(self, readings: Sequence[Reading]) -> None:
         self.stats.readings += len(readings)
         by_type = self.stats.by_type
-        for kind, count in Counter(map(_sensor_type, readings)).items():
-            known = kind if kind in by_type or len(by_type) < _MOST_TYPES else "other"
-            by_type[known] = by_type.get(known, 0) + count
+        for kind in map(_sensor_type, readings):
+            if kind in by_type:
+                by_type[kind] += 1
+            else:
+                known = kind if len(by_type) < _MOST_TYPES else "other"
+                by_type[known] = by_type.get(known, 0) + 1
 
     def _cross(self, reading: Reading, crossing: Crossing, at: datetime, note: str = "") -> None:
         over = "above" if crossing.kind == "high" else "below"
