@@ -201,6 +201,10 @@ class Backlog(LogFigures, Partitions, Protocol):
 class Log(Appender, Backlog, LogIdentity, Cursors, Protocol):
     """The outbox in all its roles. Everything that leaves the gateway is in it first."""
 
+    @property
+    def clock_trusted(self) -> bool:
+        """Whether the wall clock was believed at the last commit: one of the figures, asked for with each batch."""
+
 
 class Sink(Protocol):
     """Where batches go.

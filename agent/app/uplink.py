@@ -134,7 +134,7 @@ class Uplink:
             settings.kafka,
             self.traffic,
             logins=self._logins,
-            clock_trusted=lambda: self._log.stats().clock_trusted,
+            clock_trusted=lambda: self._log.clock_trusted,
         )
         shipper = Shipper(
             self._log,

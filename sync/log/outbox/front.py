@@ -156,6 +156,11 @@ class Front(ABC):
                     self._sleepers.remove(sleeper)
         return self._figures.version
 
+    @property
+    def clock_trusted(self) -> bool:
+        """See `Log.clock_trusted`."""
+        return self._figures.stats.clock_trusted
+
     def stats(self) -> LogStats:
         """See `Log.stats`."""
         now_ms = self._clock.mono_ms()
