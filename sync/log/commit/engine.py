@@ -88,6 +88,8 @@ class Engine:
         self._version = 0
         self._aged_ms = 0
         self._waiting: frozenset[int] = frozenset()
+        self._used: int | None = None
+        """The bytes in use, if this transaction has asked for them and removed nothing since."""
 
     def opened(self, book: Book) -> None:
         """A file is open: what waits in it can be leased."""
@@ -104,6 +106,7 @@ class Engine:
             sqlite3.Error: as the disk or the file has it; the work can be given again.
         """
         self._stand(work)
+        self._used = None
         work.tried = len(work.appends)
         began_s, changes = time.monotonic(), book.connection.total_changes
         refused: list[Answer] = []
@@ -154,9 +157,13 @@ class Engine:
         if aging:
             self._aged_ms = book.mono_ms
         going_on = self.figures.trim_more
-        return trimming.trim(
-            book, self.max_bytes, going_on=going_on, aging=aging, thinner=self.thinner, short=self.short
+        used, changes = trimming.bytes_used(book), book.connection.total_changes
+        more = trimming.trim(
+            book, self.max_bytes, going_on=going_on, aging=aging, thinner=self.thinner, short=self.short, used=used
         )
+        # What is still to be written of this transaction is in pages that are there.
+        self._used = used if book.connection.total_changes == changes else None
+        return more
 
     def between(self, book: Book) -> None:
         """What can be done between commits, for one slice of time: read what is to be thinned, measure what is held.
@@ -233,6 +240,7 @@ class Engine:
         self._waiting = waiting
 
     def _publish(self, book: Book, *, trim_more: bool) -> None:
+        used, self._used = self._used, None
         depth = dict.fromkeys(Lane, 0)
         oldest: dict[Lane, int] = {}
         for state in book.streams.values():
@@ -250,7 +258,7 @@ class Engine:
                 delivered={lane: self._delivered[lane] for lane in Lane},
                 dead_letters=book.dead_letters,
                 lost=dict(self._lost),
-                bytes_used=trimming.bytes_used(book),
+                bytes_used=trimming.bytes_used(book) if used is None else used,
                 bound_bytes=self.max_bytes,
                 wal_bytes=0,
                 oldest_pending_s={},

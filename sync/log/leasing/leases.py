@@ -251,7 +251,7 @@ def _gather(book: Book, state: StreamState, part: Range, max_bytes: int) -> list
     found: list[tuple[Block, int]] = []
     total = records = 0
     at = part.first
-    while at <= part.last:
+    while at <= part.last and at < book.next_number:
         row = book.next_row(part.origin, at, part.last)
         if row is None:
             break

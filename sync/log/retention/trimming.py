@@ -56,14 +56,15 @@ def trim(
     aging: bool,
     thinner: Thinner | None = None,
     short: bool = False,
+    used: int | None = None,
 ) -> bool:
     """Remove what is too much or too old, for one slice of time; True where there is more to do.
 
     Once over the bound it goes a little below it (`going_on`), because bursts write fewer pages. What is too old goes
     only where `aging`. Where the disk is `short` of space all history goes. Nearing the bound, history makes room for
-    what can be thinned, and then it is thinned.
+    what can be thinned, and then it is thinned. `used` is what `bytes_used` says, if that was asked already.
     """
-    used = bytes_used(book)
+    used = bytes_used(book) if used is None else used
     enough = max_bytes - min(_BURST_BYTES, max_bytes // 32)
     over = used > (enough if going_on else max_bytes)
     thin_at = int(max_bytes * THIN_AT)
