@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from models.host import ModelHost
     from models.values import Prediction
 
-_GATHERED_SHARE = 0.06
-_GATHERED_MOST_S = 0.012
-"""An alarm among other readings waits so long at most, one that comes alone not at all; at 200 readings/s two or
-three are read at a time then, for less than half of the CPU."""
+_GATHERED_SHARE = 0.08
+_GATHERED_MOST_S = 0.016
+"""An alarm among other readings waits so long at most, one that comes alone not at all; at 200 readings/s three or
+four are read at a time then, for less than half of the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
