@@ -17,18 +17,6 @@ from tests.support.daemon import EXECUTABLE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LIMITED = [
-    {
-        "id": "_".join(topic.split("/")[2:]),
-        "type": topic.split("/")[3],
-        "unit": "1",
-        "tank": topic.split("/")[2],
-        "limits": {"high": 1e9},
-    }
-    for topic in rates.FIVE_FIELDS.topics
-]
-
-
 KINDS: dict[str, Callable[..., rates.Rate]] = {
     "from a waiting session": rates.waiting_session,
     "beside the publisher": rates.beside_publisher,
@@ -48,7 +36,7 @@ def main() -> None:
         for number in range(given.rounds):
             # Each goes first in turn.
             for name in sorted(trees, reverse=number % 2 == 0):
-                one = KINDS[kind](given.readings, executable=trees[name], sent=rates.FIVE_FIELDS, sensors=LIMITED)
+                one = KINDS[kind](given.readings, executable=trees[name], sent=rates.FIVE_FIELDS)
                 found[name].append(one)
                 print(
                     f"{kind}, round {number + 1}, {name}: {one.per_second:,.0f} readings/s, "

@@ -7,10 +7,12 @@ import json
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer
 
+from tests.bench.rates import FIVE_FIELDS, LIMITED
 from tests.support.disks import bound_files
 from tests.support.farm import TOPICS, Farm
 from tests.support.listener import Listener
@@ -51,8 +53,12 @@ class Steady:
 
 
 def to_kafka(seconds: float, per_second: float, commit_interval_ms: int) -> Steady:
-    """From the sensor's publish to an independent consumer, both in this process and on one clock."""
-    with Farm(log={"commit_interval_ms": commit_interval_ms}) as farm:
+    """From the sensor's publish to an independent consumer, both in this process and on one clock.
+
+    The sensors are 150 that have limits, and state their own times.
+    """
+    sections = {"subscriptions": [FIVE_FIELDS.pattern], "sensors": LIMITED}
+    with Farm(log={"commit_interval_ms": commit_interval_ms}, **sections) as farm:
         farm.kafka.create_topic("sensor-data")
         farm.daemon.start().until_ready()
         count = int(seconds * per_second) + _WARM_UP
@@ -72,13 +78,18 @@ def to_kafka(seconds: float, per_second: float, commit_interval_ms: int) -> Stea
                     cpu, since = farm.daemon.cpu_s(), time.monotonic()
                     written, body = _bytes(farm)
                 sent[number] = time.monotonic()
-                publisher.publish(number, TOPICS[number % len(TOPICS)], str(number))
+                publisher.publish(number, FIVE_FIELDS.topics[number % len(FIVE_FIELDS.topics)], _payload(number))
             used, passed = farm.daemon.cpu_s() - cpu, time.monotonic() - since
             written_after, body_after = _bytes(farm)
             consuming.join(60)
         farm.daemon.stop()
         taken = [arrived[number] - sent[number] for number in range(_WARM_UP, count)]
         return Steady(Latency.of(taken), used / passed, (written_after - written) / max(1.0, body_after - body))
+
+
+def _payload(number: int) -> str:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return FIVE_FIELDS.payload.replace("%d", str(number)).replace("%t", now)
 
 
 def alarms(count: int, per_second: float, *, disk_full: bool) -> Latency:

@@ -54,12 +54,24 @@ ONE_FIELD = Sent(
     '{"value": %d}',
     {"topic": _TOPIC, "unit": "1", "payload": {"format": "json", "value": "value"}},
 )
+"""Five sensors, without a time: what was measured before devices were asked what they send."""
 FIVE_FIELDS = Sent(
     tuple(f"farm/site/tank-{number // 5 + 1:02}/metric{number % 5}" for number in range(150)),
     '{"sensor_id": "tank-01_metric0", "sensor_type": "count", "value": %d, "tank_id": "tank-01", "ts": "%t"}',
     {"topic": _TOPIC, "unit": "1", "payload": {"format": "json", "value": "value", "at": "ts"}},
 )
-"""150 sensors, each with the device's own time."""
+"""150 sensors, each with the device's own time: what devices send."""
+LIMITED = [
+    {
+        "id": "_".join(topic.split("/")[2:]),
+        "type": topic.split("/")[3],
+        "unit": "1",
+        "tank": topic.split("/")[2],
+        "limits": {"high": 1e9},
+    }
+    for topic in FIVE_FIELDS.topics
+]
+"""All of these sensors with a limit, so that each reading is judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +97,14 @@ class Bench:
         *,
         prefix: Sequence[str] = (),
         executable: Path = EXECUTABLE,
-        sent: Sent = ONE_FIELD,
+        sent: Sent = FIVE_FIELDS,
         **sections: object,
     ) -> None:
         self._stack = ExitStack()
         self._prefix = prefix
         self._executable = executable
         self.sent = sent
-        self._sections = sections
+        self._sections = {**({"sensors": LIMITED} if sent is FIVE_FIELDS else {}), **sections}
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -148,7 +160,7 @@ async def reach(bootstrap: str, topic: str, count: int, timeout_s: float) -> tup
 
 @contextmanager
 def publishing(
-    port: int, count: int, per_second: float = 0.0, sent: Sent = ONE_FIELD
+    port: int, count: int, per_second: float = 0.0, sent: Sent = FIVE_FIELDS
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The publisher of pre-encoded packets, in a process of its own, that waits for a line to begin."""
     topics = [option for topic in sent.topics for option in ("--topic", topic)]
@@ -184,8 +196,7 @@ def waiting_session(readings: int, **options: Any) -> Rate:
             begin(publisher)
             publisher.wait()
         bench.daemon.start()
-        while not _connected_to(bench.daemon.pid, bench.mosquitto.port):
-            time.sleep(0.002)
+        until_connected(bench.daemon.pid, bench.mosquitto.port)
         begun, cpu_begun = time.monotonic(), bench.daemon.cpu_s()
         ended, _ = bench.until_in_kafka(readings)
         cpu = bench.daemon.cpu_s() - cpu_begun
@@ -227,6 +238,12 @@ def drain(readings: int) -> Rate:
         bench.daemon.stop()
         found = bench.counted(readings, ended - begun, cpu)
         return replace(found, readings=readings - before)
+
+
+def until_connected(pid: int, port: int) -> None:
+    """Wait until a process has its connection to the MQTT broker."""
+    while not _connected_to(pid, port):
+        time.sleep(0.002)
 
 
 def _connected_to(pid: int, port: int) -> bool:

@@ -114,8 +114,8 @@ def _publish_packet(topic: bytes, packet_id: int, payload: bytes) -> bytes:
 def blast(port: int, count: int, *, topics: Sequence[str], payload: str, per_second: float, window: int) -> float:
     """Publish `count` packets made beforehand, at most `window` unacknowledged; seconds from first to last PUBACK.
 
-    `payload` is a template in which `%d` becomes the message's number and `%t` a time, a millisecond later for each
-    hundred from the time at which the packets are made. A rate of 0 is as fast as it goes.
+    `payload` is a template in which `%d` becomes the message's number and `%t` a time of its own, a millisecond
+    after that of the message before; the last is when the packets are made. A rate of 0 is as fast as it goes.
     """
     names = [topic.encode() for topic in topics]
     template = payload.encode()
@@ -125,7 +125,7 @@ def blast(port: int, count: int, *, topics: Sequence[str], payload: str, per_sec
         filled = template.replace(b"%d", b"%d" % number)
         if b"%t" not in filled:
             return filled
-        at = made_at + timedelta(milliseconds=number // 100)
+        at = made_at - timedelta(milliseconds=count - number)
         return filled.replace(b"%t", at.isoformat(timespec="milliseconds").encode())
 
     packets = [
