@@ -112,6 +112,7 @@ class Daemon:
             group.create_task(self.hub.certificates.run(), name="certificate-dates")
             group.create_task(self.hub.brokers.run(), name="broker-watch")
             group.create_task(self.hub.streams.run(), name="stream-watch")
+            group.create_task(self.hub.rules.run(), name="rules")
 
     async def _model_host(self) -> None:
         """Ends the models' process when the stage stops, so that a model that hangs holds nobody up."""

@@ -56,6 +56,8 @@ def _intake(hub: Hub) -> Iterator[Sample]:
         yield Sample("tidegate_at_problems_total", count, (problem,))
     for why, count in list(hub.intake.stats.not_judged.items()):
         yield Sample("tidegate_not_judged_total", count, (why,))
+    for (quality, reason), count in list(hub.judgement.counts.items()):
+        yield Sample("tidegate_doubted_readings_total", count, (quality, reason))
     yield Sample("tidegate_device_clocks_wrong", len(hub.intake.times.wrong()))
     for (source, reason), count in list(hub.intake.unreadable.counts.items()):
         yield Sample("tidegate_dropped_total", count, ("message", source, reason))

@@ -132,6 +132,10 @@ class HubHealth:
         """Send what waits of a restored or copied log, or give it up."""
         return {"records": await self._hub.own.decide(adopt=adopt)}
 
+    def acknowledge(self, alert_id: str, by: str, snooze_s: float | None) -> bool:
+        """Somebody has seen a raised alert."""
+        return self._hub.rules.acknowledge(alert_id, by, snooze_s)
+
     async def reload(self) -> dict[str, Any]:
         """Look at config.yaml again."""
         return (await self._reloads.from_file()).model_dump(mode="json")

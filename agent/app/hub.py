@@ -10,6 +10,7 @@ from agent.app.certificates import CertificateDates, TimeFloor
 from agent.app.farm import Farm
 from agent.app.guarantee import COMPACTED
 from agent.app.identity import Identity
+from agent.app.judging import judged, rule_book
 from agent.app.sources import Sources
 from agent.app.uplink import Uplink
 from agent.app.verify import refusals
@@ -30,6 +31,8 @@ from agent.pipeline import (
     brokers,
     streams,
 )
+from agent.pipeline.judging import Judgement, RuleWatch
+from agent.pipeline.judging import rules as judging_rules
 from agent.reload import Hooks, Reload, Topology
 from agent.supervisor import State, Supervisor
 from models.host import ModelHost
@@ -68,12 +71,14 @@ class Hub:
         self.encoder = Encoder(config.gateway.id, config.gateway.site)
         self.outbox = Outbox(self.log)
         self.alerts = Alerts(self.outbox, self.encoder, RaisedAlerts(config.gateway.state_dir / "alerts.json"))
+        self.judgement = Judgement(self.alerts)
         self.intake = Intake(
             self.outbox,
             self.alerts,
             self.encoder,
             self.ack_latency.observe,
             trusted=lambda: self.log.stats().clock_trusted,
+            judgement=self.judgement,
         )
         self._conditions = Conditions(self.alerts, config.gateway.site)
         self._events = GatewayEvents(self.outbox, self.encoder)
@@ -91,6 +96,9 @@ class Hub:
             self.encoder,
             config.gateway.site,
         )
+        self.rules = RuleWatch(self.judgement, self.alerts, config.gateway.site, self._connected)
+        self.judgement.at_work = self.rules.at_work
+        self.rules.also = self.intake.grade
         self.sources.session_lost = self.brokers.session_lost
         self.streams = StreamWatch(lambda: self.sources.connections, self.alerts, config.gateway.site)
         self.own = Identity(self.log, self.outbox, self.encoder, config.gateway)
@@ -121,8 +129,14 @@ class Hub:
         stats = self.log.stats()
         return stats.clock_trusted if stats.log_id else clock_synchronised(self._clock)
 
+    def _connected(self) -> dict[str, bool]:
+        return {one.name: not one.down for one in self.sources.brokers(self.supervisor.reports())}
+
     def _adopt(self, config: Config) -> None:
         logs.configure(config.logging.level, config.logging.format)
+        self.judgement.reconfigure(judged(config))
+        self.rules.reconfigure(rule_book(config))
+        self.alerts.end_others(judging_rules.KINDS, self.rules.alert_ids(), "this rule is no longer configured")
         self.farm.adopt(config)
         self.intake.reconfigure(
             [

@@ -17,6 +17,7 @@ from agent.config.document.parser import read_document
 from agent.config.problems import ConfigErrors, Problem
 from agent.config.rules.farm import look_at_farm
 from agent.config.rules.findings import Findings
+from agent.config.rules.judging import look_at_judging
 from agent.config.rules.pins import Pins, look_at_may_change
 from agent.config.rules.references import look_at_references
 from agent.config.rules.secrets import look_at_push, look_at_secrets
@@ -92,6 +93,7 @@ def parse(
     look_at_references(findings)
     look_at_wiring(findings)
     look_at_farm(findings)
+    look_at_judging(findings)
     look_at_may_change(findings)
     config = None
     try:

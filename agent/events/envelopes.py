@@ -7,15 +7,18 @@ for each reading costs more than all the rest of its way; a test holds them agai
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import orjson
 
-from agent.events.records import SCHEMAS, Quality, Severity, ce_type
+from agent.events.records import SCHEMAS, Severity, ce_type
+from agent.farm.quality import UNJUDGED, verdict_of
 from sync.values import Envelope, Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from agent.events.records import Alert, FleetReported, GatewayRun, Record, SystemEvent
     from drivers import Doubt, Frame, Reading
@@ -23,11 +26,6 @@ if TYPE_CHECKING:
 
 _JSON = b"application/json"
 _LIVE = Lane.LIVE
-_UNJUDGED = Quality.UNJUDGED.value
-_END = {
-    device: f'","at_from":"{"device" if device else "gateway"}","quality":"{_UNJUDGED}"}}'.encode()
-    for device in (True, False)
-}
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _SECOND = timedelta(seconds=1)
 _MILLISECONDS = tuple(f".{number:03}Z".encode() for number in range(1_000))
@@ -56,18 +54,22 @@ class Encoder:
         self._sensors: dict[tuple[str, ...], tuple[bytes, bytes, bytes]] = {}
         self._seconds: dict[datetime, tuple[bytes, datetime, datetime]] = {}
 
-    def readings(self, readings: Iterable[Reading]) -> list[Envelope]:
-        """Readings, on lane `live`, `unjudged`. The hot path: a body is put together of what is written already."""
+    def readings(self, readings: Iterable[Reading], doubts: Sequence[int] | None = None) -> list[Envelope]:
+        """Readings, on lane `live`. The hot path: a body is put together of what is written already.
+
+        `doubts` are those of each reading (agent.farm.quality); without them all are `unjudged`.
+        """
         envelopes: list[Envelope] = []
         append = envelopes.append
         sensors, seconds, dumps, join = self._sensors, self._seconds, orjson.dumps, b"".join
         last: datetime | None = None
         device = False
         doubt: Doubt | None = None
+        told = UNJUDGED
         version, kind, form = fixed = _FIXED["sensor-data"]
         begun = ended = _EPOCH
         date, text, end, headers = b"", b"", b"", fixed
-        for reading in readings:
+        for reading, doubted in zip(readings, repeat(UNJUDGED) if doubts is None else doubts, strict=False):
             # Taken apart at once: a look-up of each field by its name takes as long as all of this.
             sensor_id, sensor_type, value, unit, tank_id, site_id, at, at_device, _, traceparent, in_doubt = reading
             if at is not last:
@@ -77,9 +79,9 @@ class Encoder:
                     date, begun, ended = seconds.get(at.replace(microsecond=0)) or self._second(at)
                 text = date + _MILLISECONDS[at.microsecond // 1_000]
                 headers = version, kind, form, ("ce_time", text)
-            if at_device is not device or in_doubt is not doubt or not end:
-                device, doubt = at_device, in_doubt
-                end = _END[device] if doubt is None else _doubtful(device, doubt)
+            if at_device is not device or in_doubt is not doubt or doubted != told or not end:
+                device, doubt, told = at_device, in_doubt, doubted
+                end = _end(device, told) if doubt is None else _doubtful(device, doubt, told)
             sensor = sensor_id, sensor_type, unit, tank_id, site_id
             key, head, middle = sensors.get(sensor) or self._remember(sensor)
             body = join((head, dumps(value), middle, text, end))
@@ -172,11 +174,25 @@ class Encoder:
         return found
 
 
-def _doubtful(device: bool, doubt: Doubt) -> bytes:  # noqa: FBT001 - as the reading has it
+@lru_cache(maxsize=512)
+def _quality(doubts: int) -> str:
+    """The last fields of a body, by the doubts about the value."""
+    quality, reasons = verdict_of(doubts)
+    why = f',"reasons":{orjson.dumps(reasons).decode()}' if reasons else ""
+    return f',"quality":"{quality}"{why}}}'
+
+
+@lru_cache(maxsize=1_024)
+def _end(device: bool, doubts: int) -> bytes:  # noqa: FBT001 - as the reading has it
+    """The end of a body whose time is as usual."""
+    return f'","at_from":"{"device" if device else "gateway"}"{_quality(doubts)}'.encode()
+
+
+def _doubtful(device: bool, doubt: Doubt, doubts: int) -> bytes:  # noqa: FBT001 - as the reading has it
     """The end of a body whose time is unusual."""
     said = f'","at_from":"{"device" if device else "gateway"}"'
     if doubt.problem:
         said += f',"at_problem":"{doubt.problem}"'
     if doubt.received_at is not None:
         said += f',"received_at":"{timestamp(doubt.received_at)}"'
-    return f'{said},"quality":"{_UNJUDGED}"}}'.encode()
+    return f"{said}{_quality(doubts)}".encode()

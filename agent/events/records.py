@@ -57,6 +57,10 @@ AtProblem = Literal[
 """Why `at` is not the device's time (`missing` to `age_unknown`), or what is wrong with it."""
 
 
+QualityReason = Literal["range", "rate", "stuck", "spike", "noise", "drift", "neighbour"]
+"""Why a value is doubted."""
+
+
 class SensorData(Record):
     """One reading of one sensor (topic `sensor-data`)."""
 
@@ -75,6 +79,9 @@ class SensorData(Record):
         default=None, description="Receipt here, by the gateway's clock; only if `at` is by a device's clock in doubt"
     )
     quality: Quality
+    reasons: list[QualityReason] | None = Field(
+        default=None, description="Only of a value that is suspect or bad: why; see docs/WIRE.md"
+    )
 
 
 class SensorMinute(Record):
@@ -156,6 +163,8 @@ class Alert(Record):
     value: float | None = None
     unit: str | None = None
     limit: float | None = None
+    acknowledged_by: str | None = Field(default=None, description="Who has seen it, if anybody said so")
+    escalated: bool | None = Field(default=None, description="Nobody had seen it in time, so it is an alarm now")
 
 
 class SystemEventKind(StrEnum):

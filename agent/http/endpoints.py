@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from fastapi.responses import JSONResponse, Response
 
 from agent.http.farm import add_farm
@@ -44,6 +44,9 @@ class Health(Protocol):
     def decide_log(self, *, adopt: bool) -> Awaitable[dict[str, Any]]:
         """Send what waits of a restored or copied log, or give it up; how many records."""
 
+    def acknowledge(self, alert_id: str, by: str, snooze_s: float | None) -> bool:
+        """Somebody has seen a raised alert; whether there is such a one."""
+
     def reload(self) -> Awaitable[dict[str, Any]]:
         """Look at config.yaml again and say what became of it."""
 
@@ -78,6 +81,15 @@ def build_app(health: Health, *, control: bool) -> FastAPI:
         async def reload() -> JSONResponse:
             report = await health.reload()
             return JSONResponse(report, 409 if report["outcome"] == "refused" else 200)
+
+        @app.post("/alerts/acknowledge")
+        async def acknowledge(
+            alert_id: str,
+            by: Annotated[str, Query(min_length=1, max_length=64)],
+            snooze_s: Annotated[float | None, Query(gt=0, le=86_400)] = None,
+        ) -> JSONResponse:
+            found = health.acknowledge(alert_id, by, snooze_s)
+            return JSONResponse({"found": found}, 200 if found else 404)
 
         @app.post("/log/adopt")
         async def adopt() -> JSONResponse:

@@ -41,6 +41,12 @@ CATALOG: dict[str, Definition] = {
             "retained, older than one judged).",
             ("reason",),
         ),
+        Definition(
+            "tidegate_doubted_readings_total",
+            "counter",
+            "Readings judged suspect or bad; one with several reasons counts for each.",
+            ("quality", "reason"),
+        ),
         Definition("tidegate_device_clocks_wrong", "gauge", "Sensors whose device clock is known to be wrong now."),
         Definition(
             "tidegate_dropped_total",

@@ -61,12 +61,19 @@ class Alerts:
         self.publish_failures = 0
 
     def say(self, alert: Alert) -> None:
-        """Raise or clear. A state that the alert already has is not sent again."""
+        """Raise or clear. A state that the alert already has is not sent again, unless its severity is another."""
         known = self._newest.get(alert.alert_id)
-        if known is not None and known.state is alert.state:
+        if (
+            known is not None
+            and known.state is alert.state
+            and (alert.state is AlertState.CLEARED or known.severity is alert.severity or known.escalated)
+        ):
             return
         left = self._left.pop(alert.alert_id, None)
         first = known is None and left is None
+        if left is not None and alert.state is AlertState.RAISED:
+            seen = {"acknowledged_by": left.acknowledged_by, "escalated": left.escalated}
+            alert = alert.model_copy(update=seen)
         if known is None and len(self._newest) >= _MOST_ALERTS:
             self._forget_one()
         self._newest[alert.alert_id] = alert
@@ -93,6 +100,23 @@ class Alerts:
                     "limit": None,
                 }
                 self.say(alert.model_copy(update=end))
+
+    def acknowledge(self, alert_id: str, by: str) -> None:
+        """Somebody has seen a raised alert: it is sent again, saying so."""
+        self._renew(alert_id, {"acknowledged_by": by})
+
+    def escalate(self, alert_id: str) -> None:
+        """Nobody has seen a raised alert in time: it is sent again, as an alarm."""
+        self._renew(alert_id, {"severity": Severity.ALARM, "escalated": True})
+
+    def _renew(self, alert_id: str, change: dict[str, object]) -> None:
+        for alert in self.active():
+            if alert.alert_id == alert_id:
+                fresh = alert.model_copy(update=change)
+                (self._left if alert_id in self._left else self._newest)[alert_id] = fresh
+                self._unpublished[alert_id] = fresh
+                self._wake.set()
+                self._tell(fresh, self._standing.put(fresh))
 
     def unjudged(self, alert_id: str) -> bool:
         """Whether an earlier run left it raised, and this one has not said anything of it."""

@@ -7,11 +7,13 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from agent.events import Alert, AlertState, Severity
-from agent.farm.limits import Limits, LimitWatch
+from agent.farm.limits import Crossing, Limits, LimitWatch
+from agent.farm.quality import RANGE, SAID, verdict_of
 from agent.pipeline.freshness import judged
 from agent.pipeline.times import DeviceTimes
 from agent.pipeline.unreadable import UnreadableSampler
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from agent.events import Encoder
-    from agent.farm.limits import Crossing
     from agent.pipeline.alerts import Alerts
     from agent.pipeline.farm.water import Water
+    from agent.pipeline.judging import Judgement
     from agent.pipeline.outbox import Outbox
     from drivers import Observation
 
@@ -65,24 +67,30 @@ class _Watched(LimitWatch):
         super().__init__(limits)
         self.max_age = timedelta(seconds=limits.max_age_s)
         self.newest = _NEVER
+        self.doubts = 0
+        """Those about the newest reading that was not plainly within the limits."""
 
 
 class Intake:
     """Takes batches. Never blocks: judging is done when `take` returns, the disk when its awaitable is."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what it hands on to
         self,
         outbox: Outbox,
         alerts: Alerts,
         encoder: Encoder,
         observe_ack: Callable[[float, int], None],
         trusted: Callable[[], bool] = lambda: True,
+        judgement: Judgement | None = None,
     ) -> None:
-        """`trusted` says whether the gateway's clock is."""
+        """`trusted` says whether the gateway's clock is. Without a judgement all readings are `unjudged`."""
         self._outbox = outbox
         self._alerts = alerts
         self._encoder = encoder
         self._observe_ack = observe_ack
+        self._judgement = judgement
+        self._warned: set[str] = set()
+        """Sensors of which a limit is crossed that is a warning only, for now (Q4, A9)."""
         self._watches: dict[str, _Watched] = {}
         self._wall_ns = 0
         self._limits: dict[str, Limits] = {}
@@ -102,6 +110,7 @@ class Intake:
                 last = self._places[sensor_id]
                 self._alerts.say(_ended(last, kind))
             del self._watches[sensor_id], self._limits[sensor_id]
+            self._warned.discard(sensor_id)
         for sensor_id, limits in wanted.items():
             if sensor_id not in self._limits:
                 self._limits[sensor_id] = limits
@@ -125,12 +134,13 @@ class Intake:
         raw = readings
         if water is not None:
             readings = water.calibrated(raw)
+        doubts = self._judgement.judge(readings, now) if self._judgement is not None else None
         if not self._watches.keys().isdisjoint(map(_sensor_id, readings)):
-            self._judge(readings, now)
+            self._judge(readings, now, doubts)
         if water is not None:
-            readings = water.observe(readings, raw)
+            readings = water.observe(readings, raw, doubts)
         self._count(readings)
-        envelopes = self._encoder.readings(readings)
+        envelopes = self._encoder.readings(readings, doubts)
         if water is not None:
             water.stamp(readings, envelopes)
         envelopes += map(self._encoder.system_event, self.times.told())
@@ -163,7 +173,16 @@ class Intake:
         if not self._watches.keys().isdisjoint(map(_sensor_id, readings)):
             self._judge(readings, datetime.now(UTC))
 
-    def _judge(self, readings: list[Reading], now: datetime) -> None:
+    def grade(self) -> None:
+        """Make an alarm of each warning whose reason to be only one has gone (Q4, A9)."""
+        for sensor_id in list(self._warned):
+            reading, watched = self._places[sensor_id], self._watches[sensor_id]
+            self._warned.discard(sensor_id)
+            for kind, bound in watched.raised():
+                crossing = Crossing(kind, raised=True, limit=bound, value=reading.value)
+                self._cross(reading, crossing, reading.at, doubts=watched.doubts)
+
+    def _judge(self, readings: list[Reading], now: datetime, column: Sequence[int] | None = None) -> None:
         self._look_at_clock()
         watches, places, clocks = self._watches, self._places, self.times.clocks
         for place, reading in enumerate(readings):
@@ -172,6 +191,11 @@ class Intake:
             watched = watches.get(sensor_id)
             if watched is None:
                 continue
+            doubts = column[place] if column is not None else 0
+            if doubts > 0 and doubts & RANGE:
+                # A fault of the sensor, with an alarm of its own: of the water it says nothing (Q2).
+                self.stats.not_judged["out_of_range"] += 1
+                continue
             if doubt is None and (not device or (watched.newest <= at and now - at <= watched.max_age)):
                 watched.newest = at if device and at < now else now
                 places[sensor_id] = reading
@@ -179,12 +203,16 @@ class Intake:
                     self.times.believed(sensor_id, received_ns)
                 if watched.calm_from <= value <= watched.calm_to:
                     continue
-                for crossing in watched.judge(value):
-                    self._cross(reading, crossing, watched.newest)
+                watched.doubts = doubts
+                # What is suspect ends no alarm: the next good reading does.
+                for crossing in watched.judge(value, clears=doubts <= 0):
+                    self._cross(reading, crossing, watched.newest, doubts=doubts)
             else:
-                self._judge_unusual(readings, place, watched, now)
+                self._judge_unusual(readings, place, watched, now, doubts)
 
-    def _judge_unusual(self, readings: list[Reading], place: int, watched: _Watched, now: datetime) -> None:
+    def _judge_unusual(
+        self, readings: list[Reading], place: int, watched: _Watched, now: datetime, doubts: int
+    ) -> None:
         """A reading that is not plainly of now; what was found out about its time is written into its place."""
         reading = readings[place]
         found = judged(reading, now, watched.newest, watched.max_age, self.times)
@@ -195,8 +223,9 @@ class Intake:
             watched.newest = found.at
         if found.doubt is not None:
             readings[place] = reading._replace(doubt=found.doubt)
-        for crossing in watched.judge(reading.value, clears=found.clears):
-            self._cross(reading, crossing, found.at, found.note)
+        watched.doubts = doubts
+        for crossing in watched.judge(reading.value, clears=found.clears and doubts <= 0):
+            self._cross(reading, crossing, found.at, found.note, doubts)
         self._places[reading.sensor_id] = reading
 
     def _look_at_clock(self) -> None:
@@ -218,14 +247,20 @@ class Intake:
                 known = kind if len(by_type) < _MOST_TYPES else "other"
                 by_type[known] = by_type.get(known, 0) + 1
 
-    def _cross(self, reading: Reading, crossing: Crossing, at: datetime, note: str = "") -> None:
+    def _cross(self, reading: Reading, crossing: Crossing, at: datetime, note: str = "", doubts: int = 0) -> None:
+        severity = Severity.ALARM
+        if crossing.raised:
+            severity, why = self._severity(reading, doubts)
+            note = f"{note}; {why}" if note and why else note or why
+            if severity is Severity.WARNING:
+                self._warned.add(reading.sensor_id)
         over = "above" if crossing.kind == "high" else "below"
         verb = "is" if crossing.raised else "is no longer"
         self._alerts.say(
             Alert(
                 alert_id=f"{reading.sensor_id}/{crossing.kind}",
                 state=AlertState.RAISED if crossing.raised else AlertState.CLEARED,
-                severity=Severity.ALARM,
+                severity=severity,
                 kind=crossing.kind,
                 source=reading.sensor_id,
                 text=f"{reading.sensor_type} in {reading.tank_id} {verb} {over} {crossing.limit:g} {reading.unit}: "
@@ -238,6 +273,24 @@ class Intake:
                 limit=crossing.limit,
             )
         )
+
+    def _severity(self, reading: Reading, doubts: int) -> tuple[Severity, str]:
+        """What a limit that is crossed is, and what to say of the doubt (Q4, A9)."""
+        judgement = self._judgement
+        if judgement is None:
+            return Severity.ALARM, ""
+        why = ""
+        severity = Severity.ALARM
+        if doubts > 0:
+            why = f"probe suspected: it {', '.join(SAID[reason] for reason in verdict_of(doubts).reasons)}"
+            limits = self._limits[reading.sensor_id]
+            low = -inf if limits.low is None else limits.low
+            high = inf if limits.high is None else limits.high
+            if judgement.witness(reading.sensor_id, low, high):
+                severity, why = Severity.WARNING, f"{why}; the sensor beside it is within the limits"
+        if judgement.at_work(reading.tank_id):
+            severity, why = Severity.WARNING, f"{why}; maintenance" if why else "maintenance"
+        return severity, why
 
 
 def _ended(last: Reading, kind: str) -> Alert:

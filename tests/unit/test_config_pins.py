@@ -36,7 +36,13 @@ DOCUMENT: dict[str, Any] = {
         },
         {"name": "shed", "host": "10.0.0.9"},
     ],
-    "sensors": [{"id": "t_oxygen", "type": "oxygen", "unit": "mg/L", "tank": "t"}],
+    "sensors": [
+        {"id": f"t_{name}", "type": "oxygen", "unit": "mg/L", "tank": tank, "limits": {"low": -5, "high": 50}}
+        for name, tank in (("oxygen", "t"), ("second", "t"), ("third", "u"))
+    ],
+    "quality": [{"sensor": "t_oxygen", "neighbour": "t_second", "tolerance": 1, "high": 50}],
+    "rules": [{"sensor": "t_oxygen"}],
+    "alerting": {"maintenance": [{"tank": "t", "begins": "07:30", "ends": "08:30"}]},
     "derived": [{"id": "t_change", "kind": "rate", "tank": "t", "of": "t_oxygen"}],
     "calibrations": [{"sensor": "t_oxygen", "coefficients": [0, 1.1], "done": "2026-03-01", "by": "Ida"}],
     "farm": {
@@ -70,6 +76,13 @@ OF_ITS_OWN = {
     "calibrations.coefficients": [0, 1.2],
     "calibrations.done": "2026-03-02",
     "farm.zone": "Europe/Oslo",
+    "quality.sensor": "t_third",
+    "quality.neighbour": "t_third",
+    "rules.sensor": "t_third",
+    "alerting.zone": "Europe/Oslo",
+    "alerting.maintenance.tank": "u",
+    "alerting.maintenance.begins": "09:00",
+    "alerting.maintenance.ends": "09:00",
 }
 """Other values of keys whose type alone does not say what they may be."""
 

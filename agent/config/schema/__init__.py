@@ -12,6 +12,7 @@ from agent.config.schema.farm import Derived, Farm, Metrics, ProbeCalibration
 from agent.config.schema.fleet import Fleet
 from agent.config.schema.gateway import Gateway
 from agent.config.schema.http import Http
+from agent.config.schema.judging import Alerting, Maintenance, Quality, Rule
 from agent.config.schema.kafka import Budget, Kafka, LaneBudget
 from agent.config.schema.log import Log
 from agent.config.schema.logging import Logging
@@ -22,6 +23,7 @@ from agent.config.schema.subscriptions import Payload, Subscription
 from agent.config.schema.values import Section
 
 __all__ = [
+    "Alerting",
     "Budget",
     "Camera",
     "Config",
@@ -35,11 +37,14 @@ __all__ = [
     "Limits",
     "Log",
     "Logging",
+    "Maintenance",
     "Metrics",
     "Model",
     "Mqtt",
     "Payload",
     "ProbeCalibration",
+    "Quality",
+    "Rule",
     "Sensor",
     "Subscription",
     "Tls",
@@ -57,6 +62,9 @@ class Config(Section):
     derived: list[Derived] = Field(default=[], description="Quantities that are computed from sensors.")
     calibrations: list[ProbeCalibration] = Field(default=[], description="Calibrations of probes.")
     farm: Farm | None = Field(default=None, description="Figures of tanks; without it none are kept.")
+    quality: list[Quality] = Field(default=[], description="How readings are judged.")
+    rules: list[Rule] = Field(default=[], description="Rules of alerts, beside the limits of `sensors`.")
+    alerting: Alerting = Field(default=Alerting(), description="What becomes of alerts.")
     cameras: list[Camera] = Field(default=[], description="Cameras.")
     models: list[Model] = Field(default=[], description="Models for the cameras.")
     http: Http = Field(default=Http(), description="Metrics and health over TCP.")

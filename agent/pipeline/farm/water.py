@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ import orjson
 
 from agent.events.figures import derived_envelope
 from agent.events.records import Quality
+from agent.farm.quality import RANGE
 from agent.farm.water.derived import DerivedSettings, Newest, derive
 from agent.farm.water.swing import History
 from drivers import Reading
@@ -100,20 +102,30 @@ class Water:
             envelope = envelopes[place]
             envelopes[place] = envelope._replace(value=envelope.value[:-1] + b"," + orjson.dumps(said)[1:])
 
-    def observe(self, readings: list[Reading], raw: list[Reading]) -> list[Reading]:
-        """Take calibrated readings; what goes upstream: the raw values, with what was found of their times."""
+    def observe(
+        self, readings: list[Reading], raw: list[Reading], doubts: Sequence[int] | None = None
+    ) -> list[Reading]:
+        """Take calibrated readings; what goes upstream: the raw values, with what was found of their times.
+
+        `doubts` are those of each reading (agent.farm.quality).
+        """
         if not self.watched.isdisjoint(map(_sensor_id, readings)):
-            self._observe(readings)
+            self._observe(readings, doubts)
         if readings is raw:
             return raw
         return [one._replace(value=as_it_came.value) for one, as_it_came in zip(readings, raw, strict=True)]
 
-    def _observe(self, readings: Sequence[Reading]) -> None:
-        """One whose time is in doubt says nothing of now, and is passed over."""
+    def _observe(self, readings: Sequence[Reading], doubts: Sequence[int] | None = None) -> None:
+        """One whose time is in doubt says nothing of now, and is passed over; so is one that is out of range.
+
+        Hours are made of readings without a doubt.
+        """
         now_s = self._now_s()
         hours = self._hours.wanted if self.trusted() else frozenset[str]()
-        for reading in readings:
+        for reading, doubted in zip(readings, repeat(0) if doubts is None else doubts, strict=False):
             name = reading.sensor_id
+            if doubted > 0 and doubted & RANGE:
+                continue
             known = self._newest.get(name)
             if known is None and name not in hours:
                 continue
@@ -123,7 +135,7 @@ class Water:
             at_s = reading.at.timestamp() if reading.at_device and doubt is None else now_s
             if known is not None:
                 self._take(known, reading, at_s, now_s)
-            if name in hours:
+            if name in hours and doubted <= 0:
                 self._hours.add(name, at_s, reading.value, now_s)
 
     def _take(self, known: Newest, reading: Reading, at_s: float, now_s: float) -> None:
