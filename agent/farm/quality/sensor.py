@@ -54,7 +54,7 @@ class QualitySettings:
 class SensorJudge:
     """Takes a sensor's readings in the order of their times, and keeps the newest.
 
-    `at_s` and `value` are those of the newest reading, `doubts` what was found of it. `seen_ns` and `good_ns` are for
+    `at_s` and `value` are those of the newest reading within the range, `doubts` those of the newest. `seen_ns` and `good_ns` are for
     whoever feeds it: when it was last heard of, and last without a doubt.
     """
 
@@ -128,7 +128,8 @@ class SensorJudge:
         """The doubts about a reading (see `verdicts`): 0 for none. Late ones are held against the range only."""
         if not self.low <= value <= self.high:
             # Kept apart from all else: the next value must not look like a jump.
-            self.value, self.doubts = value, RANGE
+            if at_s >= self.at_s:
+                self.doubts = RANGE
             return RANGE
         passed_s = at_s - self.at_s
         if passed_s < 0:
