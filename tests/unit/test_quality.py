@@ -26,7 +26,9 @@ def fed(settings, count=300, first=0):
 
 
 def test_q1_a_quiet_sensor_is_good_throughout():
-    judge = SensorJudge(QualitySettings(low=0, high=20, rate_per_minute=1, stuck_s=3_600, spike=20, noise=20, drift=9))
+    judge = SensorJudge(
+        QualitySettings(low=0, high=20, rate_per_minute=1, stuck_s=3_600, spike=20, noise=20, drift=9)
+    )
     assert {judge.judge(usual(number), number * MINUTE) for number in range(10_000)} == {0}
     assert verdict_of(0) == ("good", ())
 

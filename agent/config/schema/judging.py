@@ -58,9 +58,15 @@ class Rule(Section):
     rise_per_hour: float | None = Field(default=None, gt=0, description="It rises faster, in its unit an hour.")
     forecast_s: float | None = Field(
         default=None,
-        ge=60,
+        ge=10,
         le=21_600,
         description="It will cross a limit within so long, by its trend and its usual day.",
+    )
+    trend_s: float = Field(
+        default=1200.0,
+        ge=1,
+        le=86_400,
+        description="Over how long a trend is smoothed. Less where water changes within minutes.",
     )
     hold_off_s: float = Field(
         default=60.0, ge=0, le=86_400, description="How long a trend or forecast must hold before it is raised."

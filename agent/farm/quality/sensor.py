@@ -6,6 +6,8 @@ their sizes, in which a single large one counts little), so that no unit and no 
 
 from __future__ import annotations
 
+# ruff: noqa: FURB136, PLR1730 - calls of min and max would be a third of the time of `judge`
+
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
@@ -54,8 +56,8 @@ class QualitySettings:
 class SensorJudge:
     """Takes a sensor's readings in the order of their times, and keeps the newest.
 
-    `at_s` and `value` are those of the newest reading within the range, `doubts` those of the newest. `seen_ns` and `good_ns` are for
-    whoever feeds it: when it was last heard of, and last without a doubt.
+    `at_s` and `value` are those of the newest reading within the range, `doubts` those of the newest. `seen_ns` and
+    `good_ns` are for whoever feeds it: when it was last heard of, and last without a doubt.
     """
 
     __slots__ = (
@@ -140,7 +142,8 @@ class SensorJudge:
         doubts = 0
         if step:
             self._same_since = at_s
-            self._smallest = min(self._smallest, size)
+            if size < self._smallest:
+                self._smallest = size
         elif at_s - self._same_since > self._stuck:
             doubts = STUCK
         known = self._known
@@ -149,22 +152,28 @@ class SensorJudge:
                 step = 0.0
             self._learn(size, step, passed_s, at_s)
         else:
-            usual = self._change
-            usual = max(usual, self._smallest)
+            usual, rough, floor = self._change, self._rough, self._smallest
+            if usual < floor:
+                usual = floor
+            if rough < floor:
+                rough = floor
             if size > self._spike * usual and size > self.settings.jump and passed_s < _GAP * self._interval:
                 doubts |= SPIKE
             bend = step - self._step
             if bend < 0:
                 bend = -bend
-            scatter = self._scatter = self._scatter + (bend - self._scatter) * _FAST
-            rough = self._rough
-            floor = self._smallest
-            if scatter > self._noise * (max(floor, rough)):
+            limit = self._noise * rough
+            # One jump alone is no scatter: it takes several of the last eight.
+            most = 2 * limit
+            scatter = self._scatter
+            scatter += ((bend if bend < most else most) - scatter) * _FAST
+            self._scatter = scatter
+            if scatter > limit:
                 doubts |= NOISE
             most = _MOST_SHARE * usual
-            self._change += ((min(most, size)) - self._change) * _SLOW
-            most = _MOST_SHARE * (max(floor, rough))
-            self._rough = rough + ((min(most, bend)) - rough) * _SLOW
+            self._change += ((size if size < most else most) - self._change) * _SLOW
+            most = _MOST_SHARE * rough
+            self._rough += ((bend if bend < most else most) - self._rough) * _SLOW
             if passed_s < _GAP * self._interval:
                 self._interval += (passed_s - self._interval) * _SLOW
         if self.settings.rate_per_minute is not None and 0 < passed_s < inf:

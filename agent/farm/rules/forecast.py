@@ -10,15 +10,14 @@ from __future__ import annotations
 from math import exp, log
 from typing import Final
 
-_SPEED_S: Final = 1_200.0
-"""Time constant of the trend: faster changes are noise."""
-_LEVEL_S: Final = 300.0
+TREND_S: Final = 1_200.0
+"""The usual time constant of a trend: faster changes are noise."""
 _SLOTS: Final = 48
 _SLOT_S: Final = 86_400 // _SLOTS
 _FADES_S: Final = 3_600.0 / log(2)
-_SETTLED_S: Final = 1_800.0
-"""A trend is none before so long."""
-_GAP_S: Final = 3_600.0
+_SETTLED: Final = 1.5
+"""A trend is none before so many of its time constants; it begins again over a gap of so many."""
+_GAP: Final = 3.0
 _STEP_S: Final = 300.0
 _DAY_WEIGHT: Final = 1 / 3
 """How much the newest day counts in the usual one."""
@@ -27,9 +26,11 @@ _DAY_WEIGHT: Final = 1 / 3
 class Trend:
     """Level and speed of one sensor, smoothed over uneven intervals."""
 
-    __slots__ = ("_at_s", "_since_s", "level", "per_s")
+    __slots__ = ("_at_s", "_since_s", "_speed_s", "level", "per_s")
 
-    def __init__(self) -> None:
+    def __init__(self, speed_s: float = TREND_S) -> None:
+        """`speed_s`: its time constant; the level follows four times as fast."""
+        self._speed_s = speed_s
         self.level = 0.0
         self.per_s = 0.0
         self._at_s: float | None = None
@@ -38,20 +39,20 @@ class Trend:
     @property
     def settled(self) -> bool:
         """Whether it has been fed for long enough to say anything."""
-        return self._at_s is not None and self._at_s - self._since_s >= _SETTLED_S
+        return self._at_s is not None and self._at_s - self._since_s >= _SETTLED * self._speed_s
 
     def add(self, value: float, at_s: float) -> None:
         """Take a value. Times must grow; over a gap it begins again."""
-        if self._at_s is None or at_s - self._at_s > _GAP_S:
+        if self._at_s is None or at_s - self._at_s > _GAP * self._speed_s:
             self.level, self.per_s, self._at_s, self._since_s = value, 0.0, at_s, at_s
             return
         passed_s = at_s - self._at_s
         if passed_s <= 0:
             return
         expected = self.level + self.per_s * passed_s
-        level = expected + (value - expected) * (1 - exp(-passed_s / _LEVEL_S))
+        level = expected + (value - expected) * (1 - exp(-4 * passed_s / self._speed_s))
         speed = (level - self.level) / passed_s
-        self.per_s += (speed - self.per_s) * (1 - exp(-passed_s / _SPEED_S))
+        self.per_s += (speed - self.per_s) * (1 - exp(-passed_s / self._speed_s))
         self.level, self._at_s = level, at_s
 
 
@@ -60,8 +61,8 @@ class Forecast:
 
     __slots__ = ("_known", "_slot", "_sum", "_usual", "trend")
 
-    def __init__(self) -> None:
-        self.trend = Trend()
+    def __init__(self, trend_s: float = TREND_S) -> None:
+        self.trend = Trend(trend_s)
         self._usual = [0.0] * _SLOTS
         self._known = [0] * _SLOTS
         self._slot = -1
@@ -95,7 +96,7 @@ class Forecast:
         excess = self.trend.per_s - self.usual_per_s(at_s)
         ahead_s = 0.0
         while ahead_s < within_s:
-            step_s = min(_STEP_S, within_s - ahead_s)
+            step_s = min(_STEP_S, within_s / 8, within_s - ahead_s)
             value += (self.usual_per_s(at_s + ahead_s) + excess * exp(-ahead_s / _FADES_S)) * step_s
             ahead_s += step_s
             if (low is not None and value < low) or (high is not None and value > high):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
@@ -56,6 +56,7 @@ class Rule:
     fall_per_hour: float | None = None
     rise_per_hour: float | None = None
     forecast_s: float | None = None
+    trend_s: float = 1_200.0
     hold_off_s: float = 60.0
     clear_after_s: float = 300.0
     connections: frozenset[str] = frozenset()
@@ -86,7 +87,7 @@ class _Watched:
 
     rule: Rule
     conditions: dict[str, Condition]
-    forecast: Forecast = field(default_factory=Forecast)
+    forecast: Forecast
     fed_s: float = 0.0
     seen_ns: int | None = None
     served_s: float = 0.0
@@ -129,7 +130,7 @@ class RuleWatch:
                     "forecast": Condition(rule.hold_off_s, rule.clear_after_s),
                     "trend": Condition(rule.hold_off_s, rule.clear_after_s),
                 }
-                known = _Watched(rule, conditions)
+                known = _Watched(rule, conditions, Forecast(rule.trend_s))
             self._watched[rule.sensor_id] = known
         tanks = {rule.tank_id for rule in book.rules if rule.unwatched_after_s is not None}
         self._tanks = {tank: self._tanks.get(tank) or Condition() for tank in tanks}
