@@ -143,6 +143,13 @@ bench-month: $(VENV)/.installed ## thirty days at 200/s by the packer alone; goe
 .PHONY: fuzz
 fuzz: $(VENV)/.installed ## a million mutated messages for each payload codec: ARGS="senml --inputs 20000"
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+.PHONY: bench-judging
+bench-judging: $(VENV)/.installed ## what judging its quality costs a reading, beside the same build without
+	@$(BIN)/python -m tests.bench.bench_judging $(ARGS)
+
+.PHONY: bench-quality
+bench-quality: $(VENV)/.installed ## how well quality is judged, on labelled water data (ARGS="--data FOLDER")
+	@$(BIN)/python -m tests.bench.bench_quality $(ARGS)
 
 .PHONY: train
 train: $(VENV)/.installed-torch ## train and export the fish detector: ARGS="--frames FOLDER"

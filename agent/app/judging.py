@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.config.schema.sensors import Range
 from agent.farm.quality import QualitySettings, plausible
 from agent.farm.rules import window_of
 from agent.pipeline.judging import Judged, Rule, RuleBook
-from agent.config.schema.sensors import Range
 from drivers import units
 from drivers.patterns import Template
 
@@ -30,9 +30,7 @@ def judged(config: Config) -> list[Judged]:
             neighbour, calm_s = quality.neighbour, quality.clear_after_s
             found.append(Judged(sensor.id, sensor.type, unit, settings, neighbour, calm_s=calm_s))
         elif sensor.id in by_rule or sensor.id in neighbours or sensor.range != Range():
-            found.append(
-                Judged(sensor.id, sensor.type, _unit(sensor), low=sensor.range.low, high=sensor.range.high)
-            )
+            found.append(Judged(sensor.id, sensor.type, _unit(sensor), low=sensor.range.low, high=sensor.range.high))
     return found
 
 

@@ -19,7 +19,10 @@ from agent import __version__
 
 WELL, NOT_WELL, MISTAKEN, NO_DAEMON = 0, 1, 2, 3
 
-_VERBS = ("run", "check", "probe", "status", "reload", "acknowledge", "log", "audit", "schema", "stock", "explain", "fleet-metrics")
+_VERBS = (
+    *("run", "check", "probe", "status", "reload", "acknowledge", "log", "audit", "schema"),
+    *("stock", "explain", "fleet-metrics"),
+)
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _EPILOG = """\b
 Exit status:

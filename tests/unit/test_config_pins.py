@@ -146,7 +146,7 @@ def bounds(key):
     return found
 
 
-def another(key, current):  # noqa: PLR0911 - a kind of key, an answer
+def another(key, current):
     """A value of the key's type that is not its present one."""
     if key in OF_ITS_OWN:
         return OF_ITS_OWN[key]

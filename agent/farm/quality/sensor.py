@@ -7,7 +7,6 @@ their sizes, in which a single large one counts little), so that no unit and no 
 from __future__ import annotations
 
 # ruff: noqa: FURB136, PLR1730 - calls of min and max would be a third of the time of `judge`
-
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
