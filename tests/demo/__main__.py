@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tests.demo import brokers, stock
+from tests.demo import brokers, pond, stock
 from tests.demo.aquarium import Aquarium
 from tests.demo.picture import Gauges, watch
 from tests.support.account import account
@@ -83,6 +83,8 @@ def _show(stack: ExitStack, ending: _Ending, given: argparse.Namespace) -> int:
     gauges = stack.enter_context(Gauges(daemon, running.mqtt.host, running.mqtt.port))
     aquarium = Aquarium(running.mqtt.host, running.mqtt.port, given.speed)
     aquarium.start()
+    water = pond.Pond(running.mqtt.host, running.mqtt.port)
+    water.start()
     stock.record(daemon)
     wished = ending.run()
     until = time.monotonic() + given.seconds if given.seconds else float("inf")
@@ -92,6 +94,9 @@ def _show(stack: ExitStack, ending: _Ending, given: argparse.Namespace) -> int:
         raise DaemonError(f"the daemon ended by itself:\n{daemon.output[-3_000:]}")
     print("Ending: the publisher stops, the log drains, the daemon stops, and a consumer counts.", flush=True)
     aquarium.end()
+    water.end()
+    aquarium.published += water.published
+    aquarium.acknowledged += water.acknowledged
     daemon.until(
         lambda: daemon.total("tidegate_readings_total") >= aquarium.acknowledged, "all readings taken in", _DRAIN_S
     )
@@ -105,12 +110,14 @@ def _show(stack: ExitStack, ending: _Ending, given: argparse.Namespace) -> int:
         lines = asyncio.run(account(daemon.state / "log.sqlite", running.kafka.bootstrap))
     except sqlite3.Error as error:
         raise DaemonError(f"the log cannot be read: {error}") from error
-    Console(width=None if sys.stdout.isatty() else 100).print(tank)
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(water.told())
+    console.print(tank)
     return _closing(lines, aquarium)
 
 
 def _daemon(running: Brokers) -> Daemon:
-    daemon = Daemon(ROOT / "config.yaml")
+    daemon = Daemon(pond.document)
     daemon.environment |= {
         **running.environment,
         "TIDEGATE_STATE_DIR": str(daemon.state),

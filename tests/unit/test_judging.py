@@ -154,6 +154,16 @@ async def test_q4_a_good_neighbour_inside_the_limit_makes_it_a_warning_for_as_lo
     assert farm.active()[f"{BESIDE}/low"].severity is Severity.ALARM
 
 
+async def test_q4_a_neighbour_that_is_frozen_is_no_witness(farm):
+    settings = {"tolerance": 1.0, "rate_per_minute": 60.0, "max_age_s": 2.0}
+    farm.configure([judged(neighbour=BESIDE, **settings), judged(BESIDE, OXYGEN, **settings)], low=5.0)
+    for _ in range(15):
+        farm.take(8.0)
+        farm.take(8.0, BESIDE)
+    farm.take(3.0)
+    assert farm.active()[f"{OXYGEN}/low"].severity is Severity.ALARM
+
+
 async def test_q5_a_retained_reading_is_held_against_its_range_only_and_is_no_sign_of_life(farm):
     farm.configure([judged()], [rule(silent_after_s=10)])
     assert farm.take(8.0, doubt=Doubt(retained=True))["quality"] == "unjudged"

@@ -191,6 +191,10 @@ class SensorJudge:
         self.value, self.at_s, self.doubts = value, at_s, doubts
         return doubts
 
+    def moved(self) -> bool:
+        """Whether it has changed within `max_age_s` of its newest reading: one that is frozen is no witness."""
+        return self.at_s - self._same_since <= self._age
+
     def _learn(self, size: float, step: float, passed_s: float, at_s: float) -> None:
         """The first differences: plain means."""
         known = self._known

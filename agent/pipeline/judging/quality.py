@@ -196,10 +196,10 @@ class Judgement:
             self._alerts.say(alert.model_copy(update=end | {"at": datetime.now(UTC)}))
 
     def witness(self, sensor_id: str, low: float, high: float) -> bool:
-        """Whether a neighbour without a doubt, heard of lately, is within these limits (Q4)."""
+        """Whether a neighbour without a doubt, that is heard of and moves, is within these limits (Q4)."""
         judge = self.judges.get(sensor_id)
         other = judge.neighbour if judge is not None else None
-        if other is None or other.good_ns is None or other.doubts > 0:
+        if other is None or other.good_ns is None or other.doubts > 0 or not other.moved():
             return False
         age_s = (time.monotonic_ns() - other.good_ns) / _NS
         return age_s <= other.settings.max_age_s and low <= other.value <= high
