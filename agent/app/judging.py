@@ -13,7 +13,7 @@ from drivers.patterns import Template
 
 if TYPE_CHECKING:
     from agent.config import Config
-    from agent.config.schema import Quality, Sensor
+    from agent.config.schema import Quality, Sensor, Subscription
 
 
 def judged(config: Config) -> list[Judged]:
@@ -79,5 +79,11 @@ def _connections(config: Config, sensor_id: str) -> frozenset[str]:
     return frozenset(
         connection.name
         for connection in config.mqtt
-        if any(Template(item.sensor_id).can_make(sensor_id) for item in connection.subscriptions)
+        if any(_brings(item, sensor_id) for item in connection.subscriptions)
     )
+
+
+def _brings(item: Subscription, sensor_id: str) -> bool:
+    if any(channel.sensor_id == sensor_id for channel in item.channels):
+        return True
+    return Template(item.sensor_id).can_make(sensor_id)

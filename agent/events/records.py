@@ -57,7 +57,7 @@ AtProblem = Literal[
 """Why `at` is not the device's time (`missing` to `age_unknown`), or what is wrong with it."""
 
 
-QualityReason = Literal["range", "rate", "stuck", "spike", "noise", "drift", "neighbour"]
+QualityReason = Literal["range", "rate", "stuck", "spike", "scatter", "drift", "neighbour"]
 """Why a value is doubted."""
 
 

@@ -1,6 +1,6 @@
 """What judgement costs a reading: the same batches through an intake with it and without. `make bench-judging`.
 
-150 sensors, all judged by range, rate, stuck, spike, noise and neighbour, in batches as they come. CPU time of
+150 sensors, all judged by range, rate, stuck, spike, scatter and neighbour, in batches as they come. CPU time of
 `take`, without the log on both sides; the two in turns, the least of several rounds.
 """
 
@@ -48,7 +48,9 @@ def intake(*, on: bool) -> Intake:
     alerts = Alerts(outbox, encoder)
     judgement = Judgement(alerts) if on else None
     if judgement is not None:
-        settings = QualitySettings(low=0, high=20, rate_per_minute=60, stuck_s=3_600, spike=30, noise=30, tolerance=2)
+        settings = QualitySettings(
+            low=0, high=20, rate_per_minute=60, stuck_s=3_600, spike=30, scatter=30, tolerance=2
+        )
         judgement.reconfigure(
             [
                 Judged(f"t_oxygen_{number}", "oxygen", "mg/L", settings, f"t_oxygen_{number ^ 1}")

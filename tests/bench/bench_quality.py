@@ -28,7 +28,7 @@ _WINDOW = 96
 """A day of quarters of an hour, for what looks back over a window."""
 _CLOCK_EVERY = 400
 SPIKES = (8.0, 15.0, 25.0, 40.0, 80.0, None)
-NOISES = (8.0, 15.0, 30.0, None)
+SCATTERS = (8.0, 15.0, 30.0, None)
 STUCKS = (6 * _HOUR_S, 12 * _HOUR_S, 24 * _HOUR_S, None)
 TIMES = (3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 25.0)
 
@@ -117,13 +117,13 @@ def _judge(all_series: Sequence[Series]) -> tuple[list[Tally], list[object]]:
         return [judged(one, QualitySettings(**settings)) for one in all_series]
 
     spikes = {limit: alone(spike=limit) for limit in SPIKES}
-    noises = {limit: alone(noise=limit) for limit in NOISES}
+    scatters = {limit: alone(scatter=limit) for limit in SCATTERS}
     stucks = {limit: alone(stuck_s=limit) for limit in STUCKS}
     by_threshold: dict[object, list[Weeks]] = {}
-    for spike, noise, stuck in product(SPIKES, NOISES, STUCKS):
-        by_threshold[spike, noise, stuck] = [
+    for spike, scatter, stuck in product(SPIKES, SCATTERS, STUCKS):
+        by_threshold[spike, scatter, stuck] = [
             score(one.at_s, one.labels, [a or b or c for a, b, c in zip(*flags, strict=True)])
-            for one, *flags in zip(all_series, spikes[spike], noises[noise], stucks[stuck], strict=True)
+            for one, *flags in zip(all_series, spikes[spike], scatters[scatter], stucks[stuck], strict=True)
         ]
     return held_out(all_series, by_threshold)
 
@@ -144,7 +144,7 @@ def table(series: Iterable[Series], variables: Sequence[str] = VARIABLES) -> lis
     for variable in variables:
         these = [one for one in everything if one.variable == variable and any(one.values)]
         weeks, chosen = _judge(these)
-        print(f"{variable}: (spike, noise, stuck_s) by held-out site: {chosen}", file=sys.stderr, flush=True)
+        print(f"{variable}: (spike, scatter, stuck_s) by held-out site: {chosen}", file=sys.stderr, flush=True)
         rows += [
             (variable, "judge", weeks),
             (variable, "rolling z-score", _by_times(these, z_score)),

@@ -1,7 +1,7 @@
 """A pond with a story of 40 seconds, told again and again: a probe that lies, then oxygen that falls and comes back.
 
 Two oxygen probes. One of them jumps to 3 mg/L while the other one shows 8: a warning, "probe suspected"; as it stays
-there, nobody can tell which of the two is right, and it is an alarm. Then both fall: forecast, alarm, and clear again.
+there, it cannot be told which of the two is right, and it is an alarm. Then both fall: forecast, alarm, clear again.
 """
 
 from __future__ import annotations

@@ -30,7 +30,11 @@ DOCUMENT: dict[str, Any] = {
                 {
                     "topic": "application/+/device/+/event/+",
                     "payload": {"format": "chirpstack", "layout": [{"channel": "do", "type": "u16", "at": 4}]},
-                    "channels": [{"channel": "do", "sensor_id": "t_oxygen"}],
+                    "channels": [
+                        {"channel": "do", "sensor_id": "t_oxygen"},
+                        {"channel": "second", "sensor_id": "t_second"},
+                        {"channel": "third", "sensor_id": "t_third"},
+                    ],
                 }
             ],
         },

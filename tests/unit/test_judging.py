@@ -12,7 +12,7 @@ from agent.events.records import SensorData
 from agent.farm.limits import Limits
 from agent.farm.quality import QualitySettings
 from agent.farm.rules import window_of
-from agent.pipeline import Alerts, Intake, Outbox, SensorLimits, Standing
+from agent.pipeline import Alerts, Intake, Outbox, RaisedAlerts, SensorLimits
 from agent.pipeline.judging import Judged, Judgement, Rule, RuleBook, RuleWatch
 from drivers import Doubt, Reading
 from sync.log import LogSettings, MemoryLog
@@ -34,10 +34,10 @@ class Kept(Outbox):
 class Farm:
     """An intake with its judgement and rules; `serves` is whether the MQTT connection does."""
 
-    def __init__(self, standing=None):
+    def __init__(self, raised=None):
         self.outbox = Kept()
         encoder = Encoder("gw-1", "site")
-        self.alerts = Alerts(self.outbox, encoder, standing)
+        self.alerts = Alerts(self.outbox, encoder, raised)
         self.judgement = Judgement(self.alerts)
         self.intake = Intake(self.outbox, self.alerts, encoder, lambda *_: None, judgement=self.judgement)
         self.serves = True
@@ -276,7 +276,7 @@ async def test_a_fault_that_an_earlier_run_left_ends_when_its_sensor_is_good(tmp
     path.write_text(
         json.dumps({"alerts": [{"alert": left.model_dump(mode="json", exclude_none=True), "told": True}]})
     )
-    farm = Farm(Standing(path))
+    farm = Farm(RaisedAlerts(path))
     farm.look(400)
     assert farm.active()["x/range"].acknowledged_by == "kari"
     farm.take(8.0, "x")

@@ -7,7 +7,7 @@ from math import sin
 import pytest
 
 from agent.farm.quality import PLAUSIBLE, QualitySettings, SensorJudge, plausible, verdict_of
-from agent.farm.quality.verdicts import DRIFT, NEIGHBOUR, NOISE, RANGE, RATE, SPIKE, STUCK, UNJUDGED
+from agent.farm.quality.verdicts import DRIFT, NEIGHBOUR, RANGE, RATE, SCATTER, SPIKE, STUCK, UNJUDGED
 from agent.farm.units import UNITS
 
 MINUTE = 60.0
@@ -27,7 +27,7 @@ def fed(settings, count=300, first=0):
 
 def test_q1_a_quiet_sensor_is_good_throughout():
     judge = SensorJudge(
-        QualitySettings(low=0, high=20, rate_per_minute=1, stuck_s=3_600, spike=20, noise=20, drift=9)
+        QualitySettings(low=0, high=20, rate_per_minute=1, stuck_s=3_600, spike=20, scatter=20, drift=9)
     )
     assert {judge.judge(usual(number), number * MINUTE) for number in range(10_000)} == {0}
     assert verdict_of(0) == ("good", ())
@@ -71,11 +71,11 @@ def test_a_change_faster_than_water_is_suspect_also_by_a_steady_ramp():
     assert judge.judge(usual(299) + 0.6, 301 * MINUTE) == 0
 
 
-def test_scatter_is_noise_and_a_steady_rise_is_not():
-    judge = fed(QualitySettings(noise=10))
+def test_values_that_jump_about_are_scatter_and_a_steady_rise_is_not():
+    judge = fed(QualitySettings(scatter=10))
     found = [judge.judge(usual(n) + (2 if n % 2 else -2), n * MINUTE) for n in range(300, 330)]
-    assert found[-1] == NOISE
-    judge = fed(QualitySettings(noise=10))
+    assert found[-1] == SCATTER
+    judge = fed(QualitySettings(scatter=10))
     assert not any(judge.judge(usual(299) + 0.1 * n, (300 + n) * MINUTE) for n in range(60))
 
 

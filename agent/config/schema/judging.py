@@ -24,8 +24,10 @@ class Quality(Section):
         default=20.0, gt=1, description="A jump of so many times its usual change is a spike."
     )
     jump: float = Field(default=0.0, ge=0, description="Smaller jumps are never spikes.")
-    noise: float | None = Field(
-        default=20.0, gt=1, description="A scatter of so many times its usual one, over some readings, is noise."
+    scatter: float | None = Field(
+        default=20.0,
+        gt=1,
+        description="Differences of so many times the usual ones, over several readings, are scatter.",
     )
     drift: float | None = Field(
         default=None,

@@ -7,7 +7,7 @@ Q2  A value outside of its sensor's range is `bad`: a fault of the sensor and no
 Q3  A sudden change that a neighbour shows too is of the water, and `good`. If the two differ, the one with a doubt of
     its own is suspect, else both are.
 Q4  A limit that a suspect reading crosses raises its alarm at once, which says that the probe is suspected. It is a
-    warning in place of an alarm only as long as a neighbour without a doubt, fresh and not frozen, is inside the limit.
+    warning instead only as long as a neighbour without a doubt, fresh and not frozen, is inside the limit.
 Q5  Late readings, and those whose time is in doubt, are held against the range only.
 """
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from math import inf
 from typing import Final
 
-from agent.farm.quality.verdicts import DRIFT, NEIGHBOUR, NOISE, RANGE, RATE, SPIKE, STUCK, UNJUDGED
+from agent.farm.quality.verdicts import DRIFT, NEIGHBOUR, RANGE, RATE, SCATTER, SPIKE, STUCK, UNJUDGED
 
 LEARNED: Final = 30
 """Differences that must be known before a jump or a scatter can be unusual."""
@@ -40,8 +40,8 @@ class QualitySettings:
     """How long exactly one value is still natural."""
     spike: float | None = None
     """A jump of so many times the usual difference is a spike."""
-    noise: float | None = None
-    """A scatter of so many times the usual one is noise."""
+    scatter: float | None = None
+    """Bends of so many times the usual ones, in several readings, are scatter."""
     drift: float | None = None
     """How far the means of days may go in one direction within three days; with a neighbour, the mean difference."""
     tolerance: float | None = None
@@ -69,7 +69,6 @@ class SensorJudge:
         "_jumped",
         "_known",
         "_last",
-        "_noise",
         "_rough",
         "_same_since",
         "_scatter",
@@ -78,6 +77,7 @@ class SensorJudge:
         "_step",
         "_stuck",
         "_sum",
+        "_widest",
         "at_s",
         "calm",
         "doubts",
@@ -103,7 +103,7 @@ class SensorJudge:
         self.good_ns: int | None = None
         self._stuck = inf if settings.stuck_s is None else settings.stuck_s
         self._spike = inf if settings.spike is None else settings.spike
-        self._noise = inf if settings.noise is None else settings.noise
+        self._widest = inf if settings.scatter is None else settings.scatter
         self._same_since = 0.0
         self._last = 0.0
         """The newest value that was no spike."""
@@ -161,14 +161,14 @@ class SensorJudge:
             bend = step - self._step
             if bend < 0:
                 bend = -bend
-            limit = self._noise * rough
+            limit = self._widest * rough
             # One jump alone is no scatter: it takes several of the last eight.
             most = 2 * limit
             scatter = self._scatter
             scatter += ((bend if bend < most else most) - scatter) * _FAST
             self._scatter = scatter
             if scatter > limit:
-                doubts |= NOISE
+                doubts |= SCATTER
             most = _MOST_SHARE * usual
             self._change += ((size if size < most else most) - self._change) * _SLOW
             most = _MOST_SHARE * rough

@@ -9,20 +9,20 @@ RANGE: Final = 1
 RATE: Final = 2
 STUCK: Final = 4
 SPIKE: Final = 8
-NOISE: Final = 16
+SCATTER: Final = 16
 DRIFT: Final = 32
 NEIGHBOUR: Final = 64
 UNJUDGED: Final = -1
 """Doubts as bits, so that a reading's verdict is one number: 0 is good, UNJUDGED that nothing looked at it."""
 
-REASONS: Final = ("range", "rate", "stuck", "spike", "noise", "drift", "neighbour")
+REASONS: Final = ("range", "rate", "stuck", "spike", "scatter", "drift", "neighbour")
 """The words on the wire, in the order of the bits."""
 SAID: Final = {
     "range": "outside of what the sensor can measure",
     "rate": "changes faster than water does",
     "stuck": "does not change",
     "spike": "jumps",
-    "noise": "scatters more than usual",
+    "scatter": "scatters more than usual",
     "drift": "moves in one direction day after day",
     "neighbour": "differs from the sensor beside it",
 }

@@ -11,7 +11,7 @@ from math import exp, log
 from typing import Final
 
 TREND_S: Final = 1_200.0
-"""The usual time constant of a trend: faster changes are noise."""
+"""The usual time constant of a trend: faster changes are smoothed away."""
 _SLOTS: Final = 48
 _SLOT_S: Final = 86_400 // _SLOTS
 _FADES_S: Final = 3_600.0 / log(2)
