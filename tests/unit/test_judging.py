@@ -77,7 +77,7 @@ class Farm:
 
 
 def judged(sensor=OXYGEN, neighbour=None, calm_s=300.0, **settings):
-    return Judged(sensor, "oxygen", "mg/L", QualitySettings(**{"low": 0, "high": 20} | settings), neighbour, calm_s)
+    return Judged(sensor, "oxygen", "mg/L", QualitySettings(**{"low": 0, "high": 20} | settings), neighbour, calm_s=calm_s)
 
 
 @pytest.fixture
