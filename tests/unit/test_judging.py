@@ -77,7 +77,9 @@ class Farm:
 
 
 def judged(sensor=OXYGEN, neighbour=None, calm_s=300.0, **settings):
-    return Judged(sensor, "oxygen", "mg/L", QualitySettings(**{"low": 0, "high": 20} | settings), neighbour, calm_s=calm_s)
+    return Judged(
+        sensor, "oxygen", "mg/L", QualitySettings(**{"low": 0, "high": 20} | settings), neighbour, calm_s=calm_s
+    )
 
 
 @pytest.fixture
@@ -170,6 +172,13 @@ async def test_q5_a_retained_reading_is_held_against_its_range_only_and_is_no_si
     assert farm.take(99.0, doubt=Doubt(retained=True))["quality"] == "bad"
     farm.look(11)
     assert f"{OXYGEN}/silent" in farm.active()
+
+
+async def test_q5_a_live_reading_without_a_usable_time_is_judged_as_of_now(farm):
+    farm.configure([judged()])
+    assert farm.take(8.0, at=datetime.now(UTC), doubt=Doubt("missing"))["quality"] == "good"
+    assert farm.take(8.0, doubt=Doubt("wrong_clock", far=True, steady=True))["quality"] == "good"
+    assert farm.take(8.0, doubt=Doubt("ahead", far=True))["quality"] == "unjudged"
 
 
 def rule(**fields):

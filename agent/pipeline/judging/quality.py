@@ -128,9 +128,13 @@ class Judgement:
         return column
 
     def _unusual(self, judge: SensorJudge, reading: Reading, now_s: float) -> int:
-        """A reading whose time is in doubt (Q5); if the device's clock is wrong by a constant, it is of now."""
-        if reading.doubt is not None and not reading.doubt.steady:
-            live = not (reading.doubt.retained or reading.doubt.queued)
+        """A reading with something unusual about its time (Q5).
+
+        Without a usable time, or with a device's clock that is wrong by a constant, it is of now.
+        """
+        unusual = reading.doubt
+        if unusual is not None and not unusual.steady and (unusual.far or unusual.retained or unusual.queued):
+            live = not (unusual.retained or unusual.queued)
             doubts = UNJUDGED if judge.low <= reading.value <= judge.high else RANGE
         else:
             live = True
