@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime
+from itertools import pairwise
 from math import pi, sin
 
 import pytest
 
 from agent.farm.rules import Change, Condition, Escalation, Forecast, is_open, window_of
+from tests.support.rivers import rivers
 
 
 def test_a_condition_is_raised_after_its_hold_off_and_cleared_after_its_hysteresis():
@@ -98,3 +101,31 @@ def test_without_a_settled_trend_nothing_is_forecast():
     for minute in range(29):
         forecast.add(8 - minute * 0.1, minute * 60)
     assert forecast.crosses_in_s(5, None, 29 * 60, 2_400) is None
+
+
+def test_a7_on_real_water_untouched_days_bring_no_forecast_and_a_crash_does_in_time():
+    """26 days of a creek's oxygen brought to one minute, with scatter added; then it falls by 2 mg/L an hour."""
+    creek = next(one for one in rivers() if (one.site, one.variable) == ("BlackSmithFork", "do"))
+    rows = [row for row in zip(creek.at_s, creek.values, creek.labels, strict=True) if not row[2]]
+    rows = [row for row in rows if row[0] <= rows[0][0] + 26 * 86_400]
+    low = min(value for _, value, _ in rows) - 0.2
+    noise = random.Random(3)
+    forecast, raised = Forecast(), 0
+    for (at, value, _), (later, after, _) in pairwise(rows):
+        for minute in range(int((later - at) // 60)):
+            now = at + minute * 60
+            forecast.add(value + (after - value) * minute / ((later - at) / 60) + noise.gauss(0, 0.03), now)
+            known = now - rows[0][0] > 14 * 86_400
+            raised += known and forecast.crosses_in_s(low, None, now, 2_400) is not None
+    assert raised == 0
+    at, value, _ = rows[-1]
+    first = None
+    for minute in range(600):
+        now, fallen = at + minute * 60, value - minute / 30 + noise.gauss(0, 0.03)
+        if fallen < low:
+            break
+        forecast.add(fallen, now)
+        if first is None and forecast.crosses_in_s(low, None, now, 2_400) is not None:
+            first = now
+    assert first is not None
+    assert now - first >= 20 * 60
