@@ -27,6 +27,8 @@ sys.stdin.read()
 class Hub:
     """What the verbs ask of the daemon, on a real log."""
 
+    farm = None
+
     def __init__(self, log):
         self.log = log
 

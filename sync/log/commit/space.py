@@ -31,7 +31,8 @@ _LOOK_EVERY_S: Final = 1.0
 _MOST_REBUILT: Final = 8 * 1024**2
 """What is written anew in one go holds up the commits for as long, and stands in the WAL and in memory."""
 _LEAST_GAINED: Final = 1024**2
-_SPARE_BYTES: Final = 2 * 1024**2
+_SPARE_BYTES: Final = 512 * 1024
+"""Left to commits beside the copy, which is in the WAL until the file is cut."""
 _REBUILD_EVERY_S: Final = 30.0
 
 
@@ -92,11 +93,12 @@ class Space:
         if used > _MOST_REBUILT or size - used < max(used, _LEAST_GAINED):
             return False
         # The copy is written over the WAL that is there, which on a full disk is all the room that is left.
-        if (self.free_bytes or 0) + file.wal_bytes < 2 * used + _SPARE_BYTES:
+        if (self.free_bytes or 0) + file.wal_bytes < used + used // 8 + _SPARE_BYTES:
             return False  # the copy would take the room that commits need
         self._rebuilt_s = now_s
         if not file.rebuild():
             return False
+        self.free_bytes = self._free()  # without another commit nothing looks again
         log.warning("%d MiB were given back to the disk", (size - _file_bytes(book)) // 1024**2)
         return True
 
