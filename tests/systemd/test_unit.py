@@ -96,7 +96,9 @@ def test_secrets_are_roots_alone_and_reach_the_daemon_as_credentials(started):
     secrets = started.ask("stat", "-c", "%a %U", "/etc/tidegate/secrets", "/etc/tidegate/secrets/mqtt-password")
     assert secrets.splitlines() == ["700 root", "600 root"]
     # A password that it could not read would be Misconfigured; what it waits for is the broker alone.
-    started.until(lambda: "mqtt:barge waits" in started.unit("StatusText")["StatusText"], "waiting for the broker")
+    started.until(
+        lambda: "mqtt:barge is waiting" in started.unit("StatusText")["StatusText"], "waiting for the broker"
+    )
     assert "failed" not in started.unit("StatusText")["StatusText"]
     assert "not a real one" not in started.journal()
 
